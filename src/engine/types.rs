@@ -1,0 +1,188 @@
+//! What goes into the engine and what comes out. Everything here can be written to the journal.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timer;
+use crate::model::call::{CallRecord, LegRecord};
+use crate::model::cause::HangupCause;
+use crate::model::forwarding_flow::Ringback;
+use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
+use crate::model::number::{Caller, Did};
+use crate::model::timeline::TimelineEntry;
+use crate::routing::decide::{Ask, Decision, Offer};
+
+/// Something that happened, and to which call or channel.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A call entered our Stasis application.
+    Arrived(Box<Arrival>),
+    Call {
+        call: CallId,
+        event: CallEvent,
+    },
+    Channel {
+        channel: ChannelId,
+        event: ChannelEvent,
+    },
+}
+
+/// Something that happened to a call as a whole.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEvent {
+    /// divert was restarted and this call was rebuilt from its journal.
+    Adopted,
+    /// Asterisk was restarted: every channel of the call is gone.
+    AsteriskRestarted,
+    /// The answer to [`Command::Decide`] for the leg with this number.
+    Decided {
+        leg: u16,
+        decision: Decision,
+    },
+    /// Somebody asked divert to end the call.
+    EndRequested,
+    Expired(Timer),
+}
+
+/// Something that happened to one channel.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelEvent {
+    /// Asterisk refused the command for good, or could not be asked.
+    CommandFailed {
+        command: FailedCommand,
+        detail: String,
+    },
+    /// The channel no longer exists. `sip_code` is the SIP response behind the cause, where known.
+    Gone {
+        cause: Option<HangupCause>,
+        sip_code: Option<u16>,
+        state: ChannelState,
+    },
+    /// A leg of ours stands in our application and can be dialled.
+    Ready,
+    Ringing,
+    Up,
+}
+
+/// Which command failed, where the engine must act on it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedCommand {
+    Answer,
+    Connect,
+    Create,
+    Dial,
+    HangUp,
+}
+
+/// The state of a channel as ARI names it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelState {
+    #[default]
+    Down,
+    Ringing,
+    Up,
+}
+
+/// A call as it enters, with all that was decided for it once and for all.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Arrival {
+    pub call: CallId,
+    pub account: AccountId,
+    pub channel: ChannelId,
+    pub did: Did,
+    pub caller: Caller,
+    /// Set only for calls that divert itself originated as a test.
+    pub is_test: bool,
+    /// The bridge this call will talk in, from the driver's pool.
+    pub bridge: BridgeId,
+    /// `None`: nobody owns the DID, and the call goes back to the dialplan.
+    pub route: Option<Route>,
+}
+
+/// The part of a forwarding flow that a call keeps for its whole life.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Route {
+    pub flow: ForwardingFlowId,
+    pub name: String,
+    pub ringback: Ringback,
+    pub ring_budget_ms: i64,
+    pub max_attempts: u32,
+    pub max_call_ms: i64,
+    pub fallback: FallbackRoute,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackRoute {
+    /// One last number, outside the limits of the destinations.
+    Dial(Offer),
+    Dialplan,
+    /// With this cause, or with that of the last failure.
+    HangUp(Option<HangupCause>),
+}
+
+/// What the driver has to do. The order of variants is alphabetical; the order of commands of one
+/// call is the order they come in.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// ARI `POST /channels/{id}/answer`.
+    Answer {
+        channel: ChannelId,
+    },
+    /// The call is over and nothing of it is left: the bridge may serve another call.
+    Close {
+        bridge: BridgeId,
+    },
+    /// Both channels into the bridge, which is made if it does not exist.
+    Connect {
+        bridge: BridgeId,
+        channels: [ChannelId; 2],
+    },
+    /// ARI `POST /channels/create` with the leg's own channel id; codecs are taken from
+    /// `originator`. A leg outlives the dead-man time `limit_ms` under no circumstances.
+    Create {
+        leg: LegId,
+        endpoint: String,
+        originator: ChannelId,
+        limit_ms: i64,
+    },
+    /// Choose a destination and take its slots, all or none.
+    Decide(Ask),
+    /// ARI `POST /channels/{id}/dial`; number and name of `caller` are shown to the callee.
+    Dial {
+        leg: LegId,
+        caller: ChannelId,
+        timeout_ms: i64,
+    },
+    /// Ends the dialplan's dead-man timer and sets ours: the channel is hung up by Asterisk itself
+    /// after `limit_ms`, whatever becomes of divert.
+    Guard {
+        channel: ChannelId,
+        limit_ms: i64,
+    },
+    HangUp {
+        channel: ChannelId,
+        cause: HangupCause,
+    },
+    /// One step for the timeline.
+    Note(TimelineEntry),
+    /// Back to the dialplan behind `Stasis()`.
+    PassOn {
+        channel: ChannelId,
+    },
+    /// Give back the slots of a leg. Comes exactly once for each leg that was decided for.
+    Release {
+        leg: LegId,
+    },
+    /// ARI `POST /channels/{id}/ring`.
+    Ring {
+        channel: ChannelId,
+    },
+    Save(Box<CallRecord>),
+    SaveLeg(Box<LegRecord>),
+}

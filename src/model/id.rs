@@ -1,0 +1,237 @@
+//! Typed, prefixed, sortable ids: `call_01j3nnnyejx8kz0q4tt3b7m9ra`.
+//!
+//! The text is a prefix and 26 characters of Crockford base32 in lower case (the ULID alphabet); the
+//! value is 128 bits whose high 48 are a millisecond timestamp, so ids sort by age. Minting needs a
+//! clock and a random source and therefore lives in `clock`, not here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const DIGITS: usize = 26;
+
+/// Every prefix the product uses, with the word for it, so that a wrong id gets a helpful answer.
+const KINDS: &[(&str, &str)] = &[
+    ("acc", "account"),
+    ("call", "call"),
+    ("dst", "destination"),
+    ("flw", "forwarding flow"),
+    ("key", "API key"),
+    ("num", "number"),
+    ("srv", "server"),
+    ("trk", "trunk"),
+];
+
+/// Why a text is not the id that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdError {
+    /// The prefix names another kind of thing.
+    OtherKind { found: &'static str, wanted: &'static str },
+    /// Not `prefix_` and 26 characters of base32.
+    Shape { prefix: &'static str },
+}
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherKind { found, wanted } => {
+                write!(f, "that is the id of a {found}; a {wanted} id is wanted here")
+            }
+            Self::Shape { prefix } => {
+                write!(f, "an id looks like {prefix}_ and 26 letters and digits")
+            }
+        }
+    }
+}
+
+impl std::error::Error for IdError {}
+
+fn encode(value: u128) -> String {
+    let digit = |at: usize| {
+        let five_bits = (value >> (5 * (DIGITS - 1 - at))) & 0x1f;
+        char::from(ALPHABET[usize::try_from(five_bits).unwrap_or_default()])
+    };
+    (0..DIGITS).map(digit).collect()
+}
+
+fn decode(text: &str) -> Option<u128> {
+    if text.len() != DIGITS {
+        return None;
+    }
+    let mut value: u128 = 0;
+    for byte in text.bytes() {
+        let digit = ALPHABET.iter().position(|&known| known == byte)?;
+        // 26 digits hold 130 bits: a first digit above 7 would overflow.
+        value = value.checked_mul(32)?.checked_add(u128::try_from(digit).ok()?)?;
+    }
+    Some(value)
+}
+
+fn parse(text: &str, prefix: &'static str, wanted: &'static str) -> Result<u128, IdError> {
+    let shape = IdError::Shape { prefix };
+    let Some((found, digits)) = text.split_once('_') else {
+        return Err(shape);
+    };
+    if found != prefix {
+        let other = KINDS.iter().find(|(known, _)| *known == found);
+        return Err(other.map_or(shape, |(_, found)| IdError::OtherKind { found, wanted }));
+    }
+    decode(digits).ok_or(shape)
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal $word:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(u128);
+
+        impl $name {
+            pub const PREFIX: &'static str = $prefix;
+
+            #[must_use]
+            pub const fn new(value: u128) -> Self {
+                Self(value)
+            }
+
+            /// The 26 characters without the prefix.
+            #[must_use]
+            pub fn digits(self) -> String {
+                encode(self.0)
+            }
+
+            /// The id written as its 26 characters alone, as in a channel id.
+            #[must_use]
+            pub fn from_digits(digits: &str) -> Option<Self> {
+                decode(digits).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}_{}", $prefix, encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse(text, $prefix, $word).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Whose everything is: each row and each query carries one.
+    AccountId "acc" "account";
+    /// One inbound call with all its legs.
+    CallId "call" "call";
+    DestinationId "dst" "destination";
+    ForwardingFlowId "flw" "forwarding flow";
+    KeyId "key" "API key";
+    NumberId "num" "number";
+    ServerId "srv" "server";
+    TrunkId "trk" "trunk";
+}
+
+/// One leg of one call: 0 is the caller, 1 and up are legs that divert dialled.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct LegId {
+    pub call: CallId,
+    pub no: u16,
+}
+
+impl LegId {
+    pub const CALLER: u16 = 0;
+
+    /// The channel id divert gives the leg, minted before the command so that the first event is
+    /// already ours and every retry is safe (ARI answers 409 to a second create).
+    #[must_use]
+    pub fn channel(self) -> ChannelId {
+        ChannelId(format!("d-{}-{}", self.call.digits(), self.no))
+    }
+
+    /// Reads [`LegId::channel`] back; `None` for a channel divert did not create.
+    #[must_use]
+    pub fn of_channel(channel: &ChannelId) -> Option<Self> {
+        let (call, no) = channel.0.strip_prefix("d-")?.split_once('-')?;
+        Some(Self { call: CallId::from_digits(call)?, no: no.parse().ok()? })
+    }
+}
+
+/// Asterisk's id of a channel.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ChannelId(pub String);
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Asterisk's id of a bridge.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct BridgeId(pub String);
+
+impl fmt::Display for BridgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_itself_and_sorts_by_value() {
+        for value in [0, 1, 31, 32, u128::MAX, 0x0193_5000_0000_7000_8000_0000_0000_0001] {
+            let id = CallId::new(value);
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert!(CallId::new(31).to_string() < CallId::new(32).to_string());
+    }
+
+    #[test]
+    fn a_wrong_id_says_what_it_is() {
+        let server = ServerId::new(7).to_string();
+        let error = server.parse::<CallId>().unwrap_err();
+        assert_eq!(error.to_string(), "that is the id of a server; a call id is wanted here");
+        assert!("call_".parse::<CallId>().is_err());
+        assert!("call_zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<CallId>().is_err(), "130 bits");
+        assert!("call_0000000000000000000000000I".parse::<CallId>().is_err());
+    }
+
+    #[test]
+    fn a_leg_is_found_again_from_its_channel() {
+        let leg = LegId { call: CallId::new(99), no: 3 };
+        assert_eq!(LegId::of_channel(&leg.channel()), Some(leg));
+        assert_eq!(LegId::of_channel(&ChannelId("1795223621.63".into())), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! Trunks: how a call leaves the master, as a PJSIP endpoint of its Asterisk.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::TrunkId;
+use super::number::DialNumber;
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Trunk {
+    pub id: TrunkId,
+    /// Unique in the account, 1 to 60 characters.
+    pub name: String,
+    pub reach: Reach,
+    /// Most live calls over it; `None` is no limit.
+    pub max_live: Option<u32>,
+}
+
+/// Where the PJSIP endpoint of a trunk comes from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// A peer authenticated by its IP address: divert pushes the endpoint to Asterisk itself.
+    Address(SipAddress),
+    /// An endpoint that stands in the operator's own `pjsip.conf`.
+    Endpoint(EndpointName),
+}
+
+impl Trunk {
+    /// The name of the endpoint in Asterisk.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        match &self.reach {
+            Reach::Address(_) => format!("divert-{}", self.id.digits()),
+            Reach::Endpoint(name) => name.0.clone(),
+        }
+    }
+
+    /// The technology string that dials `number` over this trunk.
+    #[must_use]
+    pub fn dial_string(&self, number: &DialNumber) -> String {
+        format!("PJSIP/{}@{}", number.sip_user(), self.endpoint())
+    }
+}
+
+/// Host and port of a SIP peer, `host` or `host:port`; UDP, port 5060 unless given.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SipAddress {
+    host: String,
+    port: u16,
+}
+
+impl SipAddress {
+    pub const DEFAULT_PORT: u16 = 5060;
+
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for SipAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for SipAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, port) = match text.rsplit_once(':') {
+            None => (text, Self::DEFAULT_PORT),
+            Some((host, port)) => {
+                let port = port.parse().map_err(|_| "the port must be a number from 1 to 65535")?;
+                (host, port)
+            }
+        };
+        let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        if host.is_empty() || host.len() > 253 || !host.chars().all(label) {
+            return Err("type a host name or an IPv4 address, with a port if it is not 5060");
+        }
+        if port == 0 {
+            return Err("the port must be a number from 1 to 65535");
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl TryFrom<String> for SipAddress {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SipAddress> for String {
+    fn from(address: SipAddress) -> Self {
+        address.to_string()
+    }
+}
+
+/// The name of a section in `pjsip.conf`: letters, digits, `_`, `-` and `.`, at most 60.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EndpointName(String);
+
+impl EndpointName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EndpointName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if text.is_empty() || text.len() > 60 || !text.chars().all(allowed) {
+            return Err("type the endpoint's name in pjsip.conf: letters, digits, _ - and .");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for EndpointName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<EndpointName> for String {
+    fn from(name: EndpointName) -> Self {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        assert_eq!("10.0.0.1".parse::<SipAddress>().unwrap().to_string(), "10.0.0.1:5060");
+        assert_eq!("pbx.example:5080".parse::<SipAddress>().unwrap().port(), 5080);
+        for bad in ["", ":5060", "a b", "a:b", "host:0", "host:70000", "host;x=1", "u@host"] {
+            assert!(bad.parse::<SipAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dial_string_cannot_fork_or_carry_options() {
+        let trunk = Trunk {
+            id: TrunkId::new(1),
+            name: "carrier".into(),
+            reach: Reach::Endpoint("carrier".parse().unwrap()),
+            max_live: None,
+        };
+        let dialled = trunk.dial_string(&"#99*1".parse().unwrap());
+        assert_eq!(dialled, "PJSIP/%2399*1@carrier");
+        assert!("a&b".parse::<EndpointName>().is_err());
+        assert!("a/b".parse::<EndpointName>().is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Pure decisions over an immutable snapshot of the configuration.
+//!
+//! Nothing here waits, reads a clock or draws a random number: the same snapshot, state and question
+//! always give the same answer, whoever asks (a call over ARI, a dialplan, a dry run).
+
+pub mod check;
+pub mod decide;
+pub mod pick;
+pub mod slots;
+pub mod snapshot;

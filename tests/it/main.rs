@@ -1,0 +1,9 @@
+//! Everything that needs no Asterisk: the store on both engines, the API, the ARI client against a
+//! fake, configuration documents and the command line.
+
+mod api;
+mod ari;
+mod cli;
+mod config;
+mod layers;
+mod store;
