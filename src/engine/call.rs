@@ -43,6 +43,7 @@ pub(super) struct Call {
 
 /// What is known of the caller's channel.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one channel, not a state")]
 pub(super) struct Caller {
     pub is_up: bool,
     pub is_gone: bool,
@@ -141,8 +142,8 @@ impl Call {
     }
 
     /// The same for things that happen to the caller's channel …
-    pub fn on_caller(&mut self, now: Timestamp, event: ChannelEvent, out: Out<'_>) {
-        match event {
+    pub fn on_caller(&mut self, now: Timestamp, event: &ChannelEvent, out: Out<'_>) {
+        match *event {
             ChannelEvent::Gone { cause, .. } => self.caller_gone(now, cause, out),
             ChannelEvent::Up => self.caller.is_up = true,
             ChannelEvent::CommandFailed { command, .. } => self.command_failed(now, command, out),
@@ -151,8 +152,8 @@ impl Call {
     }
 
     /// … and to the channel of a leg.
-    pub fn on_leg(&mut self, now: Timestamp, no: u16, event: ChannelEvent, out: Out<'_>) {
-        match event {
+    pub fn on_leg(&mut self, now: Timestamp, no: u16, event: &ChannelEvent, out: Out<'_>) {
+        match *event {
             ChannelEvent::Ready => self.leg_ready(now, no, out),
             ChannelEvent::Ringing => self.leg_ringing(now, no, out),
             ChannelEvent::Up => self.leg_up(now, no, out),

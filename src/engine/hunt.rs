@@ -146,9 +146,10 @@ impl Call {
             return;
         }
         leg.stage = LegStage::Dialled;
-        let timeout_ms = match is_fallback {
-            true => leg.ring_timeout_ms,
-            false => leg.ring_timeout_ms.min(budget_left_ms).max(1_000),
+        let timeout_ms = if is_fallback {
+            leg.ring_timeout_ms
+        } else {
+            leg.ring_timeout_ms.min(budget_left_ms).max(1_000)
         };
         let (id, channel) = (leg.id(), leg.channel());
         self.timers.clear(Timer::Ready);

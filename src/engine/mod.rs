@@ -30,7 +30,7 @@ pub use types::{
 };
 
 use crate::model::call::CallRecord;
-use crate::model::id::{CallId, ChannelId, LegId};
+use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
 use crate::model::time::Timestamp;
 use call::Call;
 use leg::LegStage;
@@ -51,11 +51,17 @@ pub struct Engine {
 pub struct ChannelView {
     pub call: CallId,
     pub leg: u16,
-    /// The channel is known to have existed; before that its absence means nothing.
-    pub is_there: bool,
-    pub is_dialled: bool,
-    pub is_ringing: bool,
-    pub is_up: bool,
+    pub presence: Presence,
+}
+
+/// How far a channel has come, as far as we were told.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Presence {
+    /// We asked for it; its absence means nothing yet.
+    Asked,
+    There,
+    Ringing,
+    Up,
 }
 
 impl Engine {
@@ -67,15 +73,14 @@ impl Engine {
             Input::Call { call, event } => self.with(call, |call, out| {
                 call.on_call(now, event, out);
             }),
-            Input::Channel { channel, event } => match LegId::of_channel(&channel) {
-                Some(leg) => self.with(leg.call, |call, out| {
-                    call.on_leg(now, leg.no, event, out);
-                }),
-                None => {
+            Input::Channel { channel, event } => {
+                if let Some(leg) = LegId::of_channel(&channel) {
+                    self.with(leg.call, |call, out| call.on_leg(now, leg.no, &event, out))
+                } else {
                     let call = *self.callers.get(&channel)?;
-                    self.with(call, |call, out| call.on_caller(now, event, out))
+                    self.with(call, |call, out| call.on_caller(now, &event, out))
                 }
-            },
+            }
         }
     }
 
@@ -108,39 +113,35 @@ impl Engine {
         self.calls.get(&id).map(|call| &call.record)
     }
 
+    /// Whether a call of this caller's channel is under way.
+    #[must_use]
+    pub fn knows_caller(&self, channel: &ChannelId) -> bool {
+        self.callers.contains_key(channel)
+    }
+
     /// Every channel the engine believes in, to be compared with Asterisk's own list.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelId, ChannelView)> {
         self.calls.values().flat_map(|call| {
+            let view = |leg, presence| ChannelView { call: call.id(), leg, presence };
             let caller = (!call.caller.is_gone).then(|| {
-                let view = ChannelView {
-                    call: call.id(),
-                    leg: LegId::CALLER,
-                    is_there: true,
-                    is_dialled: false,
-                    is_ringing: false,
-                    is_up: call.caller.is_up,
-                };
-                (call.record.channel.clone(), view)
+                let presence = if call.caller.is_up { Presence::Up } else { Presence::There };
+                (call.record.channel.clone(), view(LegId::CALLER, presence))
             });
-            let legs = call.legs.values().map(|leg| {
-                let view = ChannelView {
-                    call: call.id(),
-                    leg: leg.record.no,
-                    is_there: leg.stage > LegStage::Creating,
-                    is_dialled: leg.stage >= LegStage::Dialled,
-                    is_ringing: leg.stage >= LegStage::Ringing,
-                    is_up: leg.stage == LegStage::Up,
+            let legs = call.legs.values().map(move |leg| {
+                let presence = match leg.stage {
+                    LegStage::Creating => Presence::Asked,
+                    LegStage::Dialled => Presence::There,
+                    LegStage::Ringing => Presence::Ringing,
+                    LegStage::Up => Presence::Up,
                 };
-                (leg.channel(), view)
+                (leg.channel(), view(leg.record.no, presence))
             });
             caller.into_iter().chain(legs)
         })
     }
 
     /// The legs that hold slots, with their destinations: what a fresh ledger must count.
-    pub fn slot_holders(
-        &self,
-    ) -> impl Iterator<Item = (LegId, crate::model::id::DestinationId)> + '_ {
+    pub fn slot_holders(&self) -> impl Iterator<Item = (LegId, DestinationId)> {
         let legs = self.calls.values().flat_map(|call| call.legs.values());
         legs.filter(|leg| leg.holds_slots)
             .filter_map(|leg| Some((leg.id(), leg.record.destination?)))

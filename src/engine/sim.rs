@@ -58,12 +58,12 @@ fn phone(endpoint: &str) -> Option<Phone> {
         "14" => Phone::Refuses { rings: false, after_ms: 3_000, cause: 17, sip: 486 },
         "15" => Phone::Answers { rings: false, after_ms: 2_000, talk_ms: None },
         "16" => refuses(19, 480),
-        "17" => refuses(1, 404),
         "18" => refuses(34, 503),
         "19" => Phone::Answers { rings: false, after_ms: 0, talk_ms: Some(2_000) },
         "20" => Phone::Answers { rings: false, after_ms: 0, talk_ms: None },
         "21" => refuses(38, 500),
         "22" => refuses(21, 403),
+        // 17, and any number that is not in the plan.
         _ => refuses(1, 404),
     })
 }
@@ -292,17 +292,18 @@ impl Sim {
                 if LegId::of_channel(channel).is_none() && self.channels.contains_key(channel) {
                     self.rejections.insert(channel.clone(), *cause);
                 }
-                let ends = match self.channels.contains_key(channel) {
-                    true => Happening::Ends { channel: channel.clone(), cause: cause.0, sip: None },
+                let ends = if self.channels.contains_key(channel) {
+                    Happening::Ends { channel: channel.clone(), cause: cause.0, sip: None }
+                } else {
                     // 404: it is gone already.
-                    false => Happening::Input(Input::Channel {
+                    Happening::Input(Input::Channel {
                         channel: channel.clone(),
                         event: ChannelEvent::Gone {
                             cause: None,
                             sip_code: None,
                             state: ChannelState::Down,
                         },
-                    }),
+                    })
                 };
                 self.later(LATENCY_MS, ends);
             }

@@ -153,7 +153,7 @@ fn turning_weight(plan: &FlowPlan, line: &Line) -> u32 {
 }
 
 /// Why a destination cannot take this call; `None` if it can.
-fn exclusion(line: &Line, slots: &Slots, tried: &[DestinationId]) -> Option<Verdict> {
+fn exclusion(line: &Line, held: &Slots, tried: &[DestinationId]) -> Option<Verdict> {
     let destination = &line.destination;
     match destination.state {
         DestinationState::Disabled => return Some(Verdict::Disabled),
@@ -166,8 +166,8 @@ fn exclusion(line: &Line, slots: &Slots, tried: &[DestinationId]) -> Option<Verd
     if destination.weight == 0 {
         return Some(Verdict::Drained);
     }
-    let (limit, live) = slots.full(&line.limits)?;
-    Some(Verdict::Full { scope: limit.scope.kind(), live, max: limit.max.unwrap_or_default() })
+    let (full, live) = held.full(&line.limits)?;
+    Some(Verdict::Full { scope: full.scope.kind(), live, max: full.max.unwrap_or_default() })
 }
 
 /// The most specific reason that all share.

@@ -49,11 +49,11 @@ impl Snapshot {
                 configuration.servers.iter().map(|server| (server.id, server)).collect();
             let trunks: BTreeMap<TrunkId, &Trunk> =
                 configuration.trunks.iter().map(|trunk| (trunk.id, trunk)).collect();
-            let serves = |flow: &&ForwardingFlow| {
+            let is_ours = |flow: &&ForwardingFlow| {
                 let name = servers.get(&flow.master).map(|server| server.name.as_str());
                 master.is_none() || name == master
             };
-            for flow in configuration.forwarding_flows.iter().filter(serves) {
+            for flow in configuration.forwarding_flows.iter().filter(is_ours) {
                 let mut lines: Vec<Line> = flow
                     .destinations
                     .iter()
