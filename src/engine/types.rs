@@ -225,3 +225,11 @@ pub enum Command {
     Save(Box<CallRecord>),
     SaveLeg(Box<LegRecord>),
 }
+
+impl Command {
+    /// It does something outside; rows and timeline only tell of it.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        !matches!(self, Self::Note(_) | Self::Save(_) | Self::SaveLeg(_))
+    }
+}
