@@ -42,9 +42,8 @@ async fn a_request_that_was_forgotten_is_served_again(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let store = engine.store().await.with_other_account().await;
-    let begin = async |fingerprint| {
-        store.db.begin_request(ACCOUNT, "k", fingerprint, NOW).await.unwrap()
-    };
+    let begin =
+        async |fingerprint| store.db.begin_request(ACCOUNT, "k", fingerprint, NOW).await.unwrap();
     assert_eq!(begin("a").await, Begun::Fresh);
     store.db.forget_request(OTHER, "k").await.unwrap();
     assert_eq!(begin("a").await, Begun::InProgress);

@@ -22,9 +22,7 @@ async fn a_new_database_has_the_default_account_and_nothing_else(
 
 #[rstest]
 #[tokio::test]
-async fn opening_again_changes_nothing(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
+async fn opening_again_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let store = engine.store().await;
     store.execute("UPDATE account SET version = 7").await;
     let again = Db::open(&store.place.url).await.unwrap();
