@@ -1,1 +1,751 @@
-//! (to come)
+//! The program's own settings: from flags, environment, a TOML file and defaults, in this order.
+//!
+//! [`SETTINGS`] is the one list of keys: the file, the environment variables, `divert config show`
+//! and `divert config sample` are all read off it, so they can not disagree. Unknown keys are
+//! errors that name the key which was probably meant. What calls are forwarded where is not here:
+//! that is configuration of an account and lives in the database.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Serialize;
+use strum::{Display, EnumString};
+use toml::de::{DeTable, DeValue};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+/// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
+pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
+
+/// All settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub database: DatabaseUrl,
+    pub node: NodeConfig,
+    pub ari: AriConfig,
+    pub api: ApiConfig,
+    pub test_calls: TestCallConfig,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// This node's name: part of ids, metrics and logs. 1 to 20 of `a-z 0-9 -`.
+    pub name: String,
+    /// The name of the server of the configuration which this node's Asterisk is.
+    pub master: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct AriConfig {
+    /// The base of Asterisk's REST interface, without a slash at the end.
+    pub url: Url,
+    pub user: String,
+    pub password: Secret,
+    /// The Stasis application.
+    pub app: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    pub listen: SocketAddr,
+    /// `None`: no socket.
+    pub socket: Option<PathBuf>,
+    /// Allows plain HTTP on an address that others can reach.
+    pub insecure_http: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct TestCallConfig {
+    /// The dialplan context a test call enters.
+    pub context: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// In the syntax of `tracing`: `info`, `warn,divert::ari=debug`.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, PartialEq)]
+#[strum(serialize_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    Json,
+    Text,
+}
+
+/// A value that is never printed.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "\"\"" } else { MASK })
+    }
+}
+
+/// `sqlite:PATH` or `postgres://…`; a password in it is not printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// With the password.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        let path = self.0.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Some(Path::new(path.split('?').next().unwrap_or(path)))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.0))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", without_password(&self.0))
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = ["sqlite:", "postgres://", "postgresql://"];
+        if known.iter().any(|start| text.len() > start.len() && text.starts_with(start)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a database is sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
+        }
+    }
+}
+
+/// One key: everything that is known about it.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.name`, or a name alone.
+    pub key: &'static str,
+    pub default: &'static str,
+    pub kind: Kind,
+    /// For the sample and the documentation.
+    pub about: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    Flag,
+    Secret,
+    Text,
+    Url,
+}
+
+macro_rules! settings {
+    ($($key:literal $kind:ident $default:literal $about:literal;)*) => {
+        /// Every setting, in the order of the sample file.
+        pub const SETTINGS: &[Setting] = &[
+            $(Setting { key: $key, default: $default, kind: Kind::$kind, about: $about },)*
+        ];
+    };
+}
+
+settings! {
+    "database" Url "sqlite:/var/lib/divert/divert.sqlite" "sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME";
+    "node.name" Text "a" "this node's name: part of ids, metrics and logs";
+    "node.master" Text "master" "which server of the configuration this node's Asterisk is";
+    "ari.url" Text "http://127.0.0.1:8088/ari" "Asterisk's REST interface";
+    "ari.user" Text "divert" "the section of ari.conf";
+    "ari.password" Secret "" "the password there";
+    "ari.password_file" Text "" "or a file that holds it";
+    "ari.app" Text "divert" "the Stasis application: DIVERT_APP in extensions.conf";
+    "api.listen" Text "127.0.0.1:8390" "the HTTP API";
+    "api.socket" Text "/run/divert/divert.sock" "the same without a key, for the owner of the socket; \"\" = none";
+    "api.insecure_http" Flag "false" "allow plain HTTP on an address others can reach";
+    "test_calls.context" Text "from-carrier" "the dialplan context a test call enters";
+    "log.format" Text "auto" "auto (text on a terminal, JSON otherwise), text or json";
+    "log.filter" Text "info" "error, warn, info, debug or trace; per module: info,divert::ari=debug";
+}
+
+/// Variables of the same prefix that are not settings: the command line's own, the container's and
+/// the tests'.
+const FOREIGN: [&str; 17] = [
+    "DIVERT_AGI_PORT",
+    "DIVERT_APP",
+    "DIVERT_CONFIG",
+    "DIVERT_ENTITY_ID",
+    "DIVERT_ENTRY",
+    "DIVERT_FALLBACK_DIAL",
+    "DIVERT_HTTP_PORT",
+    "DIVERT_IMAGE",
+    "DIVERT_KEY",
+    "DIVERT_PHONES_PORT",
+    "DIVERT_RTP_END",
+    "DIVERT_RTP_START",
+    "DIVERT_SEED",
+    "DIVERT_SERVER",
+    "DIVERT_SIP_PORT",
+    "DIVERT_TEST",
+    "DIVERT_TEST_POSTGRES",
+];
+
+const MASK: &str = "********";
+
+impl Setting {
+    /// `DIVERT_ARI_URL` for `ari.url`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("DIVERT_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    fn masked(&self, value: &str) -> String {
+        match self.kind {
+            Kind::Secret if !value.is_empty() => MASK.to_owned(),
+            Kind::Url => without_password(value),
+            _ => value.to_owned(),
+        }
+    }
+}
+
+/// Where a value comes from; a later variant wins over an earlier one.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Source {
+    Default,
+    File { path: PathBuf, line: usize },
+    Variable(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What a person typed, still unread.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// Key, flag, value.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+    /// The environment; names without the prefix `DIVERT_` are ignored.
+    pub variables: Vec<(String, String)>,
+}
+
+/// All settings with their sources.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    values: BTreeMap<&'static str, Value>,
+}
+
+#[derive(Clone, Debug)]
+struct Value {
+    text: String,
+    source: Source,
+    /// The place in the file, for errors.
+    span: Option<Range<usize>>,
+}
+
+/// One effective setting, fit for showing.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    pub key: &'static str,
+    pub value: String,
+    pub source: String,
+}
+
+/// Everything that is wrong, each with its place.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}", .0.join("\n\n"))]
+pub struct ConfigError(Vec<String>);
+
+/// Reads all sources and checks the result.
+///
+/// # Errors
+/// Every fault found, for people to read; trying again does not help.
+pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
+    let mut faults = Vec::new();
+    let mut values: BTreeMap<&'static str, Value> = SETTINGS
+        .iter()
+        .map(|s| (s.key, Value { text: s.default.to_owned(), source: Source::Default, span: None }))
+        .collect();
+
+    let file = find_file(given);
+    let mut text = String::new();
+    if let Some(path) = &file {
+        match fs::read_to_string(path) {
+            Ok(read) => text = read,
+            Err(error) => return Err(ConfigError(vec![unreadable(path, &error)])),
+        }
+        read_file(path, &text, &mut values, &mut faults);
+    }
+    read_variables(&given.variables, &mut values, &mut faults);
+    for (key, flag, value) in &given.flags {
+        let value = Value { text: value.clone(), source: Source::Flag(flag), span: None };
+        values.insert(key, value);
+    }
+
+    let mut reader = Reader { values: &values, text: &text, faults };
+    let config = reader.config();
+    match config {
+        Some(config) if reader.faults.is_empty() => Ok(Loaded { config, file, values }),
+        _ => Err(ConfigError(reader.faults)),
+    }
+}
+
+impl Loaded {
+    /// Effective values with their sources, secrets masked.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Shown> {
+        let show = |setting: &Setting| {
+            let value = self.values.get(setting.key)?;
+            Some(Shown {
+                key: setting.key,
+                value: setting.masked(&value.text),
+                source: value.source.to_string(),
+            })
+        };
+        SETTINGS.iter().filter_map(show).collect()
+    }
+}
+
+/// A file with every key at its default, commented.
+#[must_use]
+pub fn sample() -> String {
+    let mut text = String::from(
+        "# divert.toml. Every key is optional; these are the defaults.\n\
+         # The environment (DIVERT_ARI_URL for ari.url) wins over this file, flags win over both.\n",
+    );
+    let mut section = "";
+    for setting in SETTINGS {
+        let (found, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        if found != section {
+            section = found;
+            let _ = write!(text, "\n[{section}]\n");
+        }
+        let value = match setting.kind {
+            Kind::Flag => setting.default.to_owned(),
+            Kind::Secret | Kind::Text | Kind::Url => format!("{:?}", setting.default),
+        };
+        let _ = writeln!(text, "# {}\n{name} = {value}", setting.about);
+    }
+    text
+}
+
+fn find_file(given: &Given) -> Option<PathBuf> {
+    let variable = || {
+        let found = given.variables.iter().find(|(name, _)| name == "DIVERT_CONFIG");
+        found.filter(|(_, path)| !path.is_empty()).map(|(_, path)| PathBuf::from(path))
+    };
+    let known = || SEARCH.iter().map(PathBuf::from).find(|path| path.exists());
+    given.file.clone().or_else(variable).or_else(known)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!(
+        "error: cannot read the configuration file: {error}\n  --> {}\n  = help: divert config \
+         sample > {}",
+        path.display(),
+        path.display()
+    )
+}
+
+fn read_file(
+    path: &Path,
+    text: &str,
+    values: &mut BTreeMap<&'static str, Value>,
+    faults: &mut Vec<String>,
+) {
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            let span = error.span().unwrap_or_default();
+            faults.push(framed(path, text, &span, error.message(), None));
+            return;
+        }
+    };
+    let mut keys = Vec::new();
+    for (name, value) in table.get_ref() {
+        if let DeValue::Table(section) = value.get_ref() {
+            let known = SETTINGS.iter().any(|s| s.key.starts_with(&format!("{}.", name.get_ref())));
+            if !known {
+                let sections = SETTINGS.iter().filter_map(|s| Some(s.key.split_once('.')?.0));
+                let hint = nearest(name.get_ref(), sections).map(|near| format!("[{near}]"));
+                let message = format!("unknown section [{}]", name.get_ref());
+                faults.push(framed(path, text, &name.span(), &message, did_you_mean(hint)));
+                continue;
+            }
+            for (key, value) in section {
+                let full = format!("{}.{}", name.get_ref(), key.get_ref());
+                keys.push((full, key.span(), value));
+            }
+        } else {
+            keys.push((name.get_ref().to_string(), name.span(), value));
+        }
+    }
+    for (key, span, value) in keys {
+        let Some(setting) = SETTINGS.iter().find(|s| s.key == key) else {
+            let hint = nearest(&key, SETTINGS.iter().map(|s| s.key)).map(str::to_owned);
+            let message = format!("unknown key `{key}`");
+            faults.push(framed(path, text, &span, &message, did_you_mean(hint)));
+            continue;
+        };
+        let wrong = match (setting.kind, value.get_ref()) {
+            (Kind::Flag, DeValue::Boolean(flag)) => Ok(flag.to_string()),
+            (Kind::Flag, _) => Err("must be true or false"),
+            (_, DeValue::String(text)) => Ok(text.to_string()),
+            (_, _) => Err("must be text in quotes"),
+        };
+        match wrong {
+            Ok(text_value) => {
+                let line = line_of(text, value.span().start);
+                let source = Source::File { path: path.to_owned(), line };
+                let value = Value { text: text_value, source, span: Some(value.span()) };
+                values.insert(setting.key, value);
+            }
+            Err(wrong) => {
+                let message = format!("`{key}` {wrong}");
+                faults.push(framed(path, text, &value.span(), &message, None));
+            }
+        }
+    }
+}
+
+fn read_variables(
+    variables: &[(String, String)],
+    values: &mut BTreeMap<&'static str, Value>,
+    faults: &mut Vec<String>,
+) {
+    for (name, text) in variables {
+        if let Some(setting) = SETTINGS.iter().find(|s| s.variable() == *name) {
+            let source = Source::Variable(name.clone());
+            values.insert(setting.key, Value { text: text.clone(), source, span: None });
+        } else if let Some(near) = mistyped(name) {
+            faults.push(format!(
+                "error: unknown environment variable {name}\n  = help: did you mean {near}?"
+            ));
+        }
+    }
+}
+
+/// The variable that was probably meant, if this one looks like one of ours.
+fn mistyped(name: &str) -> Option<String> {
+    let ours = name.starts_with("DIVERT_") && !FOREIGN.contains(&name);
+    let of_a_test = name.starts_with("DIVERT_TEST_") && !name.starts_with("DIVERT_TEST_CALLS_");
+    if !ours || of_a_test {
+        return None;
+    }
+    let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    let close = nearest(name, known.iter().map(String::as_str));
+    let in_section = || {
+        let section = SETTINGS.iter().find(|s| {
+            let section = s.key.split_once('.').map_or(s.key, |(section, _)| section);
+            name.starts_with(&format!("DIVERT_{}", section.to_uppercase()))
+        })?;
+        Some(section.variable())
+    };
+    close.map(str::to_owned).or_else(in_section)
+}
+
+/// The nearest of the known words, unless it is too far to be what was meant.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= (word.len() / 3).min(4))
+        .map(|(_, known)| known)
+}
+
+fn did_you_mean(near: Option<String>) -> Option<String> {
+    near.map(|near| format!("did you mean `{near}`?"))
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// A message with its line of the file and a caret under the place.
+fn framed(
+    path: &Path,
+    text: &str,
+    span: &Range<usize>,
+    message: &str,
+    help: Option<String>,
+) -> String {
+    let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let start = start.unwrap_or(0);
+    let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[begin..].lines().next().unwrap_or("");
+    let no = line_of(text, start).to_string();
+    let column = text[begin..start].chars().count();
+    let rest = line.chars().count().saturating_sub(column).max(1);
+    let wide = text.get(start..span.end).map_or(1, |part| part.chars().count()).clamp(1, rest);
+    let pad = " ".repeat(no.len());
+    let mut frame = format!(
+        "error: {message}\n{pad}--> {}:{no}:{}\n{pad} |\n{no} | {line}\n{pad} | {}{}",
+        path.display(),
+        column + 1,
+        " ".repeat(column),
+        "^".repeat(wide),
+    );
+    if let Some(help) = help {
+        let _ = write!(frame, "\n{pad} = help: {help}");
+    }
+    frame
+}
+
+/// `postgres://user:********@host/name`.
+fn without_password(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
+            Ok(()) => url.to_string(),
+            Err(()) => MASK.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}
+
+/// Turns texts into typed values and remembers what is wrong with them.
+struct Reader<'a> {
+    values: &'a BTreeMap<&'static str, Value>,
+    text: &'a str,
+    faults: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self) -> Option<Config> {
+        let database = self.parse("database", |text| text.parse().map_err(str::to_owned));
+        let node = self.parse("node.name", |text| {
+            let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            check((1..=20).contains(&text.len()) && text.chars().all(allowed), text)
+                .ok_or_else(|| "a node's name is 1 to 20 of a-z, 0-9 and -".to_owned())
+        });
+        let master = self.parse("node.master", |text| {
+            check((1..=60).contains(&text.chars().count()), text)
+                .ok_or_else(|| "a server's name has 1 to 60 characters".to_owned())
+        });
+        let url = self.parse("ari.url", |text| {
+            let url = Url::parse(text.trim_end_matches('/')).ok();
+            url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+                .ok_or_else(|| "it must look like http://127.0.0.1:8088/ari".to_owned())
+        });
+        let user = self.parse("ari.user", |text| {
+            check(!text.is_empty(), text).ok_or_else(|| "type the user of ari.conf".to_owned())
+        });
+        let password = self.password();
+        let word = |text: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            check((1..=60).contains(&text.len()) && text.chars().all(allowed), text)
+                .ok_or_else(|| "use letters, digits, _ and - only".to_owned())
+        };
+        let app = self.parse("ari.app", word);
+        let context = self.parse("test_calls.context", word);
+        let socket = self.parse("api.socket", |text| {
+            Ok(if text.is_empty() { None } else { Some(PathBuf::from(text)) })
+        });
+        let insecure_http = self.parse("api.insecure_http", |text| {
+            text.parse().map_err(|_| "must be true or false".to_owned())
+        });
+        let listen = self.parse("api.listen", |text| {
+            let listen: SocketAddr =
+                text.parse().map_err(|_| "it must look like 127.0.0.1:8390".to_owned())?;
+            if listen.ip().is_loopback() || insecure_http != Some(false) {
+                Ok(listen)
+            } else {
+                Err("the API would be plain HTTP for everybody: keep it on 127.0.0.1 behind a \
+                     TLS proxy, or set api.insecure_http = true"
+                    .to_owned())
+            }
+        });
+        let format = self.parse("log.format", |text| {
+            text.parse().map_err(|_| "it is auto, text or json".to_owned())
+        });
+        let filter = self.parse("log.filter", |text| {
+            EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+        });
+        Some(Config {
+            database: database?,
+            node: NodeConfig { name: node?, master: master? },
+            ari: AriConfig { url: url?, user: user?, password: password?, app: app? },
+            api: ApiConfig { listen: listen?, socket: socket?, insecure_http: insecure_http? },
+            test_calls: TestCallConfig { context: context? },
+            log: LogConfig { format: format?, filter: filter? },
+        })
+    }
+
+    /// The password itself or the file that holds it, whichever source ranks higher.
+    fn password(&mut self) -> Option<Secret> {
+        let plain = self.values.get("ari.password")?;
+        let path = self.values.get("ari.password_file")?;
+        let rank = |source: &Source| match source {
+            Source::Default => 0,
+            Source::File { .. } => 1,
+            Source::Variable(_) => 2,
+            Source::Flag(_) => 3,
+        };
+        let both = !plain.text.is_empty() && !path.text.is_empty();
+        if both && rank(&plain.source) == rank(&path.source) {
+            let message = "there is an ari.password too: keep one of the two";
+            self.fault("ari.password_file", message);
+            return None;
+        }
+        if path.text.is_empty() || (both && plain.source > path.source) {
+            return Some(Secret::new(plain.text.clone()));
+        }
+        self.parse("ari.password_file", |path| {
+            let read = fs::read_to_string(path);
+            read.map(|text| Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+                .map_err(|error| format!("cannot read {path}: {error}"))
+        })
+    }
+
+    fn parse<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match parse(&self.values.get(key)?.text) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.fault(key, &message);
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, key: &str, message: &str) {
+        let Some(value) = self.values.get(key) else { return };
+        let message = format!("`{key}`: {message}");
+        self.faults.push(match (&value.source, &value.span) {
+            (Source::File { path, .. }, Some(span)) => {
+                framed(path, self.text, span, &message, None)
+            }
+            (source, _) => format!("error: {message}\n  --> {source}"),
+        });
+    }
+}
+
+fn check(good: bool, text: &str) -> Option<String> {
+    good.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_text(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("divert.toml");
+        fs::write(&path, text).unwrap();
+        let variables = variables.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        load(&Given { file: Some(path), flags: Vec::new(), variables })
+    }
+
+    #[test]
+    fn the_sample_holds_every_default() {
+        let loaded = from_text(&sample(), &[]).unwrap();
+        for (setting, shown) in SETTINGS.iter().zip(loaded.shown()) {
+            assert_eq!(shown.value, setting.default, "{}", setting.key);
+            assert!(shown.source.contains("divert.toml:"), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let text = "[node]\nname = \"file\"\nmaster = \"m\"\n[log]\nfilter = \"warn\"\n";
+        let loaded = from_text(text, &[("DIVERT_NODE_NAME", "env")]).unwrap();
+        assert_eq!(loaded.config.node.name, "env");
+        assert_eq!(loaded.config.node.master, "m");
+        let given = Given {
+            file: loaded.file.clone(),
+            flags: vec![("log.filter", "--log", "debug".into())],
+            variables: vec![("DIVERT_LOG_FILTER".into(), "trace".into())],
+        };
+        assert!(load(&given).is_err(), "the file is gone, and was asked for");
+        let config = load(&Given { file: None, ..given }).unwrap().config;
+        assert_eq!(config.log.filter, "debug");
+    }
+
+    #[test]
+    fn a_fault_shows_its_line_and_what_was_meant() {
+        let error = from_text("[ari]\nuser = \"x\"\n  pasword = \"y\"\n", &[]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("error: unknown key `ari.pasword`\n --> "), "{text}");
+        assert!(text.ends_with("/divert.toml:3:3\n  |\n3 |   pasword = \"y\"\n  |   ^^^^^^^\n  = help: did you mean `ari.password`?"), "{text}");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let text = "[nod]\nname = 1\n[node]\nname = 7\n[api]\nlisten = \"0.0.0.0:80\"\n";
+        let error = from_text(text, &[("DIVERT_ARI_URI", "x")]).unwrap_err();
+        assert_eq!(error.0.len(), 4, "{error}");
+        assert!(error.to_string().contains("did you mean DIVERT_ARI_URL?"), "{error}");
+        assert!(error.to_string().contains("insecure_http"), "{error}");
+    }
+
+    #[test]
+    fn variables_of_tests_and_containers_are_left_alone() {
+        let foreign = [("DIVERT_TEST_POSTGRES", "x"), ("DIVERT_SEED", "7"), ("DIVERT_APP", "d")];
+        assert!(from_text("", &foreign).is_ok());
+        assert!(from_text("", &[("DIVERT_TEST_CALLS_CONTEX", "x")]).is_err());
+        assert!(from_text("", &[("DIVERT_ARI_SOMETHING_ELSE", "x")]).is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let text = "database = \"postgres://u:hunter2@h/n\"\n[ari]\npassword = \"hunter3\"\n";
+        let loaded = from_text(text, &[]).unwrap();
+        let printed = format!("{:?} {:?}", loaded.config, loaded.shown());
+        assert!(!printed.contains("hunter"), "{printed}");
+        assert_eq!(loaded.config.ari.password.expose(), "hunter3");
+        assert_eq!(loaded.config.database.expose(), "postgres://u:hunter2@h/n");
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_but_not_from_both() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "from-a-file\n").unwrap();
+        let text = format!("[ari]\npassword_file = {:?}\n", file.path().to_str().unwrap());
+        let config = from_text(&text, &[]).unwrap().config;
+        assert_eq!(config.ari.password.expose(), "from-a-file");
+        let config = from_text(&text, &[("DIVERT_ARI_PASSWORD", "env")]).unwrap().config;
+        assert_eq!(config.ari.password.expose(), "env");
+        assert!(from_text(&format!("{text}password = \"x\"\n"), &[]).is_err());
+    }
+}

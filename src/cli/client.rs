@@ -1,0 +1,238 @@
+//! Talks to the running server through its HTTP API: over the unix socket, where the owner needs
+//! no key, or over a URL with one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Failure;
+use super::terminal::plain;
+use crate::config::Config;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach the server.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// The server's address instead of its local socket
+    #[arg(long, value_name = "URL", env = "DIVERT_SERVER", help_heading = "Server")]
+    pub server: Option<String>,
+    /// The API key for it; safer in the environment
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "DIVERT_KEY",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
+    pub key: Option<String>,
+}
+
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<String>,
+    /// For messages: where it tried to connect.
+    place: String,
+    socket: Option<PathBuf>,
+}
+
+/// An error of the API (RFC 9457).
+#[derive(Debug, Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    instance: String,
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+/// One wrong place in what was sent.
+#[derive(Debug, Deserialize)]
+struct Fault {
+    #[serde(default)]
+    pointer: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    hint: String,
+}
+
+impl Client {
+    /// Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The URL is none, or there is neither a URL nor a socket.
+    pub fn new(args: &ServerArgs, config: &Config) -> anyhow::Result<Self> {
+        let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
+        if let Some(server) = &args.server {
+            let url = Url::parse(server).ok().filter(|url| url.has_host());
+            let base = url.ok_or_else(|| {
+                Failure::Input(format!("--server {server}: type http://HOST:PORT or https://HOST"))
+            })?;
+            let place = server.trim_end_matches('/').to_owned();
+            let http = builder.build()?;
+            return Ok(Self { http, base, key: args.key.clone(), place, socket: None });
+        }
+        let socket = config.api.socket.clone().ok_or_else(|| {
+            Failure::Input("api.socket is switched off: use --server URL and --key".to_owned())
+        })?;
+        Ok(Self {
+            http: builder.unix_socket(socket.clone()).build()?,
+            base: Url::parse("http://divert").context("the socket's base")?,
+            key: args.key.clone(),
+            place: socket.display().to_string(),
+            socket: Some(socket),
+        })
+    }
+
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<T> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.send(Method::GET, url, None).await
+    }
+
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+        self.send(Method::POST, self.url(path), Some(body)).await
+    }
+
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+        self.send(Method::PATCH, self.url(path), Some(body)).await
+    }
+
+    /// `path` is made of fixed words and parsed ids: nothing in it needs escaping.
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        url
+    }
+
+    /// # Errors
+    /// [`Failure::NotConnected`] when nobody answers, [`Failure::Input`] when the server refuses
+    /// what was asked, [`Failure::Failed`] when it fails itself.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> anyhow::Result<T> {
+        let mut request = self.http.request(method, url);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.not_connected(&error))?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(|error| self.not_connected(&error))?;
+        if status.is_success() {
+            let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };
+            return serde_json::from_slice(bytes)
+                .with_context(|| format!("{} answered something else than divert", self.place));
+        }
+        Err(refused(status, &bytes).into())
+    }
+
+    fn not_connected(&self, error: &reqwest::Error) -> Failure {
+        let why = innermost(error);
+        let help = match &self.socket {
+            Some(path) if !path.exists() => "is divert running? systemctl status divert
+  \
+                = help: on another machine: --server https://HOST and DIVERT_KEY"
+                .to_owned(),
+            Some(path) if why.contains("ermission denied") => {
+                format!("only the owner of the socket may use it; ls -l {}", path.display())
+            }
+            Some(_) => "is divert running? systemctl status divert".to_owned(),
+            None => "is divert running there, and may this machine reach it?".to_owned(),
+        };
+        Failure::NotConnected(format!(
+            "cannot reach divert at {}: {why}\n  = help: {help}",
+            self.place
+        ))
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let title = if problem.title.is_empty() {
+        status.canonical_reason().unwrap_or("refused").to_owned()
+    } else {
+        plain(&problem.title)
+    };
+    let mut text = format!("{title} ({})", status.as_u16());
+    if !problem.detail.is_empty() {
+        text = format!("{text}: {}", plain(&problem.detail));
+    }
+    for fault in &problem.errors {
+        text.push_str("\n  ");
+        if !fault.pointer.is_empty() {
+            text = format!("{text}{}: ", plain(&fault.pointer));
+        }
+        text.push_str(&plain(&fault.message));
+        if !fault.hint.is_empty() {
+            text = format!("{text}\n    = help: {}", plain(&fault.hint));
+        }
+    }
+    if !problem.instance.is_empty() && status.is_server_error() {
+        text = format!("{text}\n  request {}", plain(&problem.instance));
+    }
+    match status {
+        StatusCode::UNAUTHORIZED => Failure::Input(format!(
+            "{text}\n  = help: divert keys create --name NAME --scope SCOPE"
+        )),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Failure::NotConnected(text),
+        status if status.is_client_error() => Failure::Input(text),
+        _ => Failure::Failed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_api_is_told_with_place_and_help() {
+        let body = br#"{"title":"Invalid","status":422,"detail":"1 fault","instance":"req_1",
+            "errors":[{"pointer":"/did","code":"unknown","message":"no such DID","hint":"one of 800"}]}"#;
+        let failure = refused(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(
+            failure.to_string(),
+            "Invalid (422): 1 fault\n  /did: no such DID\n    = help: one of 800"
+        );
+        assert_eq!(failure.code(), 2);
+        assert_eq!(refused(StatusCode::INTERNAL_SERVER_ERROR, b"oops").code(), 1);
+        assert_eq!(refused(StatusCode::SERVICE_UNAVAILABLE, b"").code(), 3);
+    }
+}

@@ -1,0 +1,195 @@
+//! `divert flows …` and `divert dest …`: the forwarding flows of the running server and the
+//! switches of their destinations.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::client::{Client, ServerArgs};
+use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub enum FlowsCommand {
+    /// All forwarding flows with their numbers and destinations
+    #[command(after_help = "Example:\n  divert flows list")]
+    List(ListArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DestCommand {
+    /// No new calls; returning callers and the place in rotation stay
+    #[command(after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
+    Pause(DestArgs),
+    /// New calls again
+    #[command(after_help = "Example:\n  divert dest resume \"Solar East\" slave-a")]
+    Resume(DestArgs),
+    /// Out of rotation
+    #[command(after_help = "Example:\n  divert dest disable \"Solar East\" slave-a")]
+    Disable(DestArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct DestArgs {
+    /// Name or id of the forwarding flow
+    flow: String,
+    /// Name or id of the destination
+    dest: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Flow {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub dids: Vec<String>,
+    #[serde(default)]
+    pub destinations: Vec<Destination>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Destination {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub state: String,
+    #[serde(default)]
+    pub priority: i64,
+    #[serde(default)]
+    pub weight: i64,
+    #[serde(default)]
+    pub max_live: Option<u32>,
+}
+
+/// # Errors
+/// See [`Client`].
+pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
+    let FlowsCommand::List(args) = command;
+    let client = Client::new(&args.server, config)?;
+    let answer: Value = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
+    if args.json {
+        return say_json(&answer);
+    }
+    let flows: Vec<Flow> = read_list(answer)?;
+    say(&listing(&flows, Terminal::of_stdout()))
+}
+
+/// # Errors
+/// See [`Client`]; [`Failure::Input`] for a name nobody has.
+pub async fn dest(command: &DestCommand, config: &Config) -> anyhow::Result<()> {
+    let (args, state) = match command {
+        DestCommand::Pause(args) => (args, "paused"),
+        DestCommand::Resume(args) => (args, "active"),
+        DestCommand::Disable(args) => (args, "disabled"),
+    };
+    let client = Client::new(&args.server, config)?;
+    let flow = find_flow(&client, &args.flow).await?;
+    let named = flow.destinations.iter().map(|dest| (dest.id.as_str(), dest.name.as_str()));
+    let nth = pick(&args.dest, named, "destination")?;
+    let dest = &flow.destinations[nth];
+    let path = format!("/v1/forwarding-flows/{}/destinations/{}", flow.id, dest.id);
+    let _: Value = client.patch(&path, &json!({ "state": state })).await?;
+    say(&format!("{} of {} is {state}\n", plain(&dest.name), plain(&flow.name)))
+}
+
+/// The flow with this id or name.
+///
+/// # Errors
+/// See [`Client`]; [`Failure::Input`] when there is none.
+pub async fn find_flow(client: &Client, wanted: &str) -> anyhow::Result<Flow> {
+    let answer = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
+    let mut flows: Vec<Flow> = read_list(answer)?;
+    let named = flows.iter().map(|flow| (flow.id.as_str(), flow.name.as_str()));
+    let nth = pick(wanted, named, "forwarding flow")?;
+    Ok(flows.swap_remove(nth))
+}
+
+fn read_list(answer: Value) -> anyhow::Result<Vec<Flow>> {
+    #[derive(Deserialize)]
+    struct List {
+        data: Vec<Flow>,
+    }
+    Ok(serde_json::from_value::<List>(answer)?.data)
+}
+
+/// By id, by name, or by name in another case if that is one only.
+fn pick<'a>(
+    wanted: &str,
+    named: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    word: &str,
+) -> Result<usize, Failure> {
+    let exact = named.clone().position(|(id, name)| id == wanted || name == wanted);
+    let lower = wanted.to_lowercase();
+    let mut alike = named.clone().enumerate().filter(|(_, (_, name))| name.to_lowercase() == lower);
+    match (exact, alike.next(), alike.next()) {
+        (Some(nth), _, _) | (None, Some((nth, _)), None) => Ok(nth),
+        _ => {
+            let names: Vec<String> = named.map(|(_, name)| format!("{:?}", plain(name))).collect();
+            let known = if names.is_empty() {
+                "there is none yet".to_owned()
+            } else {
+                format!("there is {}", names.join(", "))
+            };
+            Err(Failure::Input(format!("no {word} {wanted:?}\n  = help: {known}")))
+        }
+    }
+}
+
+fn listing(flows: &[Flow], terminal: Terminal) -> String {
+    if flows.is_empty() {
+        return "No flows yet: a flow sends calls from your numbers to destinations. Write one and \
+                run\n  divert apply FILE\n"
+            .to_owned();
+    }
+    let mut text = String::new();
+    for flow in flows {
+        let name = terminal.paint(Style::Bold, &plain(&flow.name));
+        let id = terminal.paint(Style::Dim, &flow.id);
+        text.push_str(&format!("{name}  {id}\n  {}\n", plain(&flow.dids.join(" "))));
+        let row = |dest: &Destination| {
+            let style = match dest.state.as_str() {
+                "active" => Style::Good,
+                "paused" => Style::Warn,
+                _ => Style::Dim,
+            };
+            let max = dest.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
+            vec![
+                (Style::Plain, format!("  {}", dest.priority)),
+                (Style::Plain, dest.weight.to_string()),
+                (style, dest.state.clone()),
+                (Style::Plain, max),
+                (Style::Name, plain(&dest.name)),
+            ]
+        };
+        let rows: Vec<_> = flow.destinations.iter().map(row).collect();
+        text.push_str(&table(terminal, &["  PRIO", "WEIGHT", "STATE", "MAX LIVE", "NAME"], &rows));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_found_by_id_name_or_case() {
+        let named = [("flw_1", "Solar"), ("flw_2", "solar"), ("flw_3", "East")];
+        assert_eq!(pick("flw_2", named.into_iter(), "flow").unwrap(), 1);
+        assert_eq!(pick("solar", named.into_iter(), "flow").unwrap(), 1);
+        assert_eq!(pick("EAST", named.into_iter(), "flow").unwrap(), 2);
+        let error = pick("SOLAR", named.into_iter(), "flow").unwrap_err().to_string();
+        assert!(error.ends_with("there is \"Solar\", \"solar\", \"East\""), "{error}");
+    }
+}

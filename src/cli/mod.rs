@@ -1,0 +1,201 @@
+//! The command line. Commands about calls ask the running server through its API; those about the
+//! configuration of calls work on the database, whether it runs or not.
+//!
+//! Exit codes: 0 good, 1 a check failed or the work could not be done, 2 bad usage or input,
+//! 3 not connected. Results go to standard output, everything else to standard error.
+
+mod calls;
+mod client;
+mod flows;
+mod ladder;
+mod print;
+mod serve;
+mod settings;
+mod terminal;
+mod test_call;
+mod view;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{self, Given};
+
+/// Call routing and call forwarding for Asterisk.
+#[derive(Debug, Parser)]
+#[command(name = "divert", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 good, 1 failed, 2 bad usage or input, 3 not connected.\n\
+    Start with:\n  divert config sample > divert.toml\n  divert doctor\n  divert serve")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Global {
+    /// The settings [default: ./divert.toml, /etc/divert/divert.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "DIVERT_CONFIG")]
+    config: Option<PathBuf>,
+    /// sqlite:PATH or `postgres://`…
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+    /// What is logged, such as info or info,divert::ari=debug
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    #[command(after_help = "Example:\n  divert serve --config /etc/divert/divert.toml")]
+    Serve,
+    /// Place a test call and watch it; exit code 0 only if it was answered
+    #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
+    TestCall(test_call::TestCallArgs),
+    /// What happened to calls
+    #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
+    Calls(calls::CallsCommand),
+    /// Forwarding flows of the running server
+    #[command(subcommand, after_help = "Example:\n  divert flows list")]
+    Flows(flows::FlowsCommand),
+    /// Pause, resume or disable a destination
+    #[command(subcommand, after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
+    Dest(flows::DestCommand),
+    /// The program's own settings
+    #[command(subcommand, after_help = "Example:\n  divert config show")]
+    Config(settings::ConfigCommand),
+    /// Files for Asterisk and systemd
+    #[command(after_help = "Example:\n  divert print dialplan > /etc/asterisk/divert.conf")]
+    Print(print::PrintArgs),
+    /// Completions for a shell
+    #[command(after_help = "Example:\n  divert completions bash > \
+        /usr/share/bash-completion/completions/divert")]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// Why a command did not do what was asked; the variant is the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It could not be done; trying again may help.
+    #[error("{0}")]
+    Failed(String),
+    /// What was typed is wrong.
+    #[error("{0}")]
+    Input(String),
+    /// The server, the database or Asterisk does not answer; trying again may help.
+    #[error("{0}")]
+    NotConnected(String),
+    /// All is said already.
+    #[error("")]
+    Quiet(u8),
+}
+
+impl Failure {
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Input(_) => 2,
+            Self::NotConnected(_) => 3,
+            Self::Quiet(code) => *code,
+        }
+    }
+}
+
+/// Runs the program with these arguments, the first of which is its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not mistakes: clap gives them 0. A closed pipe is fine.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    // These need no settings, and are wanted most where there are none yet.
+    match &cli.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "divert", &mut script);
+            return terminal::say(&String::from_utf8(script)?);
+        }
+        Command::Config(settings::ConfigCommand::Sample) => {
+            return terminal::say(&config::sample());
+        }
+        Command::Print(args) => return print::run(args),
+        _ => {}
+    }
+    let loaded = config::load(&cli.global.given());
+    let loaded = loaded.map_err(|error| Failure::Input(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let config = &loaded.config;
+        match &cli.command {
+            Command::Calls(command) => calls::run(command, config).await,
+            Command::Config(command) => settings::run(command, &loaded),
+            Command::Dest(command) => flows::dest(command, config).await,
+            Command::Flows(command) => flows::flows(command, config).await,
+            Command::Serve => serve::run(config.clone()).await,
+            Command::TestCall(args) => test_call::run(args, config).await,
+            Command::Completions { .. } | Command::Print(_) => Ok(()),
+        }
+    })
+}
+
+impl Global {
+    fn given(&self) -> Given {
+        let flags =
+            [("database", "--database", &self.database), ("log.filter", "--log", &self.log)];
+        let flags = flags.into_iter().filter_map(|(key, flag, v)| Some((key, flag, v.clone()?)));
+        Given {
+            file: self.config.clone(),
+            flags: flags.collect(),
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        }
+    }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    let pipe = error.downcast_ref::<io::Error>();
+    if pipe.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let failure = error.downcast_ref::<Failure>();
+    let text = failure.map_or_else(|| format!("{error:#}"), ToString::to_string);
+    if text.starts_with("error: ") {
+        eprintln!("{text}");
+    } else if !text.is_empty() {
+        eprintln!("error: {text}");
+    }
+    ExitCode::from(failure.map_or(1, Failure::code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

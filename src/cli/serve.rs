@@ -1,0 +1,33 @@
+//! `divert serve`: the server itself, until SIGTERM or SIGINT.
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::{node, telemetry};
+
+/// # Errors
+/// The node can not start, or failed for good.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::init_log(&config.log)?;
+    let metrics = telemetry::init_metrics()?;
+    let render = metrics.render();
+    let cancel = CancellationToken::new();
+    let mut terminated = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("SIGINT")?;
+
+    let stop = cancel.clone();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminated.recv() => "SIGTERM",
+            _ = interrupted.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping: live calls stay in Asterisk");
+        stop.cancel();
+    });
+    tokio::select! {
+        result = node::run(config, render, cancel) => result,
+        () = metrics.upkeep() => Ok(()),
+    }
+}
