@@ -14,7 +14,7 @@ use crate::ari::client::{Client, CreateChannel};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
-use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
+use crate::model::id::{BridgeId, CallId, ChannelId};
 
 /// How long a failed bridge may turn out to be a hang-up that was quicker.
 const SECOND_TRY: Duration = Duration::from_millis(200);
@@ -115,20 +115,22 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             failed(leg, FailedCommand::Connect, done)
         }
         Command::Create { leg, endpoint, originator, limit_ms } => {
-            let variables = vec![
-                (Variable::Call, leg.call.to_string()),
-                (Variable::Leg, leg.no.to_string()),
-                (Variable::CallHeader, leg.call.to_string()),
-                (Variable::AbsoluteTimeout, seconds(limit_ms).to_string()),
-            ];
+            let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
+            let (call, no) = (leg.call.to_string(), leg.no.to_string());
+            let limit = seconds(limit_ms).to_string();
             let create = CreateChannel {
-                channel_id: leg.channel(),
-                endpoint,
-                app_args: Role::Leg(leg).to_string(),
-                originator: Some(originator),
-                variables,
+                channel_id: &id,
+                endpoint: &endpoint,
+                app_args: &args,
+                originator: Some(&originator),
+                variables: &[
+                    (Variable::Call, &call),
+                    (Variable::Leg, &no),
+                    (Variable::CallHeader, &call),
+                    (Variable::AbsoluteTimeout, &limit),
+                ],
             };
-            let done = client.create(&create).await;
+            let done = client.create(create).await;
             // A 404 here is the technology or endpoint, not the channel.
             done.err().map(|error| command_failed(leg.channel(), FailedCommand::Create, &error))
         }
@@ -222,7 +224,7 @@ fn seconds(ms: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::CallId;
+    use crate::model::id::LegId;
 
     #[test]
     fn seconds_are_rounded_up() {
