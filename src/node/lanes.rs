@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::ari::AriError;
-use crate::ari::client::{Client, CreateChannel};
+use crate::ari::client::{BridgeKind, Client, CreateChannel};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
@@ -18,7 +18,6 @@ use crate::model::id::{BridgeId, CallId, ChannelId};
 
 /// How long a failed bridge may turn out to be a hang-up that was quicker.
 const SECOND_TRY: Duration = Duration::from_millis(200);
-const BRIDGE_TYPE: &str = "mixing,dtmf_events";
 
 /// One command, with what only the loop knows.
 #[derive(Debug)]
@@ -177,15 +176,16 @@ async fn connect(
     must_make: bool,
 ) -> Result<(), AriError> {
     if must_make {
-        client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
+        client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
     }
-    let first = client.add_to_bridge(bridge, channels).await;
+    let channels: Vec<&ChannelId> = channels.iter().collect();
+    let first = client.add_to_bridge(bridge, &channels).await;
     if first.is_ok() {
         return first;
     }
     tokio::time::sleep(SECOND_TRY).await;
-    client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
-    client.add_to_bridge(bridge, channels).await
+    client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
+    client.add_to_bridge(bridge, &channels).await
 }
 
 /// What a failure means to the engine: a channel that Asterisk does not know is gone.
