@@ -105,12 +105,12 @@ async fn new_postgres_database() -> String {
 
 fn cluster_url() -> &'static str {
     static URL: OnceLock<(String, Option<Child>)> = OnceLock::new();
-    let (url, _watcher) = URL.get_or_init(|| match std::env::var("DIVERT_TEST_POSTGRES") {
-        Ok(url) => (url, None),
-        Err(_) => {
-            let (url, watcher) = start_cluster();
-            (url, Some(watcher))
+    let (url, _watcher) = URL.get_or_init(|| {
+        if let Ok(url) = std::env::var("DIVERT_TEST_POSTGRES") {
+            return (url, None);
         }
+        let (url, watcher) = start_cluster();
+        (url, Some(watcher))
     });
     url
 }
