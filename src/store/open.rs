@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{
@@ -83,7 +84,7 @@ async fn connect_file(options: &SqliteConnectOptions) -> Result<SqliteConnection
             Ok(connection) => return Ok(connection),
             Err(refused) => refused,
         };
-        let code = refused.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        let code = refused.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
         match code.parse::<i64>().unwrap_or_default() & 0xff {
             SQLITE_BUSY if tries > 0 => tries -= 1,
             SQLITE_NOT_A_DATABASE => {
