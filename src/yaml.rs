@@ -12,6 +12,8 @@ use std::mem;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
+use crate::model::configuration::Configuration;
+use crate::model::document::{Reading, Unnamed, read_document};
 use crate::model::problem::{Problem, token};
 
 /// A document as it stands in a file.
@@ -55,6 +57,33 @@ pub fn read(text: &str) -> Result<Yaml, Problem> {
         builder.take(event, span.start)?;
     }
     Ok(builder.yaml)
+}
+
+/// Reads a configuration document from its text into `current`, as
+/// [`read_document`] does from a value; problems and warnings carry their
+/// lines and come in the order of these.
+///
+/// # Errors
+///
+/// Every problem of the text and of what it says; only text that is not YAML at all yields just
+/// the first.
+pub fn read_configuration(
+    text: &str,
+    current: &Configuration,
+    unnamed: Unnamed,
+    mint: &mut dyn FnMut() -> u128,
+) -> Result<Reading, Vec<Problem>> {
+    let Yaml { value, lines, mut problems } = read(text).map_err(|problem| vec![problem])?;
+    match read_document(&value, current, unnamed, mint) {
+        Ok(mut reading) if problems.is_empty() => {
+            fill_lines(&mut reading.warnings, &lines);
+            return Ok(reading);
+        }
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    fill_lines(&mut problems, &lines);
+    Err(problems)
 }
 
 /// Gives each problem without a line that of its pointer, or of the nearest thing around it, and

@@ -48,18 +48,8 @@ fn read_into(
     current: &Configuration,
     unnamed: Unnamed,
 ) -> Result<Reading, Vec<Problem>> {
-    let document = yaml::read(text).map_err(|problem| vec![problem])?;
     let start = 1_000 * u128::try_from(text.len()).unwrap();
-    let reading = read_document(&document.value, current, unnamed, &mut mint_from(start));
-    let mut problems = document.problems;
-    let reading = match reading {
-        Ok(reading) if problems.is_empty() => return Ok(reading),
-        Ok(_) => Vec::new(),
-        Err(problems) => problems,
-    };
-    problems.extend(reading);
-    yaml::fill_lines(&mut problems, &document.lines);
-    Err(problems)
+    yaml::read_configuration(text, current, unnamed, &mut mint_from(start))
 }
 
 fn read(text: &str) -> Configuration {
@@ -418,8 +408,11 @@ forwarding_flows:
     let nothing = Configuration::default();
     let reading = read_into(&text("m2"), &nothing, Unnamed::Keep).unwrap();
     assert_eq!(reading.configuration.numbers.len(), 3);
-    let warned: Vec<_> = reading.warnings.iter().map(|one| (one.code, &*one.pointer)).collect();
-    assert_eq!(warned, [("case_only", "/forwarding_flows/1/dids/0")]);
+    assert_eq!(
+        rendered(&reading.warnings),
+        "f.yaml:6: forwarding_flows[1].dids[0]: x-1 and X-1 differ in upper and lower case only; \
+         check which one the carrier sends; VICIdial cannot tell them apart\n"
+    );
 }
 
 #[test]
