@@ -11,6 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -47,7 +49,7 @@ struct Repeatable {
     identity: Identity,
     id: RequestId,
     key: String,
-    fingerprint: [u8; 32],
+    fingerprint: String,
     path: String,
 }
 
@@ -131,14 +133,14 @@ impl Repeatable {
 }
 
 /// What makes a request the same one: who asks, where, and the body byte for byte.
-fn fingerprint(identity: &Identity, path: &str, body: &[u8]) -> [u8; 32] {
+fn fingerprint(identity: &Identity, path: &str, body: &[u8]) -> String {
     let key = identity.key.map_or_else(|| "local".to_owned(), |key| key.to_string());
     let mut hash = Sha256::new();
     for part in [key.as_bytes(), path.as_bytes(), body] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().into()
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 /// The body without the secret of a new key, which must be shown once and kept nowhere.
