@@ -128,11 +128,11 @@ const PATCH: &str = "Patch";
 
 /// Lets a merge patch refer to the patch schema of its document, and names the document.
 fn make_patch(operation: &mut Value) -> Option<String> {
-    let content = &mut operation["requestBody"]["content"];
-    let content = content.as_object_mut()?.get_mut("application/merge-patch+json")?;
-    let reference = content["schema"]["$ref"].as_str()?.to_owned();
-    content["schema"]["$ref"] = json!(format!("{reference}{PATCH}"));
-    reference.rsplit('/').next().map(str::to_owned)
+    let pointer = "/requestBody/content/application~1merge-patch+json/schema/$ref";
+    let reference = operation.pointer_mut(pointer)?;
+    let whole = reference.as_str()?.to_owned();
+    *reference = json!(format!("{whole}{PATCH}"));
+    whole.rsplit('/').next().map(str::to_owned)
 }
 
 /// `post_v1_forwarding_flows_id_test_calls`
@@ -224,6 +224,18 @@ mod tests {
         let unique: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
         assert_eq!(unique.len(), ids.len());
         assert!(unique.contains("\"post_v1_forwarding_flows_id_test_calls\""), "{unique:?}");
+    }
+
+    #[test]
+    fn reading_and_removing_take_no_body() {
+        for (path, method, operation) in operations(document()) {
+            let fields = operation.as_object().unwrap();
+            let takes = matches!(method, "put" | "patch");
+            assert!(fields.contains_key("requestBody") || !takes, "{method} {path}");
+            let may = takes || method == "post";
+            assert!(may || !fields.contains_key("requestBody"), "{method} {path}");
+            assert!(fields.values().all(|value| !value.is_null()), "{method} {path}");
+        }
     }
 
     #[test]

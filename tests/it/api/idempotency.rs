@@ -113,14 +113,16 @@ async fn a_client_that_goes_away_leaves_a_finished_request() {
 }
 
 #[tokio::test]
-async fn what_failed_on_our_side_may_be_repeated() {
+async fn what_had_no_effect_may_be_repeated() {
     let world = World::new().await;
     let flow = world.flow().await["id"].as_str().unwrap().to_owned();
     let ask = Ask::post(format!("/v1/forwarding-flows/{flow}/test-calls"))
         .header("idempotency-key", "k1");
-    let refused = TestCallRefused { code: "panic", message: "on purpose".into() };
-    *world.node.refuse.lock().unwrap() = Some(refused);
-    world.local(ask.clone()).await.assert_problem(500, "internal");
+    for (code, status, told) in [("panic", 500, "internal"), ("full", 409, "full")] {
+        let refused = TestCallRefused { code, message: "on purpose".into() };
+        *world.node.refuse.lock().unwrap() = Some(refused);
+        world.local(ask.clone()).await.assert_problem(status, told);
+    }
     *world.node.refuse.lock().unwrap() = None;
     assert_eq!(world.local(ask).await.status, StatusCode::CREATED);
 }

@@ -44,6 +44,8 @@ struct FakeNode {
     live: Mutex<BTreeSet<(AccountId, CallId)>>,
     ended: Mutex<Vec<CallId>>,
     changes: AtomicUsize,
+    /// Test calls that were placed or refused, not merely asked for.
+    finished: AtomicUsize,
     readiness: Mutex<Readiness>,
     /// Permits for placing test calls, so that a test can hold one half-way.
     gate: Semaphore,
@@ -57,6 +59,7 @@ impl Default for FakeNode {
             live: Mutex::default(),
             ended: Mutex::default(),
             changes: AtomicUsize::default(),
+            finished: AtomicUsize::default(),
             readiness: Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }),
             gate: Semaphore::new(GATE),
         }
@@ -89,6 +92,7 @@ impl Node for FakeNode {
         Box::pin(async move {
             self.placed.lock().unwrap().push((account, flow, request));
             let _permit = self.gate.acquire().await.unwrap();
+            self.finished.fetch_add(1, Ordering::SeqCst);
             let refuse = self.refuse.lock().unwrap().clone();
             match refuse {
                 Some(refused) if refused.code == "panic" => panic!("{}", refused.message),

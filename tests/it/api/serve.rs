@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use divert::api::{serve, serve_on};
@@ -121,5 +122,33 @@ async fn a_request_in_flight_is_answered_after_the_cancellation() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    served.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_change_is_finished_although_its_client_goes_away() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let (_dir, path) = socket();
+    let served = start(&world, &path).await;
+    let held = world.node.hold().await;
+    let mut stream = connect(&path).await;
+    let request = format!(
+        "POST /v1/forwarding-flows/{flow}/test-calls HTTP/1.1\r\nhost: divert\r\n\
+         content-length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    world.node.asked().await;
+    drop(stream);
+    // The server notices and drops its side of the request; the call is placed all the same.
+    let answer = ask(connect(&path).await).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(held);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while world.node.finished.load(Ordering::SeqCst) == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the call was never placed");
+        tokio::task::yield_now().await;
+    }
+    served.cancel.cancel();
     served.task.await.unwrap().unwrap();
 }
