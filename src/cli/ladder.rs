@@ -62,6 +62,8 @@ struct Ladder<'a> {
     /// Which line a leg has; with more legs than lines, a line is used again.
     lane: BTreeMap<u16, usize>,
     talking: Option<usize>,
+    /// What was told last of destinations passed over: told once, not at each attempt.
+    skipped: String,
     last_ms: i64,
     failed: bool,
 }
@@ -92,6 +94,7 @@ impl<'a> Ladder<'a> {
             rows: Vec::new(),
             lane: lane.collect(),
             talking: None,
+            skipped: String::new(),
             last_ms: 0,
             failed: false,
         }
@@ -203,10 +206,11 @@ impl<'a> Ladder<'a> {
                 let rest = sentence.strip_prefix(&plain(&name)).unwrap_or(&sentence).trim_start();
                 // Whom it passed over says more than how eagerly it was chosen.
                 let (chosen, skipped) = rest.split_once(" · ").unwrap_or((rest, ""));
-                if skipped.is_empty() {
+                if skipped.is_empty() || skipped == self.skipped {
                     self.remark(row, chosen.trim_matches(['(', ')']), false);
                 } else {
                     self.remark(row, skipped, true);
+                    skipped.clone_into(&mut self.skipped);
                 }
             }
             Step::Talking { leg, .. } => self.talking(row, leg),
@@ -414,7 +418,7 @@ fn foot(call: &Call, terminal: Terminal) -> String {
         parts.push("still on".to_owned());
     }
     if call.is_test() {
-        parts.push("test: never billed, not in reports".to_owned());
+        parts.push("test, never billed".to_owned());
     }
     let rule = terminal.paint(Style::Dim, &"─".repeat(terminal.width));
     format!("{rule}\n{}\n", shorten(&parts.join(" · "), terminal.width))
