@@ -1,1 +1,123 @@
-//! (to come)
+//! divert's own HTTP API: configuration, calls, test calls and keys under `/v1`, and next to it
+//! `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
+//!
+//! It reads and writes the store and asks the node through the [`Node`] port; it dials nothing and
+//! decides nothing itself. What a valid document is stands in `model::document`, not here.
+//!
+//! Standards followed: problems are RFC 9457, merge patches RFC 7396, conditional requests RFC 9110
+//! §13, bearer keys RFC 6750, the description `OpenAPI` 3.1. A request with an `Idempotency-Key` is
+//! executed once and answered alike for 24 hours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::model::id::{AccountId, CallId, ForwardingFlowId};
+use crate::model::number::{Caller, Did};
+use crate::store::Db;
+
+mod auth;
+mod body;
+mod calls;
+mod change;
+mod destinations;
+mod error;
+mod etag;
+mod fields;
+mod forwarding_flows;
+mod health;
+mod idempotency;
+mod key;
+mod keys;
+mod limit;
+mod numbers;
+mod observe;
+mod openapi;
+mod page;
+mod path;
+mod router;
+mod schema;
+mod serve;
+
+mod servers;
+mod test_calls;
+mod trunks;
+
+pub use auth::Access;
+pub use key::{Scope, new_key};
+pub use openapi::document;
+pub use router::router;
+pub use serve::{serve, serve_on};
+
+/// What the API asks of the running node.
+pub trait Node: Send + Sync + 'static {
+    /// Originates a call that enters `flow` as if it came from outside, tagged as a test.
+    fn place_test_call(
+        &self,
+        account: AccountId,
+        flow: ForwardingFlowId,
+        request: TestCallRequest,
+    ) -> BoxFuture<'_, Result<CallId, TestCallRefused>>;
+
+    /// Hangs up a live call; `false` when this node has no such call of the account.
+    fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool>;
+
+    /// The configuration in the store is newer than the one the node routes by.
+    fn configuration_changed(&self);
+
+    /// Whether calls can be taken right now.
+    fn readiness(&self) -> Readiness;
+}
+
+/// How a test call should look to the flow.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TestCallRequest {
+    /// The DID it arrives on; `None` takes the first of the flow.
+    pub did: Option<Did>,
+    /// Who seems to call; `None` leaves it to the node.
+    pub caller: Option<Caller>,
+}
+
+/// Why no test call was placed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TestCallRefused {
+    /// Stable word for programs: `asterisk_unreachable`.
+    pub code: &'static str,
+    /// What is wrong, in a sentence for people.
+    pub message: String,
+}
+
+/// What stands between the node and its next call; each `Err` is a reason in plain words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Readiness {
+    pub asterisk: Result<(), String>,
+    pub store: Result<(), String>,
+}
+
+/// Everything the handlers share. Clones share the same rate limits.
+#[derive(Clone)]
+pub struct Api {
+    db: Db,
+    node: Arc<dyn Node>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    limits: Arc<limit::Limits>,
+}
+
+impl Api {
+    /// `metrics` renders the Prometheus text of `/metrics`.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        node: Arc<dyn Node>,
+        metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    ) -> Self {
+        Self { db, node, metrics, limits: Arc::default() }
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}

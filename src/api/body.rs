@@ -1,0 +1,101 @@
+//! Reading request bodies: JSON, of a bounded size, within a bounded time.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+pub(super) const MAX_BODY: usize = 256 * 1024;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A JSON body; an empty one is an error.
+#[derive(Debug)]
+pub(super) struct Json(pub Value);
+
+/// A JSON body that may be left out, which then is an empty object.
+#[derive(Debug)]
+pub(super) struct OptionalJson(pub Value);
+
+impl<S: Sync> FromRequest<S> for Json {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        parse(&parts.headers, &bytes).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequest<S> for OptionalJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Value::Object(Map::new())));
+        }
+        parse(&parts.headers, &bytes).map(Self)
+    }
+}
+
+/// The whole body, or why it was not waited for.
+pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_BODY)).await;
+    let Ok(read) = read else {
+        let detail = format!("The body did not arrive within {} s.", PATIENCE.as_secs());
+        return Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            "Request timeout",
+            detail,
+        ));
+    };
+    read.map_err(|error| {
+        if is_over_limit(&error) {
+            let detail = format!("The body is larger than {} KiB.", MAX_BODY / 1024);
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Too large", detail)
+        } else {
+            ApiError::bad_request("body_unreadable", "Bad request", "The body broke off.")
+        }
+    })
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let known = |essence: &str| {
+        essence.eq_ignore_ascii_case("application/json")
+            || essence.eq_ignore_ascii_case("application/merge-patch+json")
+    };
+    if !essence.is_some_and(known) {
+        let found = essence.map_or_else(|| "none".to_owned(), |essence| format!("{essence:?}"));
+        let detail = format!("The body must be JSON; its Content-Type is {found}.");
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type",
+            "Unsupported media type",
+            detail,
+        )
+        .hint("send Content-Type: application/json"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let detail = format!("The body is not JSON: {error}.");
+        ApiError::bad_request("not_json", "Not JSON", detail)
+    })
+}

@@ -1,0 +1,344 @@
+//! Calls: the log, one call with its legs and its timeline, and hanging up a live one.
+
+use axum::Json as JsonOut;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use strum::VariantNames;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Identity;
+use super::body::OptionalJson;
+use super::error::ApiError;
+use super::etag;
+use super::fields::Fields;
+use super::key::Scope;
+use super::page::{Page, PageParameters};
+use super::path::PathId;
+use super::schema::PageOf;
+use crate::model::call::{CallRecord, CallStatus, LegRecord};
+use crate::model::cause::CallResult;
+use crate::model::id::CallId;
+use crate::model::time::Timestamp;
+use crate::model::timeline::TimelineEntry;
+use crate::store::{CallDetail, CallFilter};
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(end))
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what take_filter reads")]
+struct FilterParameters {
+    /// Id of a forwarding flow.
+    #[param(required = false)]
+    flow: String,
+    /// The number called, exactly.
+    #[param(required = false)]
+    did: String,
+    /// The caller's number, exactly.
+    #[param(required = false)]
+    caller: String,
+    /// What became of the call.
+    #[param(required = false, value_type = String, example = "no_answer")]
+    result: String,
+    /// Test calls: `include` (default), `exclude` or `only`.
+    #[param(required = false, example = "include")]
+    test: String,
+    /// `true`: only calls that live now; `false`: only those that are over.
+    #[param(required = false)]
+    live: bool,
+    /// Started at or after this moment (RFC 3339).
+    #[param(required = false, example = "2026-11-21T00:00:00Z")]
+    from: String,
+    /// Started before this moment (RFC 3339).
+    #[param(required = false, example = "2026-11-22T00:00:00Z")]
+    to: String,
+}
+
+const PARAMETERS: &[&str] =
+    &["caller", "cursor", "did", "flow", "from", "limit", "live", "result", "test", "to"];
+
+/// List calls
+#[utoipa::path(
+    get,
+    path = "/v1/calls",
+    params(FilterParameters, PageParameters),
+    responses((status = 200, description = "One page, newest first", body = PageOf<Call>)),
+)]
+async fn list(
+    State(api): State<Api>,
+    identity: Identity,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    let mut query = Fields::of_query(query.as_deref());
+    let page = Page::take(&mut query);
+    let filter = take_filter(&mut query);
+    query.finish(PARAMETERS)?;
+    let calls = api.db.calls(identity.account, &filter, page.before, page.probe()).await?;
+    Ok(page.cut(&calls, |call| call.id, |call| json!(Call::from(call))))
+}
+
+fn take_filter(query: &mut Fields) -> CallFilter {
+    let test = query.text("test").unwrap_or_else(|| "include".to_owned());
+    let is_test = match test.as_str() {
+        "include" => None,
+        "exclude" => Some(false),
+        "only" => Some(true),
+        other => {
+            let message = format!("{other:?} is not one of them");
+            query.problem("test", "unknown_value", &message, "include, exclude, only");
+            None
+        }
+    };
+    CallFilter {
+        flow: query.parsed("flow", "the id of a forwarding flow"),
+        did: query.parsed("did", "the number called, as the carrier sends it"),
+        caller: query.text("caller"),
+        result: query.word("result", CallResult::VARIANTS),
+        is_test,
+        live: query.word("live", &["true", "false"]),
+        from: query.moment("from"),
+        to: query.moment("to"),
+    }
+}
+
+/// Read a call with its legs and its timeline
+#[utoipa::path(
+    get,
+    path = "/v1/calls/{id}",
+    params(("id" = String, Path, description = "Id of a call")),
+    responses((status = 200, description = "As far as it went", body = CallWithDetail)),
+)]
+async fn read(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<CallId>,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    let detail = api.db.call(identity.account, id).await?;
+    let detail = detail.ok_or_else(|| ApiError::no_such("call"))?;
+    Ok(etag::representation(StatusCode::OK, &json!(CallWithDetail::from(&detail))))
+}
+
+/// Hang up a live call
+///
+/// A test call needs the scope `calls:test`, any other `admin`.
+#[utoipa::path(
+    post,
+    path = "/v1/calls/{id}/end",
+    params(("id" = String, Path, description = "Id of a live call")),
+    responses((status = 202, description = "It is being hung up", body = Ending)),
+)]
+async fn end(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<CallId>,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, ApiError> {
+    if !identity.may(Scope::CallsTest) {
+        identity.require(Scope::Admin)?;
+    }
+    Fields::of_body(body).finish(&[])?;
+    let kept = api.db.call(identity.account, id).await?.map(|detail| detail.call);
+    if !kept.as_ref().is_some_and(|call| call.is_test) {
+        identity.require(Scope::Admin)?;
+    }
+    let over =
+        || ApiError::conflict("call_over", "Call is over", "This call is not live any more.");
+    if kept.as_ref().is_some_and(|call| call.status == CallStatus::Ended) {
+        return Err(over());
+    }
+    // A call of this moment may live in the node before the store has its row.
+    if !api.node.end_call(identity.account, id).await {
+        return Err(kept.map_or_else(|| ApiError::no_such("call"), |_| over()));
+    }
+    let ending = Ending { id: id.to_string(), status: "ending" };
+    Ok((StatusCode::ACCEPTED, JsonOut(ending)).into_response())
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ending {
+    #[schema(example = "call_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    id: String,
+    #[schema(example = "ending")]
+    status: &'static str,
+}
+
+/// One inbound call.
+#[derive(Serialize, ToSchema)]
+struct Call {
+    #[schema(example = "call_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    id: String,
+    /// The number called.
+    #[schema(example = "+12025550100")]
+    did: String,
+    caller: Caller,
+    /// The flow that owned the number, with its name at that time.
+    forwarding_flow: Option<Named>,
+    /// `test` for a test call.
+    tags: Vec<&'static str>,
+    /// `routing`, `ringing`, `talking` or `ended`.
+    #[schema(example = "ended")]
+    status: String,
+    #[schema(example = "2026-11-21T14:03:07.120Z")]
+    started_at: String,
+    answered_at: Option<String>,
+    ended_at: Option<String>,
+    /// From arrival to end; `null` while it lives.
+    #[schema(example = 31.52)]
+    duration_sec: Option<f64>,
+    /// Conversation.
+    #[schema(example = 24.1)]
+    talk_sec: f64,
+    #[schema(example = "answered")]
+    result: Option<String>,
+    #[schema(example = "caller")]
+    ended_by: Option<String>,
+    /// ITU-T Q.850.
+    #[schema(example = 16)]
+    cause: Option<u16>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Caller {
+    /// Empty when withheld.
+    number: String,
+    name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Named {
+    id: String,
+    name: String,
+}
+
+/// One inbound call with everything known about it.
+#[derive(Serialize, ToSchema)]
+struct CallWithDetail {
+    #[serde(flatten)]
+    call: Call,
+    /// The node that had or has it.
+    node: String,
+    /// The caller's channel in Asterisk.
+    channel: String,
+    /// The bridge in Asterisk.
+    bridge: String,
+    legs: Vec<Leg>,
+    timeline: Vec<Entry>,
+}
+
+/// One destination that was dialled.
+#[derive(Serialize, ToSchema)]
+struct Leg {
+    /// From 1, in the order of dialling.
+    no: u16,
+    /// `null` for the fallback number of a flow.
+    destination: Option<String>,
+    /// The destination's name at that time.
+    name: String,
+    /// What was dialled.
+    #[schema(example = "PJSIP/1001@to-slave-a")]
+    endpoint: String,
+    started_at: String,
+    ringing_at: Option<String>,
+    answered_at: Option<String>,
+    ended_at: Option<String>,
+    #[schema(example = "no_answer")]
+    outcome: Option<String>,
+    /// ITU-T Q.850.
+    cause: Option<u16>,
+    sip_code: Option<u16>,
+}
+
+/// One step of a call.
+#[derive(Serialize, ToSchema)]
+struct Entry {
+    /// From 0, in order.
+    seq: u32,
+    at: String,
+    /// Since the call arrived.
+    offset_ms: i64,
+    #[schema(example = "Routed")]
+    title: &'static str,
+    #[schema(example = "slave-b (priority 1, weight 70) · slave-a skipped: full 10/10")]
+    sentence: String,
+    /// The same for programs; `step.step` names its kind.
+    #[schema(value_type = Object)]
+    step: Value,
+}
+
+impl From<&CallRecord> for Call {
+    fn from(call: &CallRecord) -> Self {
+        let named = call.flow.as_ref();
+        Self {
+            id: call.id.to_string(),
+            did: call.did.to_string(),
+            caller: Caller { number: call.caller.number.clone(), name: call.caller.name.clone() },
+            forwarding_flow: named
+                .map(|(id, name)| Named { id: id.to_string(), name: name.clone() }),
+            tags: if call.is_test { vec!["test"] } else { Vec::new() },
+            status: call.status.to_string(),
+            started_at: call.started_at.rfc3339(),
+            answered_at: call.answered_at.map(Timestamp::rfc3339),
+            ended_at: call.ended_at.map(Timestamp::rfc3339),
+            duration_sec: call.ended_at.map(|at| seconds(at.since_ms(call.started_at))),
+            talk_sec: seconds(call.talk_ms),
+            result: call.result.map(|result| result.to_string()),
+            ended_by: call.ended_by.map(|by| by.to_string()),
+            cause: call.cause.map(|cause| cause.0),
+        }
+    }
+}
+
+impl From<&CallDetail> for CallWithDetail {
+    fn from(detail: &CallDetail) -> Self {
+        let call = &detail.call;
+        let entry = |entry: &TimelineEntry| Entry {
+            seq: entry.seq,
+            at: entry.at.rfc3339(),
+            offset_ms: entry.at.since_ms(call.started_at),
+            title: entry.step.title(),
+            sentence: entry.step.sentence(),
+            step: json!(entry.step),
+        };
+        Self {
+            call: call.into(),
+            node: detail.node.clone(),
+            channel: call.channel.to_string(),
+            bridge: call.bridge.to_string(),
+            legs: detail.legs.iter().map(Leg::from).collect(),
+            timeline: detail.timeline.iter().map(entry).collect(),
+        }
+    }
+}
+
+impl From<&LegRecord> for Leg {
+    fn from(leg: &LegRecord) -> Self {
+        Self {
+            no: leg.no,
+            destination: leg.destination.map(|id| id.to_string()),
+            name: leg.name.clone(),
+            endpoint: leg.endpoint.clone(),
+            started_at: leg.started_at.rfc3339(),
+            ringing_at: leg.ringing_at.map(Timestamp::rfc3339),
+            answered_at: leg.answered_at.map(Timestamp::rfc3339),
+            ended_at: leg.ended_at.map(Timestamp::rfc3339),
+            outcome: leg.outcome.map(|outcome| outcome.to_string()),
+            cause: leg.cause.map(|cause| cause.0),
+            sip_code: leg.sip_code,
+        }
+    }
+}
+
+/// Milliseconds as seconds. 32 bits hold 49 days, longer than any call may last.
+fn seconds(ms: i64) -> f64 {
+    f64::from(u32::try_from(ms.max(0)).unwrap_or(u32::MAX)) / 1_000.0
+}

@@ -1,0 +1,259 @@
+//! Resources of the configuration: one way to list, read, make, replace, patch and remove them.
+//!
+//! A change reads the configuration, edits a copy, and writes the difference on the condition that
+//! nobody else wrote meanwhile; otherwise it starts over from what is there now.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::Api;
+use super::auth::Identity;
+use super::error::ApiError;
+use super::etag;
+use super::idempotency::created;
+use super::key::Scope;
+use super::page::Page;
+use crate::clock;
+use crate::model::configuration::{Configuration, diff};
+use crate::model::id::{AccountId, IdError};
+use crate::model::problem::Problem;
+use crate::store::StoreError;
+
+/// How often a change starts over when others write at the same time.
+const TRIES: usize = 5;
+
+/// One kind of thing in a configuration.
+pub(super) trait Resource {
+    type Id: Copy + Display + FromStr<Err = IdError> + Ord + Send + Sync;
+    /// What it lies in: nothing, or the id of a flow.
+    type Parent: Copy + Send + Sync;
+
+    /// What people call it: `server`.
+    const WORD: &'static str;
+
+    /// Everything there is, with its representation; `None` when there is no such parent.
+    fn all(configuration: &Configuration, parent: Self::Parent) -> Option<Vec<(Self::Id, Value)>>;
+
+    /// Replaces the one with this id, or makes a new one.
+    fn put(
+        document: &Value,
+        parent: Self::Parent,
+        id: Option<Self::Id>,
+        configuration: &Configuration,
+    ) -> Result<(Configuration, Self::Id), Vec<Problem>>;
+
+    fn remove(
+        configuration: &Configuration,
+        parent: Self::Parent,
+        id: Self::Id,
+    ) -> Result<Configuration, Vec<Problem>>;
+
+    /// The representation of one.
+    fn find(
+        configuration: &Configuration,
+        parent: Self::Parent,
+        wanted: Self::Id,
+    ) -> Result<Value, ApiError> {
+        let all = Self::all(configuration, parent).unwrap_or_default();
+        let found = all.into_iter().find(|(id, _)| *id == wanted);
+        found.map(|(_, value)| value).ok_or_else(|| ApiError::no_such(Self::WORD))
+    }
+}
+
+pub(super) async fn list<R: Resource>(
+    api: &Api,
+    identity: &Identity,
+    parent: R::Parent,
+    query: Option<&str>,
+) -> Result<Response, ApiError> {
+    let page = Page::of_query(query)?;
+    let (configuration, _) = api.db.configuration(identity.account).await?;
+    let all = R::all(&configuration, parent);
+    let all = all.ok_or_else(|| ApiError::no_such("forwarding flow"))?;
+    Ok(page.of(all, |(id, _)| *id, |(_, value)| value.clone()))
+}
+
+pub(super) async fn read<R: Resource>(
+    api: &Api,
+    identity: &Identity,
+    parent: R::Parent,
+    id: R::Id,
+) -> Result<Response, ApiError> {
+    let (configuration, _) = api.db.configuration(identity.account).await?;
+    let value = R::find(&configuration, parent, id)?;
+    Ok(etag::representation(StatusCode::OK, &value))
+}
+
+pub(super) async fn create<R: Resource>(
+    api: &Api,
+    identity: &Identity,
+    parent: R::Parent,
+    document: &Value,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::FlowsWrite)?;
+    let (configuration, id) = change(api, identity.account, |current| {
+        if R::all(current, parent).is_none() {
+            return Err(ApiError::no_such("forwarding flow"));
+        }
+        R::put(document, parent, None, current).map_err(ApiError::document)
+    })
+    .await?;
+    let value = R::find(&configuration, parent, id)?;
+    Ok(created(StatusCode::CREATED, &value, uri.path()))
+}
+
+/// How a document becomes the next representation of what is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Update {
+    /// It is merged into it (RFC 7396).
+    Patch,
+    /// It takes its place.
+    Replace,
+}
+
+pub(super) async fn update<R: Resource>(
+    api: &Api,
+    identity: &Identity,
+    parent: R::Parent,
+    id: R::Id,
+    (how, headers, document): (Update, &HeaderMap, &Value),
+) -> Result<Response, ApiError> {
+    identity.require(Scope::FlowsWrite)?;
+    let (configuration, id) = change(api, identity.account, |current| {
+        let before = R::find(current, parent, id)?;
+        etag::check_if_match(headers, &before)?;
+        let mut next = match how {
+            Update::Patch => merged(before, document),
+            Update::Replace => document.clone(),
+        };
+        check_id(&mut next, id)?;
+        R::put(&next, parent, Some(id), current).map_err(ApiError::document)
+    })
+    .await?;
+    let value = R::find(&configuration, parent, id)?;
+    Ok(etag::representation(StatusCode::OK, &value))
+}
+
+pub(super) async fn remove<R: Resource>(
+    api: &Api,
+    identity: &Identity,
+    parent: R::Parent,
+    id: R::Id,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::FlowsWrite)?;
+    change(api, identity.account, |current| {
+        etag::check_if_match(headers, &R::find(current, parent, id)?)?;
+        let next = R::remove(current, parent, id).map_err(ApiError::in_use)?;
+        Ok((next, ()))
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Writes what `edit` makes of the configuration, and tells the node.
+async fn change<T>(
+    api: &Api,
+    account: AccountId,
+    edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
+) -> Result<(Configuration, T), ApiError> {
+    for _ in 0..TRIES {
+        let (current, version) = api.db.configuration(account).await?;
+        let (next, made) = edit(&current)?;
+        let changes = diff(&current, &next);
+        if changes.is_empty() {
+            return Ok((next, made));
+        }
+        match api.db.change(account, version, &changes, clock::now()).await {
+            Ok(_) => {
+                api.node.configuration_changed();
+                return Ok((next, made));
+            }
+            Err(StoreError::Stale { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let detail = "The configuration is being changed by others all the time.";
+    Err(ApiError::conflict("busy", "Busy", detail).hint("try again in a few seconds"))
+}
+
+/// An id in the document must be the one in the path; then it says nothing more.
+fn check_id(document: &mut Value, id: impl Display) -> Result<(), ApiError> {
+    let Some(found) = document.as_object_mut().and_then(|object| object.remove("id")) else {
+        return Ok(());
+    };
+    let id = id.to_string();
+    if found == id.as_str() {
+        return Ok(());
+    }
+    Err(ApiError::document(vec![Problem {
+        pointer: "/id".to_owned(),
+        line: None,
+        code: "fixed",
+        message: "an id cannot be changed".to_owned(),
+        hint: format!("leave it out, or send {id}"),
+    }]))
+}
+
+/// JSON merge patch, RFC 7396 §2.
+fn merged(mut target: Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else { return patch.clone() };
+    if !target.is_object() {
+        target = Value::Object(serde_json::Map::new());
+    }
+    if let Value::Object(fields) = &mut target {
+        for (name, value) in patch {
+            if value.is_null() {
+                fields.remove(name);
+            } else {
+                let old = fields.remove(name).unwrap_or_default();
+                fields.insert(name.clone(), merged(old, value));
+            }
+        }
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_merges_as_rfc_7396_appendix_a_says() {
+        let cases = [
+            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
+            (json!({"a":"b"}), json!({"a":null}), json!({})),
+            (json!({"a":"b","b":"c"}), json!({"a":null}), json!({"b":"c"})),
+            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
+            (json!({"a":{"b":"c"}}), json!({"a":{"b":"d","c":null}}), json!({"a":{"b":"d"}})),
+            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"a":"b"}), json!(["c"]), json!(["c"])),
+            (json!({"a":"foo"}), json!(null), json!(null)),
+            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
+            (json!([1, 2]), json!({"a":"b","c":null}), json!({"a":"b"})),
+            (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
+        ];
+        for (target, patch, result) in cases {
+            assert_eq!(merged(target.clone(), &patch), result, "{target} + {patch}");
+        }
+    }
+
+    #[test]
+    fn an_id_in_the_document_may_only_repeat_the_one_in_the_path() {
+        let mut same = json!({"id": "srv_1", "name": "a"});
+        assert!(check_id(&mut same, "srv_1").is_ok());
+        assert_eq!(same, json!({"name": "a"}));
+        assert!(check_id(&mut json!({"id": "srv_2"}), "srv_1").is_err());
+        assert!(check_id(&mut json!([]), "srv_1").is_ok());
+    }
+}

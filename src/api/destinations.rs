@@ -1,0 +1,186 @@
+//! Destinations of one forwarding flow: each can be read and changed alone.
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Identity;
+use super::body::Json;
+use super::change::{self, Resource, Update};
+use super::error::ApiError;
+use super::page::PageParameters;
+use super::path::{DestinationPath, PathId};
+use super::schema::{Destination, DestinationDocument, PageOf};
+use crate::clock;
+use crate::model::configuration::Configuration;
+use crate::model::document;
+use crate::model::id::{DestinationId, ForwardingFlowId};
+use crate::model::problem::Problem;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+enum Kind {}
+
+impl Resource for Kind {
+    type Id = DestinationId;
+    type Parent = ForwardingFlowId;
+
+    const WORD: &'static str = "destination";
+
+    fn all(
+        configuration: &Configuration,
+        flow: ForwardingFlowId,
+    ) -> Option<Vec<(DestinationId, Value)>> {
+        let flow = configuration.forwarding_flows.iter().find(|it| it.id == flow)?;
+        let write = |it| document::write_destination(it, configuration);
+        Some(flow.destinations.iter().map(|it| (it.id, write(it))).collect())
+    }
+
+    fn put(
+        value: &Value,
+        flow: ForwardingFlowId,
+        id: Option<DestinationId>,
+        configuration: &Configuration,
+    ) -> Result<(Configuration, DestinationId), Vec<Problem>> {
+        document::put_destination(value, flow, id, configuration, &mut clock::mint)
+    }
+
+    fn remove(
+        configuration: &Configuration,
+        flow: ForwardingFlowId,
+        id: DestinationId,
+    ) -> Result<Configuration, Vec<Problem>> {
+        document::remove_destination(configuration, flow, id)
+    }
+}
+
+/// List destinations
+#[utoipa::path(
+    get,
+    path = "/v1/forwarding-flows/{id}/destinations",
+    params(("id" = String, Path, description = "Id of the forwarding flow"), PageParameters),
+    responses((status = 200, description = "One page, newest first", body = PageOf<Destination>)),
+)]
+async fn list(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(flow): PathId<ForwardingFlowId>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    change::list::<Kind>(&api, &identity, flow, query.as_deref()).await
+}
+
+/// Make a destination
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/destinations",
+    params(("id" = String, Path, description = "Id of the forwarding flow")),
+    request_body(content = DestinationDocument, example = json!({
+        "name": "slave-a-evening", "slave": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+    })),
+    responses((status = 201, description = "It was made", body = Destination)),
+)]
+async fn create(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(flow): PathId<ForwardingFlowId>,
+    uri: Uri,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    change::create::<Kind>(&api, &identity, flow, &document, &uri).await
+}
+
+/// Read a destination
+#[utoipa::path(
+    get,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 200, description = "As it is now", body = Destination)),
+)]
+async fn read(
+    State(api): State<Api>,
+    identity: Identity,
+    DestinationPath(flow, id): DestinationPath,
+) -> Result<Response, ApiError> {
+    change::read::<Kind>(&api, &identity, flow, id).await
+}
+
+/// Replace a destination
+#[utoipa::path(
+    put,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    request_body(content = DestinationDocument, example = json!({
+        "name": "slave-a-evening", "slave": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+    })),
+    responses((status = 200, description = "It was replaced", body = Destination)),
+)]
+async fn replace(
+    State(api): State<Api>,
+    identity: Identity,
+    DestinationPath(flow, id): DestinationPath,
+    headers: HeaderMap,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    let update = (Update::Replace, &headers, &document);
+    change::update::<Kind>(&api, &identity, flow, id, update).await
+}
+
+/// Change some fields of a destination
+///
+/// A merge patch (RFC 7396): fields that are left out stay, `null` takes the default.
+#[utoipa::path(
+    patch,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    request_body(
+        content = DestinationDocument,
+        content_type = "application/merge-patch+json",
+        example = json!({ "state": "paused" }),
+    ),
+    responses((status = 200, description = "It was changed", body = Destination)),
+)]
+async fn patch(
+    State(api): State<Api>,
+    identity: Identity,
+    DestinationPath(flow, id): DestinationPath,
+    headers: HeaderMap,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    let update = (Update::Patch, &headers, &document);
+    change::update::<Kind>(&api, &identity, flow, id, update).await
+}
+
+/// Remove a destination
+#[utoipa::path(
+    delete,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 204, description = "It is gone")),
+)]
+async fn remove(
+    State(api): State<Api>,
+    identity: Identity,
+    DestinationPath(flow, id): DestinationPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    change::remove::<Kind>(&api, &identity, flow, id, &headers).await
+}

@@ -1,0 +1,153 @@
+//! Reading the fields of a small document or of a query string, all faults at once.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use super::error::ApiError;
+use crate::model::problem::Problem;
+use crate::model::time::Timestamp;
+
+/// Fields not taken yet, and what was wrong with those that were.
+#[derive(Debug)]
+pub(super) struct Fields {
+    rest: Map<String, Value>,
+    origin: Origin,
+    problems: Vec<Problem>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    Body,
+    Query,
+}
+
+impl Fields {
+    /// The fields of an object; anything else is a fault of its own.
+    pub fn of_body(body: Value) -> Self {
+        let mut fields = Self { rest: Map::new(), origin: Origin::Body, problems: Vec::new() };
+        match body {
+            Value::Object(map) => fields.rest = map,
+            _ => fields.problem_at(String::new(), "wrong_type", "the body is not an object", "{}"),
+        }
+        fields
+    }
+
+    /// The parameters of a query string; one that comes twice is a fault.
+    pub fn of_query(query: Option<&str>) -> Self {
+        let mut fields = Self { rest: Map::new(), origin: Origin::Query, problems: Vec::new() };
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let value = Value::String(value.into_owned());
+            if fields.rest.insert(name.to_string(), value).is_some() {
+                fields.problem(&name, "repeated", "it is given more than once", "give it once");
+            }
+        }
+        fields
+    }
+
+    /// Takes a field as it is; `null` counts as absent.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.rest.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a text.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let Value::String(text) = self.take(name)? else {
+            self.problem(name, "wrong_type", "it is not a text", "put it in quotes");
+            return None;
+        };
+        Some(text)
+    }
+
+    /// Takes a text that is read as a `T`; `hint` says what to type.
+    pub fn parsed<T>(&mut self, name: &str, hint: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let text = self.text(name)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(name, "invalid", &format!("{text:?}: {error}"), hint);
+                None
+            }
+        }
+    }
+
+    /// Takes one of a few words.
+    pub fn word<T: FromStr>(&mut self, name: &str, words: &[&str]) -> Option<T> {
+        let text = self.text(name)?;
+        let word = text.parse().ok();
+        if word.is_none() {
+            let message = format!("{text:?} is not one of them");
+            self.problem(name, "unknown_value", &message, &words.join(", "));
+        }
+        word
+    }
+
+    /// Takes a moment as RFC 3339.
+    pub fn moment(&mut self, name: &str) -> Option<Timestamp> {
+        let hint = "a time as 2026-11-21T14:03:07Z";
+        let at: jiff::Timestamp = self.parsed(name, hint)?;
+        Some(Timestamp(at.as_millisecond()))
+    }
+
+    /// Notes a fault of one field.
+    pub fn problem(&mut self, name: &str, code: &'static str, message: &str, hint: &str) {
+        let pointer = match self.origin {
+            // RFC 6901: `~` and `/` are escaped inside a step.
+            Origin::Body => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Origin::Query => format!("?{name}"),
+        };
+        self.problem_at(pointer, code, message, hint);
+    }
+
+    /// Notes a fault at a pointer.
+    pub fn problem_at(&mut self, pointer: String, code: &'static str, message: &str, hint: &str) {
+        let (message, hint) = (message.to_owned(), hint.to_owned());
+        self.problems.push(Problem { pointer, line: None, code, message, hint });
+    }
+
+    /// Takes over the faults of the object in the field `name`, once its own fields are taken.
+    pub fn absorb(&mut self, name: &str, inner: Self, known: &[&str]) {
+        for mut problem in inner.into_problems(known) {
+            problem.pointer.insert_str(0, &format!("/{name}"));
+            self.problems.push(problem);
+        }
+    }
+
+    /// The end: what was not taken is unknown, and every fault is reported.
+    pub fn finish(self, known: &[&str]) -> Result<(), ApiError> {
+        let origin = self.origin;
+        let problems = self.into_problems(known);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        match origin {
+            Origin::Body => Err(ApiError::document(problems)),
+            Origin::Query => {
+                let detail = problems.iter().map(|p| format!("{}: {}", p.pointer, p.message));
+                let detail = detail.collect::<Vec<_>>().join("; ");
+                let (code, title) = ("invalid_query", "Invalid query parameters");
+                Err(ApiError::bad_request(code, title, detail).errors(problems))
+            }
+        }
+    }
+
+    fn into_problems(mut self, known: &[&str]) -> Vec<Problem> {
+        let unknown: Vec<String> = self.rest.keys().cloned().collect();
+        let hint = if known.is_empty() {
+            "nothing is known here".to_owned()
+        } else {
+            format!("known are {}", known.join(", "))
+        };
+        for name in unknown {
+            self.problem(&name, "unknown_key", &format!("{name:?} is not known here"), &hint);
+        }
+        self.problems.sort();
+        self.problems
+    }
+}

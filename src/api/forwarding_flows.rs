@@ -1,0 +1,173 @@
+//! Forwarding flows: the DIDs of one master, spread over destinations.
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Identity;
+use super::body::Json;
+use super::change::{self, Resource, Update};
+use super::error::ApiError;
+use super::page::PageParameters;
+use super::path::PathId;
+use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
+use crate::clock;
+use crate::model::configuration::Configuration;
+use crate::model::document;
+use crate::model::id::ForwardingFlowId;
+use crate::model::problem::Problem;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+enum Kind {}
+
+impl Resource for Kind {
+    type Id = ForwardingFlowId;
+    type Parent = ();
+
+    const WORD: &'static str = "forwarding flow";
+
+    fn all(configuration: &Configuration, (): ()) -> Option<Vec<(ForwardingFlowId, Value)>> {
+        let write = |it| document::write_forwarding_flow(it, configuration);
+        Some(configuration.forwarding_flows.iter().map(|it| (it.id, write(it))).collect())
+    }
+
+    fn put(
+        value: &Value,
+        (): (),
+        id: Option<ForwardingFlowId>,
+        configuration: &Configuration,
+    ) -> Result<(Configuration, ForwardingFlowId), Vec<Problem>> {
+        document::put_forwarding_flow(value, id, configuration, &mut clock::mint)
+    }
+
+    fn remove(
+        configuration: &Configuration,
+        (): (),
+        id: ForwardingFlowId,
+    ) -> Result<Configuration, Vec<Problem>> {
+        document::remove_forwarding_flow(configuration, id)
+    }
+}
+
+/// List forwarding flows
+#[utoipa::path(
+    get,
+    path = "/v1/forwarding-flows",
+    params(PageParameters),
+    responses((status = 200, description = "One page, newest first", body = PageOf<ForwardingFlow>)),
+)]
+async fn list(
+    State(api): State<Api>,
+    identity: Identity,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    change::list::<Kind>(&api, &identity, (), query.as_deref()).await
+}
+
+/// Make a forwarding flow
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows",
+    request_body(content = ForwardingFlowDocument, example = json!({
+        "name": "sales",
+        "master": "pbx",
+        "dids": ["+12025550100"],
+        "destinations": [{ "name": "slave-a-sales", "slave": "slave-a", "did": "1001" }],
+    })),
+    responses((status = 201, description = "It was made", body = ForwardingFlow)),
+)]
+async fn create(
+    State(api): State<Api>,
+    identity: Identity,
+    uri: Uri,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    change::create::<Kind>(&api, &identity, (), &document, &uri).await
+}
+
+/// Read a forwarding flow
+#[utoipa::path(
+    get,
+    path = "/v1/forwarding-flows/{id}",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    responses((status = 200, description = "As it is now", body = ForwardingFlow)),
+)]
+async fn read(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+) -> Result<Response, ApiError> {
+    change::read::<Kind>(&api, &identity, (), id).await
+}
+
+/// Replace a forwarding flow
+#[utoipa::path(
+    put,
+    path = "/v1/forwarding-flows/{id}",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    request_body(content = ForwardingFlowDocument, example = json!({
+        "name": "sales",
+        "master": "pbx",
+        "dids": ["+12025550100"],
+        "destinations": [{ "name": "slave-a-sales", "slave": "slave-a", "did": "1001" }],
+    })),
+    responses((status = 200, description = "It was replaced", body = ForwardingFlow)),
+)]
+async fn replace(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+    headers: HeaderMap,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    let update = (Update::Replace, &headers, &document);
+    change::update::<Kind>(&api, &identity, (), id, update).await
+}
+
+/// Change some fields of a forwarding flow
+///
+/// A merge patch (RFC 7396): fields that are left out stay, `null` takes the default.
+#[utoipa::path(
+    patch,
+    path = "/v1/forwarding-flows/{id}",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    request_body(
+        content = ForwardingFlowDocument,
+        content_type = "application/merge-patch+json",
+        example = json!({ "ring_timeout_sec": 20 }),
+    ),
+    responses((status = 200, description = "It was changed", body = ForwardingFlow)),
+)]
+async fn patch(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+    headers: HeaderMap,
+    Json(document): Json,
+) -> Result<Response, ApiError> {
+    let update = (Update::Patch, &headers, &document);
+    change::update::<Kind>(&api, &identity, (), id, update).await
+}
+
+/// Remove a forwarding flow
+#[utoipa::path(
+    delete,
+    path = "/v1/forwarding-flows/{id}",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    responses((status = 204, description = "It is gone")),
+)]
+async fn remove(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    change::remove::<Kind>(&api, &identity, (), id, &headers).await
+}

@@ -1,0 +1,80 @@
+//! Probes for whoever watches the process. They need no key and tell nothing about the account.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Check {
+    /// `asterisk` or `store`.
+    name: &'static str,
+    ok: bool,
+    /// What is missing, in plain words.
+    reason: Option<String>,
+}
+
+/// Whether the process runs
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    responses((status = 200, description = "It runs", body = Health)),
+)]
+async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether calls can be taken now
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "They can", body = Ready),
+        (status = 503, description = "They cannot; the reasons are in it", body = Ready),
+    ),
+)]
+async fn readyz(State(api): State<Api>) -> Response {
+    let readiness = api.node.readiness();
+    let check =
+        |name, result: Result<(), String>| Check { name, ok: result.is_ok(), reason: result.err() };
+    let checks = vec![check("asterisk", readiness.asterisk), check("store", readiness.store)];
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, checks })).into_response()
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((
+        status = 200, description = "Text in the exposition format", body = String,
+        content_type = "text/plain",
+    )),
+)]
+async fn metrics(State(api): State<Api>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, (api.metrics)()).into_response()
+}

@@ -1,0 +1,228 @@
+//! The `OpenAPI` 3.1 description, made from the routes themselves, so that neither lacks the other.
+//!
+//! What all routes share (errors, headers, the key) is added here once instead of at every handler.
+
+use std::sync::LazyLock;
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{FieldProblem, ProblemDetails};
+use super::{
+    Api, calls, destinations, forwarding_flows, health, keys, numbers, servers, test_calls, trunks,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "divert",
+        description = "Call routing and call forwarding for Asterisk. Times are RFC 3339 in UTC, \
+            durations are in seconds, ids have a prefix that says what they are of.",
+    ),
+    components(schemas(ProblemDetails, FieldProblem))
+)]
+struct Description;
+
+/// The routes that need a key.
+pub(super) fn guarded() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(servers::routes())
+        .merge(trunks::routes())
+        .merge(forwarding_flows::routes())
+        .merge(destinations::routes())
+        .merge(test_calls::routes())
+        .merge(numbers::routes())
+        .merge(calls::routes())
+        .merge(keys::routes())
+}
+
+/// The routes that need none.
+pub(super) fn open() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().merge(health::routes()).routes(routes!(openapi))
+}
+
+/// The `OpenAPI` 3.1 document of the whole API.
+#[must_use]
+pub fn document() -> &'static Value {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+        let routes = OpenApiRouter::with_openapi(Description::openapi());
+        let described = routes.merge(guarded()).merge(open()).into_openapi();
+        let mut document = serde_json::to_value(described).unwrap_or_default();
+        complete(&mut document);
+        document
+    });
+    &DOCUMENT
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    responses((status = 200, description = "An OpenAPI 3.1 document", body = AnyObject)),
+)]
+async fn openapi() -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (headers, document().to_string()).into_response()
+}
+
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+#[expect(dead_code, reason = "exists for its schema only")]
+struct AnyObject(Value);
+
+/// The operations of a document: path, method, operation.
+pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let item = item.as_object().into_iter().flatten();
+        item.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+/// Adds what every operation has.
+fn complete(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "dvk_…",
+            "description": "An API key, made by divert keys create or POST /v1/keys.",
+        },
+        "basic": {
+            "type": "http", "scheme": "basic",
+            "description": "The API key as user name, the password empty: curl -u dvk_…:",
+        },
+    });
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if let Some(tag) = path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()) {
+                operation["tags"] = json!([tag]);
+                operation["security"] = json!([{ "bearer": [] }, { "basic": [] }]);
+            } else {
+                operation["tags"] = json!(["operation"]);
+            }
+            // Handlers of different files share names, operations must not.
+            operation["operationId"] = json!(operation_id(method, path));
+            add_headers(path, method, operation);
+            add_problems(path, method, operation);
+        }
+    }
+}
+
+/// `post_v1_forwarding_flows_id_test_calls`
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let words = words.filter(|word| !word.is_empty());
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_").replace('-', "_")
+}
+
+fn add_headers(path: &str, method: &str, operation: &mut Value) {
+    let mut add = |name: &str, description: &str| {
+        let parameter = json!({
+            "name": name, "in": "header", "required": false, "description": description,
+            "schema": { "type": "string" },
+        });
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operation["parameters"] = json!([parameter]),
+        }
+    };
+    if !path.starts_with("/v1/") {
+        return;
+    }
+    match method {
+        "get" => add("If-None-Match", "The ETag you have: 304 when it still holds."),
+        "post" => add(
+            "Idempotency-Key",
+            "A text of your choice, at most 255 characters: the request is executed once, and a \
+             repetition within 24 hours gets the same answer.",
+        ),
+        "put" | "patch" | "delete" if !path.starts_with("/v1/keys") => {
+            add("If-Match", "The ETag you read: 412 when somebody changed it since.");
+        }
+        _ => {}
+    }
+}
+
+fn add_problems(path: &str, method: &str, operation: &mut Value) {
+    let mut statuses = vec![("400", "The request cannot be read"), ("500", "A fault of divert")];
+    if path.starts_with("/v1/") {
+        statuses.extend([
+            ("401", "The key is missing or not valid"),
+            ("403", "The key lacks a scope, which is named"),
+            ("429", "Too many requests; see Retry-After"),
+            ("503", "The database is not available"),
+        ]);
+        if path.contains('{') {
+            statuses.push(("404", "There is no such thing"));
+        }
+        let changes = method != "get" && !(method == "delete" && path.starts_with("/v1/keys"));
+        if changes {
+            statuses.push(("409", "It clashes with what is there or what is going on"));
+        }
+        if changes && method != "post" {
+            statuses.push(("412", "It was changed meanwhile"));
+        }
+        if changes && method != "delete" {
+            statuses.extend([
+                ("408", "The body did not arrive in time"),
+                ("413", "The body is larger than 256 KiB"),
+                ("415", "The body is not JSON by its Content-Type"),
+                ("422", "The document has faults, all of them listed"),
+            ]);
+        }
+    }
+    for (status, description) in statuses {
+        let response = &mut operation["responses"][status];
+        if response.is_null() {
+            *response = json!({
+                "description": description,
+                "content": { "application/problem+json": {
+                    "schema": { "$ref": "#/components/schemas/ProblemDetails" },
+                } },
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn it_is_openapi_3_1_with_unique_operation_ids() {
+        let document = document();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let ids: Vec<&Value> =
+            operations(document).map(|(_, _, operation)| &operation["operationId"]).collect();
+        let unique: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(unique.len(), ids.len());
+        assert!(unique.contains("\"post_v1_forwarding_flows_id_test_calls\""), "{unique:?}");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references<'d>(value: &'d Value, found: &mut Vec<&'d str>) {
+            match value {
+                Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+                Value::Object(fields) => {
+                    found.extend(fields.get("$ref").and_then(Value::as_str));
+                    fields.values().for_each(|field| references(field, found));
+                }
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        references(document(), &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.trim_start_matches('#');
+            assert!(document().pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}

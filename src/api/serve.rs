@@ -1,0 +1,118 @@
+//! Listening: TCP for programs with a key, a unix socket for the operator on the machine itself.
+
+use std::fs::Permissions;
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{Access, Api, router};
+
+/// How long requests that are being answered may take after the cancellation.
+const GRACE: Duration = Duration::from_secs(10);
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// Serves the API until it is cancelled and the requests in flight are answered, 10 s at most.
+///
+/// `listen` needs keys. `socket` needs none, because its file is open to our user alone (mode 0600).
+///
+/// # Errors
+/// When the address cannot be bound, or when somebody else answers on the socket or something that
+/// is no socket lies in its place.
+pub async fn serve(
+    listen: SocketAddr,
+    socket: Option<PathBuf>,
+    api: Api,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let tcp = TcpListener::bind(listen).await?;
+    serve_on(tcp, socket, api, cancel).await
+}
+
+/// Like [`serve`], on a listener that is bound already.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_on(
+    tcp: TcpListener,
+    socket: Option<PathBuf>,
+    api: Api,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let unix = match &socket {
+        Some(path) => Some(bind_private(path).await?),
+        None => None,
+    };
+    if let Ok(address) = tcp.local_addr() {
+        tracing::info!(%address, socket = socket.as_ref().map(|path| path.display().to_string()),
+            "API listening");
+    }
+    let done = cancel.clone();
+    let over_tcp = axum::serve(tcp, router(api.clone(), Access::Keys))
+        .with_graceful_shutdown(cancel.clone().cancelled_owned());
+    let local = router(api.clone(), Access::Local);
+    let over_unix = async {
+        match unix {
+            Some(unix) => {
+                axum::serve(unix, local)
+                    .with_graceful_shutdown(cancel.clone().cancelled_owned())
+                    .await
+            }
+            None => Ok(()),
+        }
+    };
+    let both = async { tokio::try_join!(over_tcp.into_future(), over_unix).map(drop) };
+    let result = tokio::select! {
+        result = both => result,
+        () = grace_over(&done) => Ok(()),
+        never = sweep(&api) => never,
+    };
+    if let Some(path) = &socket {
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+async fn grace_over(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+async fn sweep(api: &Api) -> Result<()> {
+    let mut beat = tokio::time::interval(SWEEP);
+    loop {
+        beat.tick().await;
+        api.limits.sweep();
+    }
+}
+
+/// Binds `path` so that nobody but our user can open it, not for an instant: the socket is made in a
+/// directory of its own and moved into place when its mode is right.
+async fn bind_private(path: &Path) -> Result<UnixListener> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            let text = format!("{} exists and is no socket", path.display());
+            return Err(Error::new(ErrorKind::AlreadyExists, text));
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            let text = format!("another divert answers on {}", path.display());
+            return Err(Error::new(ErrorKind::AddrInUse, text));
+        }
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let private = parent.unwrap_or(Path::new(".")).join(format!(".{}", std::process::id()));
+    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+    let made = private.join("s");
+    let bound = UnixListener::bind(&made).and_then(|listener| {
+        std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+        std::fs::rename(&made, path)?;
+        Ok(listener)
+    });
+    let _ = std::fs::remove_file(&made);
+    let _ = std::fs::remove_dir(&private);
+    bound
+}

@@ -1,0 +1,122 @@
+//! Test calls: a call that enters a forwarding flow as if it came from outside, tagged as a test.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Identity;
+use super::body::OptionalJson;
+use super::error::ApiError;
+use super::fields::Fields;
+use super::idempotency::created;
+use super::key::Scope;
+use super::path::PathId;
+use super::{Api, TestCallRequest};
+use crate::model::forwarding_flow::ForwardingFlow;
+use crate::model::id::ForwardingFlowId;
+use crate::model::number::{Caller, Did};
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(place))
+}
+
+/// How the test call should look to the flow; all of it may be left out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what read_request reads")]
+struct TestCallDocument {
+    /// One of the flow's DIDs; absent takes its first.
+    #[schema(example = "+12025550100", required = false)]
+    did: String,
+    /// Who seems to call.
+    #[schema(required = false)]
+    caller: TestCaller,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what read_request reads")]
+struct TestCaller {
+    #[schema(example = "+12025550199")]
+    number: String,
+    #[schema(example = "Ada", required = false)]
+    name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TestCall {
+    /// The call, to be read under `/v1/calls/{id}`.
+    #[schema(example = "call_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    id: String,
+    #[schema(example = "flw_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    forwarding_flow: String,
+    tags: Vec<&'static str>,
+}
+
+/// Place a test call
+///
+/// At most 5 a minute for each key. The call is on its way when this answers; how it went stands in
+/// its timeline.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/test-calls",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    request_body(content = Option<TestCallDocument>, example = json!({
+        "did": "+12025550100",
+        "caller": { "number": "+12025550199", "name": "Ada" },
+    })),
+    responses((status = 201, description = "It was placed", body = TestCall)),
+)]
+async fn place(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsTest)?;
+    let (configuration, _) = api.db.configuration(identity.account).await?;
+    let flow = configuration.forwarding_flows.iter().find(|flow| flow.id == id);
+    let flow = flow.ok_or_else(|| ApiError::no_such("forwarding flow"))?;
+    let request = read_request(Fields::of_body(body), flow)?;
+    api.limits.test_call(&identity)?;
+    let placed = api.node.place_test_call(identity.account, id, request).await;
+    let call = placed.map_err(|refused| {
+        ApiError::conflict(refused.code, "Test call refused", refused.message)
+    })?;
+    let test_call =
+        TestCall { id: call.to_string(), forwarding_flow: id.to_string(), tags: vec!["test"] };
+    Ok(created(StatusCode::CREATED, &json!(test_call), ""))
+}
+
+fn read_request(mut body: Fields, flow: &ForwardingFlow) -> Result<TestCallRequest, ApiError> {
+    let did: Option<Did> = body.parsed("did", "one of the flow's DIDs");
+    if let Some(did) = did.as_ref().filter(|did| !flow.dids.contains(did)) {
+        let known: Vec<&str> = flow.dids.iter().take(10).map(Did::as_str).collect();
+        let message = format!("{did} is not a DID of this flow");
+        body.problem(
+            "did",
+            "unknown_value",
+            &message,
+            &format!("for example {}", known.join(", ")),
+        );
+    }
+    let caller = body.take("caller").and_then(|value| {
+        let mut inner = Fields::of_body(value);
+        let number = inner.text("number").unwrap_or_default();
+        let name = inner.text("name").unwrap_or_default();
+        body.absorb("caller", inner, &["number", "name"]);
+        let clean = Caller::clean(&number, &name);
+        let dialable = |c: char| c.is_ascii_alphanumeric() || "_-.*#+".contains(c);
+        if clean.number != number || clean.name != name || !number.chars().all(dialable) {
+            let hint = "letters, digits and _ - . * # + in the number, 80 bytes in both";
+            body.problem("caller", "invalid", "it cannot be sent as it is", hint);
+            return None;
+        }
+        Some(clean)
+    });
+    body.finish(&["did", "caller"])?;
+    Ok(TestCallRequest { did, caller })
+}

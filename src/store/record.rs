@@ -1,0 +1,276 @@
+//! Writing what happens in calls: the hot path of the store.
+//!
+//! A batch is one transaction with few statements, whatever its length: rows of one table go in
+//! together, in chunks of a few fixed sizes so that their statements stay prepared. Everything may
+//! be written again, and late: a call or leg that has ended is never opened again, one that was
+//! answered never un-answered, and a step or journal line once written stays as it is.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::QueryBuilder;
+use sqlx::types::Json;
+
+use super::column::{Int, Text, json};
+use super::{Db, StoreError, Tx};
+use crate::model::call::{CallRecord, LegRecord};
+use crate::model::id::{AccountId, CallId};
+use crate::model::time::Timestamp;
+use crate::model::timeline::TimelineEntry;
+
+/// One thing to keep of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    Call(CallRecord),
+    /// One line of the journal; `body` is a JSON object.
+    Journal {
+        account: AccountId,
+        call: CallId,
+        seq: u32,
+        at: Timestamp,
+        body: Value,
+    },
+    Leg {
+        account: AccountId,
+        leg: LegRecord,
+    },
+    /// One step of the timeline.
+    Step {
+        account: AccountId,
+        call: CallId,
+        entry: TimelineEntry,
+    },
+}
+
+impl Db {
+    /// Writes `batch`, all of it or nothing. `node` owns the calls in it.
+    ///
+    /// Writing a batch again changes nothing, so a caller that heard no answer may repeat it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Internal`] for a batch that will never fit.
+    pub async fn record(&self, node: &str, batch: &[Record]) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // Encoded before the transaction begins, which on SQLite keeps every other writer waiting.
+        let rows = Rows::of(batch)?;
+        let mut tx = self.begin().await?;
+        for calls in chunks(&rows.calls) {
+            tx.put_calls(node, calls).await?;
+        }
+        for legs in chunks(&rows.legs) {
+            tx.put_legs(legs).await?;
+        }
+        for steps in chunks(&rows.steps) {
+            tx.add_lines(ADD_STEPS, steps).await?;
+        }
+        for lines in chunks(&rows.journal) {
+            tx.add_lines(ADD_JOURNAL, lines).await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// A batch by table. No key comes twice: Postgres refuses to update a row twice in one statement.
+/// In order of key, so that two writers never wait for each other in a circle.
+struct Rows<'a> {
+    calls: Vec<&'a CallRecord>,
+    legs: Vec<(AccountId, &'a LegRecord)>,
+    steps: Vec<Line>,
+    journal: Vec<Line>,
+}
+
+/// A row of `timeline` or `journal`.
+struct Line {
+    call: CallId,
+    seq: u32,
+    account: AccountId,
+    at: Timestamp,
+    body: Json<Box<RawValue>>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a [Record]) -> Result<Self, sqlx::Error> {
+        let mut calls: BTreeMap<CallId, &CallRecord> = BTreeMap::new();
+        let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
+        let mut steps = BTreeMap::new();
+        let mut journal = BTreeMap::new();
+        for record in batch {
+            match record {
+                Record::Call(call) => {
+                    let kept = calls.entry(call.id).or_insert(call);
+                    if supersedes(call, kept) {
+                        *kept = call;
+                    }
+                }
+                Record::Journal { account, call, seq, at, body } => {
+                    journal.entry((*call, *seq)).or_insert((*account, *at, json(body)?));
+                }
+                Record::Leg { account, leg } => {
+                    let kept = legs.entry((leg.call, leg.no)).or_insert((*account, leg));
+                    if leg_supersedes(leg, kept.1) {
+                        *kept = (*account, leg);
+                    }
+                }
+                Record::Step { account, call, entry } => {
+                    let step = json(&entry.step)?;
+                    steps.entry((*call, entry.seq)).or_insert((*account, entry.at, step));
+                }
+            }
+        }
+        Ok(Self {
+            calls: calls.into_values().collect(),
+            legs: legs.into_values().collect(),
+            steps: steps.into_iter().map(Line::of).collect(),
+            journal: journal.into_iter().map(Line::of).collect(),
+        })
+    }
+}
+
+type Keyed = ((CallId, u32), (AccountId, Timestamp, Json<Box<RawValue>>));
+
+impl Line {
+    fn of(((call, seq), (account, at, body)): Keyed) -> Self {
+        Self { call, seq, account, at, body }
+    }
+}
+
+/// Whether `new` replaces `old`, which came before it: the same rule as in [`CALL_SUPERSEDES`].
+fn supersedes(new: &CallRecord, old: &CallRecord) -> bool {
+    new.ended_at.is_some()
+        || (old.ended_at.is_none() && (old.answered_at.is_none() || new.answered_at.is_some()))
+}
+
+/// The same for legs.
+fn leg_supersedes(new: &LegRecord, old: &LegRecord) -> bool {
+    new.ended_at.is_some()
+        || (old.ended_at.is_none() && (old.answered_at.is_none() || new.answered_at.is_some()))
+}
+
+impl Tx {
+    async fn put_calls(&mut self, node: &str, calls: &[&CallRecord]) -> Result<(), StoreError> {
+        on!(in self, db => {
+            let mut query = QueryBuilder::new(PUT_CALLS);
+            query.push_values(calls, |mut row, call| {
+                let flow = call.flow.as_ref();
+                row.push_bind(Text(call.id))
+                    .push_bind(Text(call.account))
+                    .push_bind(Text(node))
+                    .push_bind(Text(&call.did))
+                    .push_bind(Text(&call.caller.number))
+                    .push_bind(Text(&call.caller.name))
+                    .push_bind(flow.map(|(id, _)| Text(*id)))
+                    .push_bind(flow.map(|(_, name)| Text(name)))
+                    .push_bind(call.is_test)
+                    .push_bind(Text(call.status))
+                    .push_bind(Int(call.started_at))
+                    .push_bind(call.answered_at.map(Int))
+                    .push_bind(call.ended_at.map(Int))
+                    .push_bind(Int(call.talk_ms))
+                    .push_bind(call.result.map(Text))
+                    .push_bind(call.ended_by.map(Text))
+                    .push_bind(call.cause.map(Int))
+                    .push_bind(Text(&call.channel))
+                    .push_bind(Text(&call.bridge));
+            });
+            query.push(CALL_SUPERSEDES).build().execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    async fn put_legs(&mut self, legs: &[(AccountId, &LegRecord)]) -> Result<(), StoreError> {
+        on!(in self, db => {
+            let mut query = QueryBuilder::new(PUT_LEGS);
+            query.push_values(legs, |mut row, (account, leg)| {
+                row.push_bind(Text(leg.call))
+                    .push_bind(Int(leg.no))
+                    .push_bind(Text(*account))
+                    .push_bind(leg.destination.map(Text))
+                    .push_bind(Text(&leg.name))
+                    .push_bind(Text(&leg.endpoint))
+                    .push_bind(Int(leg.started_at))
+                    .push_bind(leg.ringing_at.map(Int))
+                    .push_bind(leg.answered_at.map(Int))
+                    .push_bind(leg.ended_at.map(Int))
+                    .push_bind(leg.outcome.map(Text))
+                    .push_bind(leg.cause.map(Int))
+                    .push_bind(leg.sip_code.map(Int));
+            });
+            query.push(LEG_SUPERSEDES).build().execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    async fn add_lines(&mut self, into: &'static str, lines: &[Line]) -> Result<(), StoreError> {
+        on!(in self, db => {
+            let mut query = QueryBuilder::new(into);
+            query.push_values(lines, |mut row, line| {
+                row.push_bind(Text(line.call))
+                    .push_bind(Int(line.seq))
+                    .push_bind(Text(line.account))
+                    .push_bind(Int(line.at))
+                    .push_bind(&line.body);
+            });
+            query.push(" ON CONFLICT (call_id, seq) DO NOTHING").build().execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+}
+
+/// Cuts `rows` into chunks of [`CHUNKS`], the largest that fit first.
+fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|&size| size <= rest.len())?;
+        let (chunk, after) = rest.split_at(size);
+        rest = after;
+        Some(chunk)
+    })
+}
+
+/// Each size is one prepared statement per table and connection.
+const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+
+const PUT_CALLS: &str = "INSERT INTO call (id, account_id, node, did, caller_number, caller_name, \
+    flow_id, flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, \
+    ended_by, cause, channel, bridge) ";
+const CALL_SUPERSEDES: &str = " ON CONFLICT (id) DO UPDATE SET node = excluded.node, \
+        did = excluded.did, caller_number = excluded.caller_number, \
+        caller_name = excluded.caller_name, flow_id = excluded.flow_id, \
+        flow_name = excluded.flow_name, is_test = excluded.is_test, status = excluded.status, \
+        started_at = excluded.started_at, answered_at = excluded.answered_at, \
+        ended_at = excluded.ended_at, talk_ms = excluded.talk_ms, result = excluded.result, \
+        ended_by = excluded.ended_by, cause = excluded.cause, channel = excluded.channel, \
+        bridge = excluded.bridge \
+    WHERE call.account_id = excluded.account_id AND (excluded.ended_at IS NOT NULL \
+        OR (call.ended_at IS NULL \
+            AND (call.answered_at IS NULL OR excluded.answered_at IS NOT NULL)))";
+const PUT_LEGS: &str = "INSERT INTO leg (call_id, no, account_id, destination_id, name, endpoint, \
+    started_at, ringing_at, answered_at, ended_at, outcome, cause, sip_code) ";
+const LEG_SUPERSEDES: &str = " ON CONFLICT (call_id, no) DO UPDATE SET \
+        destination_id = excluded.destination_id, name = excluded.name, \
+        endpoint = excluded.endpoint, started_at = excluded.started_at, \
+        ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, \
+        ended_at = excluded.ended_at, outcome = excluded.outcome, cause = excluded.cause, \
+        sip_code = excluded.sip_code \
+    WHERE leg.account_id = excluded.account_id AND (excluded.ended_at IS NOT NULL \
+        OR (leg.ended_at IS NULL \
+            AND (leg.answered_at IS NULL OR excluded.answered_at IS NOT NULL)))";
+const ADD_STEPS: &str = "INSERT INTO timeline (call_id, seq, account_id, at, step) ";
+const ADD_JOURNAL: &str = "INSERT INTO journal (call_id, seq, account_id, at, body) ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_every_row_once_and_in_order() {
+        for len in [0, 1, 3, 4, 63, 64, 65, 200] {
+            let rows: Vec<usize> = (0..len).collect();
+            assert_eq!(chunks(&rows).flatten().copied().collect::<Vec<_>>(), rows);
+            assert!(chunks(&rows).all(|chunk| CHUNKS.contains(&chunk.len())));
+        }
+    }
+}
