@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 
 use super::Finding;
 use crate::config::{Config, Loaded};
+use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::Configuration;
 use crate::store::Db;
 
@@ -53,8 +54,7 @@ pub(super) async fn database(config: &Config) -> (Vec<Finding>, Option<Configura
     }
     let opened = async {
         let db = Db::open(url.expose()).await?;
-        let account = super::super::database::account(&db).await?;
-        anyhow::Ok(db.configuration(account).await?)
+        db.configuration(DEFAULT_ACCOUNT).await
     };
     match opened.await {
         Ok((configuration, version)) => {
@@ -72,7 +72,7 @@ pub(super) async fn database(config: &Config) -> (Vec<Finding>, Option<Configura
                 Some(folder) => format!("ls -l {}; divert must run as their owner", folder.display()),
                 None => "is Postgres running, and may this user log in? psql 'URL'".to_owned(),
             };
-            findings.insert(0, Finding::bad("database", format!("{url}: {error:#}"), fix));
+            findings.insert(0, Finding::bad("database", format!("{url}: {error}"), fix));
             (findings, None)
         }
     }
