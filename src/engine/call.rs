@@ -1,1 +1,407 @@
-//! (to come)
+//! One call: its stages, and what each event does to it. The heart of the engine.
+//!
+//! A call ends in three steps: somebody hangs up or nothing is left to try ([`Call::end`]), the
+//! channels that are left are hung up, and when the last one is gone the call is closed. Until then its
+//! slots stay taken, so that a limit holds for what Asterisk really carries.
+
+use std::collections::BTreeMap;
+
+use super::leg::{Leg, LegStage};
+use super::outcome;
+use super::timer::Timers;
+use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedCommand, Route, Timer};
+use crate::model::call::{CallRecord, CallStatus};
+use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
+use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
+use crate::model::time::Timestamp;
+use crate::model::timeline::{Step, TimelineEntry};
+
+/// How long Asterisk may take over a hang-up before it is told again.
+const FAREWELL_MS: i64 = 5_000;
+/// What Asterisk's own limit on a channel allows beyond ours.
+pub(super) const GUARD_GRACE_MS: i64 = 60_000;
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub record: CallRecord,
+    pub route: Option<Route>,
+    pub stage: Stage,
+    pub caller: Caller,
+    pub legs: BTreeMap<u16, Leg>,
+    pub timers: Timers,
+    pub tried: Vec<DestinationId>,
+    pub last_failure: Option<Outcome>,
+    /// When the ring budget is spent.
+    pub budget_ends: Timestamp,
+    pub last_leg: u16,
+    /// The leg that the caller talked with.
+    answered_leg: Option<u16>,
+    /// The number of a leg whose decision is still owed, and may bring slots to give back.
+    pub owed: Option<u16>,
+    next_step: u32,
+}
+
+/// What is known of the caller's channel.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one channel, not a state")]
+pub(super) struct Caller {
+    pub is_up: bool,
+    pub is_gone: bool,
+    pub is_guarded: bool,
+    pub hears_ringing: bool,
+    pub is_bridged: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// Waiting for the decision on the leg with this number.
+    Deciding(u16),
+    /// Over; waiting for channels to go.
+    Ending,
+    /// The one last number of the flow rings.
+    FallingBack(u16),
+    /// A destination rings.
+    Hunting(u16),
+    /// On the way back to the dialplan.
+    PassingOn,
+    Talking {
+        leg: u16,
+        since: Timestamp,
+    },
+}
+
+/// Where a call puts its commands.
+pub(super) type Out<'a> = &'a mut Vec<Command>;
+
+impl Call {
+    pub fn arrive(now: Timestamp, arrival: Arrival, out: Out<'_>) -> Self {
+        let record = CallRecord {
+            id: arrival.call,
+            account: arrival.account,
+            did: arrival.did,
+            caller: arrival.caller,
+            flow: arrival.route.as_ref().map(|route| (route.flow, route.name.clone())),
+            is_test: arrival.is_test,
+            status: CallStatus::Routing,
+            started_at: now,
+            answered_at: None,
+            ended_at: None,
+            talk_ms: 0,
+            result: None,
+            ended_by: None,
+            cause: None,
+            channel: arrival.channel,
+            bridge: arrival.bridge,
+        };
+        let mut call = Self {
+            record,
+            route: arrival.route,
+            stage: Stage::PassingOn,
+            caller: Caller { is_up: arrival.is_up, ..Caller::default() },
+            legs: BTreeMap::new(),
+            timers: Timers::default(),
+            tried: Vec::new(),
+            last_failure: None,
+            budget_ends: now,
+            last_leg: LegId::CALLER,
+            answered_leg: None,
+            owed: None,
+            next_step: 0,
+        };
+        let received = Step::Received {
+            did: call.record.did.clone(),
+            caller: call.record.caller.clone(),
+            flow: call.route.as_ref().map(|route| route.name.clone()),
+            is_test: call.record.is_test,
+        };
+        call.note(now, received, out);
+        call.begin(now, out);
+        call.save(out);
+        call
+    }
+
+    pub fn id(&self) -> CallId {
+        self.record.id
+    }
+
+    /// The whole life of a call, one line per thing that can happen to it.
+    pub fn on_call(&mut self, now: Timestamp, event: CallEvent, out: Out<'_>) {
+        match event {
+            CallEvent::Adopted => self.adopted(now, out),
+            CallEvent::AsteriskRestarted => self.lost(now, out),
+            CallEvent::Decided { leg, decision } => self.decided(now, leg, decision, out),
+            CallEvent::EndRequested => self.cut(now, out),
+            CallEvent::Expired(timer) => {
+                // A timer that was cleared or moved since is not ours any more.
+                if self.timers.next().is_some_and(|(at, first)| first == timer && at <= now) {
+                    self.timers.clear(timer);
+                    self.expired(now, timer, out);
+                }
+            }
+        }
+    }
+
+    /// The same for things that happen to the caller's channel …
+    pub fn on_caller(&mut self, now: Timestamp, event: &ChannelEvent, out: Out<'_>) {
+        match *event {
+            ChannelEvent::Gone { cause, .. } => self.caller_gone(now, cause, out),
+            ChannelEvent::Up => self.caller.is_up = true,
+            ChannelEvent::CommandFailed { command, .. } => self.command_failed(now, command, out),
+            ChannelEvent::Ready | ChannelEvent::Ringing => {}
+        }
+    }
+
+    /// … and to the channel of a leg.
+    pub fn on_leg(&mut self, now: Timestamp, no: u16, event: &ChannelEvent, out: Out<'_>) {
+        match *event {
+            ChannelEvent::Ready => self.leg_ready(now, no, out),
+            ChannelEvent::Ringing => self.leg_ringing(now, no, out),
+            ChannelEvent::Up => self.leg_up(now, no, out),
+            ChannelEvent::Gone { cause, sip_code, state } => {
+                self.leg_gone(now, no, cause, sip_code, state, out);
+            }
+            ChannelEvent::CommandFailed { command: FailedCommand::Create, .. } => {
+                self.leg_gone(now, no, None, None, ChannelState::Down, out);
+            }
+            ChannelEvent::CommandFailed { .. } => self.leg_failed(now, no, out),
+        }
+    }
+
+    fn expired(&mut self, now: Timestamp, timer: Timer, out: Out<'_>) {
+        match timer {
+            Timer::Budget => self.budget_spent(now, out),
+            Timer::Farewell => self.hang_up_all(now, out),
+            Timer::MaxCall => self.cut(now, out),
+            Timer::Ready | Timer::Ring => self.gave_no_sign(now, out),
+            Timer::Ringback => self.ring_caller(out),
+        }
+    }
+
+    /// Nothing is left of it in Asterisk, and nobody owes it an answer.
+    pub fn is_over(&self) -> bool {
+        let is_empty = self.caller.is_gone && self.legs.is_empty();
+        is_empty && self.stage == Stage::Ending && self.owed.is_none()
+    }
+
+    /// A leg is up and the caller waits for it: they talk from here on.
+    pub fn talk(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        for timer in [Timer::Budget, Timer::Ready, Timer::Ring, Timer::Ringback] {
+            self.timers.clear(timer);
+        }
+        let Some(leg) = self.legs.get(&no) else {
+            return;
+        };
+        let (name, channel) = (leg.record.name.clone(), leg.channel());
+        if !self.caller.is_up {
+            out.push(Command::Answer { channel: self.record.channel.clone() });
+        }
+        self.connect(channel, out);
+        self.stage = Stage::Talking { leg: no, since: now };
+        self.answered_leg = Some(no);
+        self.record.status = CallStatus::Talking;
+        self.record.answered_at = Some(now);
+        if let Some(route) = &self.route {
+            self.timers.set(Timer::MaxCall, now.plus_ms(route.max_call_ms));
+        }
+        self.note(now, Step::Answered { leg: no, name }, out);
+        self.save(out);
+    }
+
+    /// Caller and leg into the call's bridge; the caller may stand in it since the early media.
+    pub fn connect(&mut self, leg: ChannelId, out: Out<'_>) {
+        let mut channels = Vec::with_capacity(2);
+        if !self.caller.is_bridged {
+            channels.push(self.record.channel.clone());
+            self.caller.is_bridged = true;
+        }
+        channels.push(leg);
+        out.push(Command::Connect { bridge: self.record.bridge.clone(), channels });
+    }
+
+    fn caller_gone(&mut self, now: Timestamp, cause: Option<HangupCause>, out: Out<'_>) {
+        if self.caller.is_gone {
+            return;
+        }
+        self.caller.is_gone = true;
+        let result = match self.stage {
+            Stage::Talking { .. } => CallResult::Answered,
+            Stage::PassingOn => CallResult::PassedOn,
+            _ => CallResult::Abandoned,
+        };
+        let by = match self.stage {
+            Stage::PassingOn => EndedBy::Divert,
+            _ => EndedBy::Caller,
+        };
+        self.end(now, by, result, cause.unwrap_or(HangupCause::NORMAL), out);
+    }
+
+    /// An answer or a bridge did not come about: nobody would hear anybody.
+    fn command_failed(&mut self, now: Timestamp, command: FailedCommand, out: Out<'_>) {
+        match command {
+            FailedCommand::Answer | FailedCommand::Connect | FailedCommand::PassOn => {
+                self.end(now, EndedBy::Divert, CallResult::Failed, HangupCause::FAILURE, out);
+            }
+            FailedCommand::Create | FailedCommand::Dial => {}
+        }
+    }
+
+    /// Ended from our side: a limit, or somebody asked for it.
+    fn cut(&mut self, now: Timestamp, out: Out<'_>) {
+        let (result, cause) = match self.stage {
+            Stage::Talking { .. } => (CallResult::Answered, HangupCause::NORMAL),
+            _ => (CallResult::Failed, HangupCause::CONGESTION),
+        };
+        self.end(now, EndedBy::Divert, result, cause, out);
+    }
+
+    /// The call is over, whatever stage it was in; what is left of it in Asterisk is hung up.
+    pub fn end(
+        &mut self,
+        now: Timestamp,
+        by: EndedBy,
+        result: CallResult,
+        cause: HangupCause,
+        out: Out<'_>,
+    ) {
+        if self.stage == Stage::Ending {
+            return;
+        }
+        if let Stage::Talking { since, .. } = self.stage {
+            self.record.talk_ms = now.since_ms(since);
+        }
+        let why = match by {
+            EndedBy::Caller if self.record.answered_at.is_none() => Outcome::Abandoned,
+            _ => Outcome::Cancelled,
+        };
+        for leg in self.legs.values_mut() {
+            leg.taken_back.get_or_insert(why);
+        }
+        self.stage = Stage::Ending;
+        self.timers.clear_all();
+        self.record.status = CallStatus::Ended;
+        self.record.ended_at = Some(now);
+        self.record.ended_by = Some(by);
+        self.record.result = Some(result);
+        self.record.cause = Some(cause);
+        self.hang_up_all(now, out);
+        let talk_ms = self.record.talk_ms;
+        self.note(now, Step::Ended { by, result, talk_ms, cause }, out);
+        self.save(out);
+    }
+
+    fn hang_up_all(&mut self, now: Timestamp, out: Out<'_>) {
+        let before = out.len();
+        if !self.caller.is_gone && self.stage == Stage::Ending {
+            let cause = self.record.cause.unwrap_or(HangupCause::NORMAL);
+            out.push(Command::HangUp { channel: self.record.channel.clone(), cause });
+        }
+        for leg in self.legs.values().filter(|leg| leg.taken_back.is_some()) {
+            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+        }
+        if out.len() > before {
+            self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
+        }
+    }
+
+    /// Takes one leg back; its slots are given back when its channel is gone.
+    pub fn take_back(&mut self, now: Timestamp, no: u16, why: Outcome, out: Out<'_>) {
+        if let Some(leg) = self.legs.get_mut(&no)
+            && leg.taken_back.is_none()
+        {
+            leg.taken_back = Some(why);
+            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+            self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
+        }
+    }
+
+    /// divert is back after a restart: what may have been lost with the old process is done again.
+    fn adopted(&mut self, now: Timestamp, out: Out<'_>) {
+        self.owed = None;
+        match self.stage {
+            Stage::Talking { leg, .. } => {
+                let Some(channel) = self.legs.get(&leg).map(Leg::channel) else {
+                    return;
+                };
+                if !self.caller.is_up {
+                    out.push(Command::Answer { channel: self.record.channel.clone() });
+                }
+                self.caller.is_bridged = false;
+                self.connect(channel, out);
+            }
+            Stage::PassingOn => {
+                out.push(Command::PassOn { channel: self.record.channel.clone() });
+            }
+            Stage::Ending => self.hang_up_all(now, out),
+            Stage::Hunting(no) | Stage::FallingBack(no) => {
+                if self.legs.get(&no).is_some_and(|leg| leg.stage == LegStage::Creating) {
+                    self.create(now, no, out);
+                }
+            }
+            Stage::Deciding(_) => self.ask(out),
+        }
+        if self.stage != Stage::Ending {
+            self.note(now, Step::Adopted, out);
+        }
+    }
+
+    /// Asterisk was restarted under the call.
+    fn lost(&mut self, now: Timestamp, out: Out<'_>) {
+        let result = match self.stage {
+            Stage::Talking { .. } => CallResult::Answered,
+            _ => CallResult::Failed,
+        };
+        self.caller.is_gone = true;
+        let gone: Vec<u16> = self.legs.keys().copied().collect();
+        self.end(now, EndedBy::Restart, result, HangupCause::OUT_OF_ORDER, out);
+        out.retain(|command| !matches!(command, Command::HangUp { .. }));
+        for no in gone {
+            self.leg_gone(now, no, None, None, ChannelState::Down, out);
+        }
+    }
+
+    pub fn note(&mut self, now: Timestamp, step: Step, out: Out<'_>) {
+        out.push(Command::Note(TimelineEntry { seq: self.next_step, at: now, step }));
+        self.next_step += 1;
+    }
+
+    pub fn save(&self, out: Out<'_>) {
+        out.push(Command::Save(Box::new(self.record.clone())));
+    }
+
+    /// Removes a leg whose channel is gone: its slots are free, its row is complete.
+    pub fn finish_leg(
+        &mut self,
+        now: Timestamp,
+        no: u16,
+        cause: Option<HangupCause>,
+        sip_code: Option<u16>,
+        state: ChannelState,
+        out: Out<'_>,
+    ) -> Option<Outcome> {
+        let mut leg = self.legs.remove(&no)?;
+        let outcome = match leg.taken_back {
+            _ if self.answered_leg == Some(no) => Outcome::Answered,
+            Some(why) => why,
+            None => {
+                let rang =
+                    if leg.stage >= LegStage::Ringing { ChannelState::Ringing } else { state };
+                outcome::of_leg(cause, sip_code, state.max(rang))
+            }
+        };
+        leg.record.ended_at = Some(now);
+        leg.record.outcome = Some(outcome);
+        leg.record.cause = cause;
+        leg.record.sip_code = sip_code;
+        if leg.holds_slots {
+            out.push(Command::Release { leg: leg.id() });
+        }
+        if outcome != Outcome::Answered {
+            let rang_ms = leg.record.ringing_at.map_or(0, |at| now.since_ms(at));
+            let name = leg.record.name.clone();
+            let step = Step::NotAnswered { leg: no, name, outcome, cause, sip_code, rang_ms };
+            self.note(now, step, out);
+        }
+        out.push(Command::SaveLeg(Box::new(leg.record)));
+        Some(outcome)
+    }
+}

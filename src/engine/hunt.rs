@@ -1,1 +1,314 @@
-//! (to come)
+//! Hunting: one destination after another until one answers, then the flow's fallback.
+//!
+//! Sequential; several destinations at once are a ring group's business.
+
+use super::call::{Call, GUARD_GRACE_MS, Out, Stage};
+use super::leg::{Leg, LegStage};
+use super::{ChannelState, Command, FallbackRoute, Timer, outcome};
+use crate::model::call::CallStatus;
+use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
+use crate::model::forwarding_flow::Ringback;
+use crate::model::id::LegId;
+use crate::model::time::Timestamp;
+use crate::model::timeline::{Candidate, Step, Unroutable};
+use crate::routing::decide::{Ask, Decision, Offer};
+
+/// How long Asterisk may take to create a channel.
+const READY_MS: i64 = 3_000;
+/// What Asterisk's own ring timer is given before ours steps in.
+const RING_GRACE_MS: i64 = 2_000;
+/// How long a caller may hear nothing while no destination rings yet.
+const RINGBACK_MS: i64 = 1_000;
+
+impl Call {
+    /// The first step after arriving.
+    pub fn begin(&mut self, now: Timestamp, out: Out<'_>) {
+        let Some(route) = &self.route else {
+            self.pass_on(out);
+            return;
+        };
+        self.budget_ends = now.plus_ms(route.ring_budget_ms);
+        self.timers.set(Timer::Budget, self.budget_ends);
+        self.timers.set(Timer::Ringback, now.plus_ms(RINGBACK_MS));
+        self.hunt(now, out);
+    }
+
+    /// The next destination, or the fallback when there may be none.
+    fn hunt(&mut self, now: Timestamp, out: Out<'_>) {
+        let may_try = self.route.as_ref().is_some_and(|route| {
+            self.tried.len() < route.max_attempts as usize && now < self.budget_ends
+        });
+        if !may_try {
+            self.fall_back(now, out);
+            return;
+        }
+        self.ask(out);
+    }
+
+    /// Asks for a destination for a new leg.
+    pub fn ask(&mut self, out: Out<'_>) {
+        self.last_leg += 1;
+        let no = self.last_leg;
+        self.stage = Stage::Deciding(no);
+        self.owed = Some(no);
+        if let Some(route) = &self.route {
+            out.push(Command::Decide(Ask {
+                leg: LegId { call: self.id(), no },
+                flow: route.flow,
+                tried: self.tried.clone(),
+                is_test: self.record.is_test,
+            }));
+        }
+    }
+
+    pub fn decided(&mut self, now: Timestamp, no: u16, decision: Decision, out: Out<'_>) {
+        let is_awaited = self.stage == Stage::Deciding(no);
+        if self.owed == Some(no) {
+            self.owed = None;
+        }
+        match decision {
+            Decision::Picked { offer, candidates } if is_awaited => {
+                self.tried.extend(offer.destination);
+                self.stage = Stage::Hunting(no);
+                self.start_leg(now, no, offer, candidates, out);
+            }
+            // The call ended while the question was open.
+            Decision::Picked { .. } => {
+                out.push(Command::Release { leg: LegId { call: self.id(), no } });
+            }
+            Decision::Unroutable { reason, candidates } if is_awaited => {
+                if reason != Unroutable::AllTried {
+                    self.note(now, Step::Unroutable { reason, candidates }, out);
+                }
+                self.fall_back(now, out);
+            }
+            Decision::Unroutable { .. } => {}
+        }
+    }
+
+    fn start_leg(
+        &mut self,
+        now: Timestamp,
+        no: u16,
+        offer: Offer,
+        candidates: Vec<Candidate>,
+        out: Out<'_>,
+    ) {
+        let (name, endpoint) = (offer.name.clone(), offer.endpoint.clone());
+        let leg = Leg::new(LegId { call: self.id(), no }, offer, now);
+        let record = leg.record.clone();
+        self.legs.insert(no, leg);
+        self.create(now, no, out);
+        self.guard(out);
+        if self.stage == Stage::Hunting(no) {
+            self.note(now, Step::Routed { leg: no, name, endpoint, candidates }, out);
+        }
+        out.push(Command::SaveLeg(Box::new(record)));
+    }
+
+    pub fn create(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        let Some(leg) = self.legs.get(&no) else {
+            return;
+        };
+        out.push(Command::Create {
+            leg: leg.id(),
+            endpoint: leg.record.endpoint.clone(),
+            originator: self.record.channel.clone(),
+            limit_ms: self.longest_ms(),
+        });
+        self.timers.set(Timer::Ready, now.plus_ms(READY_MS));
+    }
+
+    /// Once per call, and behind the first `Create`, so that it costs the caller no time.
+    fn guard(&mut self, out: Out<'_>) {
+        if !self.caller.is_guarded {
+            self.caller.is_guarded = true;
+            let channel = self.record.channel.clone();
+            out.push(Command::Guard { channel, limit_ms: self.longest_ms() });
+        }
+    }
+
+    /// Longer than this no channel of the call may live, whatever becomes of divert.
+    fn longest_ms(&self) -> i64 {
+        self.route.as_ref().map_or(GUARD_GRACE_MS, |route| {
+            route.ring_budget_ms + route.max_call_ms + GUARD_GRACE_MS
+        })
+    }
+
+    pub fn leg_ready(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        let budget_left_ms = self.budget_ends.since_ms(now);
+        let is_fallback = self.stage == Stage::FallingBack(no);
+        let is_ours = is_fallback || self.stage == Stage::Hunting(no);
+        let Some(leg) = self.legs.get_mut(&no) else {
+            return;
+        };
+        if !is_ours || leg.stage != LegStage::Creating || leg.taken_back.is_some() {
+            return;
+        }
+        leg.stage = LegStage::Dialled;
+        let timeout_ms = if is_fallback {
+            leg.ring_timeout_ms
+        } else {
+            leg.ring_timeout_ms.min(budget_left_ms).max(1_000)
+        };
+        let (id, channel) = (leg.id(), leg.channel());
+        self.timers.clear(Timer::Ready);
+        self.timers.set(Timer::Ring, now.plus_ms(timeout_ms + RING_GRACE_MS));
+        if self.route.as_ref().is_some_and(|route| route.ringback == Ringback::EarlyMedia) {
+            self.connect(channel, out);
+        }
+        out.push(Command::Dial { leg: id, caller: self.record.channel.clone(), timeout_ms });
+    }
+
+    pub fn leg_ringing(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        let Some(leg) = self.legs.get_mut(&no) else {
+            return;
+        };
+        if leg.stage != LegStage::Dialled || leg.taken_back.is_some() {
+            return;
+        }
+        leg.stage = LegStage::Ringing;
+        leg.record.ringing_at = Some(now);
+        let name = leg.record.name.clone();
+        self.ring_caller(out);
+        self.note(now, Step::Ringing { leg: no, name }, out);
+        if self.record.status == CallStatus::Routing {
+            self.record.status = CallStatus::Ringing;
+            self.save(out);
+        }
+    }
+
+    pub fn ring_caller(&mut self, out: Out<'_>) {
+        self.timers.clear(Timer::Ringback);
+        if !self.caller.hears_ringing && !self.caller.is_gone {
+            self.caller.hears_ringing = true;
+            out.push(Command::Ring { channel: self.record.channel.clone() });
+        }
+    }
+
+    pub fn leg_up(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        let is_awaited =
+            matches!(self.stage, Stage::Hunting(at) | Stage::FallingBack(at) if at == no);
+        let Some(leg) = self.legs.get_mut(&no) else {
+            return;
+        };
+        if leg.stage == LegStage::Up {
+            return;
+        }
+        leg.stage = LegStage::Up;
+        leg.record.answered_at = Some(now);
+        let record = leg.record.clone();
+        if is_awaited && leg.taken_back.is_none() {
+            self.talk(now, no, out);
+        }
+        out.push(Command::SaveLeg(Box::new(record)));
+    }
+
+    pub fn leg_gone(
+        &mut self,
+        now: Timestamp,
+        no: u16,
+        cause: Option<HangupCause>,
+        sip_code: Option<u16>,
+        state: ChannelState,
+        out: Out<'_>,
+    ) {
+        let was_taken_back = self.legs.get(&no).is_some_and(|leg| leg.taken_back.is_some());
+        let Some(outcome) = self.finish_leg(now, no, cause, sip_code, state, out) else {
+            return;
+        };
+        match self.stage {
+            Stage::Talking { leg, .. } if leg == no => {
+                let cause = cause.unwrap_or(HangupCause::NORMAL);
+                self.end(now, EndedBy::Destination, CallResult::Answered, cause, out);
+            }
+            Stage::Hunting(at) | Stage::FallingBack(at) if at == no && !was_taken_back => {
+                self.attempt_failed(now, outcome, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// A command on a leg failed while its channel exists: the attempt is over.
+    pub fn leg_failed(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+        match self.stage {
+            Stage::Hunting(at) | Stage::FallingBack(at) if at == no => {
+                self.take_back(now, no, Outcome::TrunkFailed, out);
+                self.attempt_failed(now, Outcome::TrunkFailed, out);
+            }
+            Stage::Talking { leg, .. } if leg == no => {
+                self.end(now, EndedBy::Divert, CallResult::Failed, HangupCause::FAILURE, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asterisk's own timer should have ended the attempt, or its channel never came.
+    pub fn gave_no_sign(&mut self, now: Timestamp, out: Out<'_>) {
+        let (Stage::Hunting(no) | Stage::FallingBack(no)) = self.stage else {
+            return;
+        };
+        let outcome = self.silent_outcome(no);
+        self.take_back(now, no, outcome, out);
+        self.attempt_failed(now, outcome, out);
+    }
+
+    pub fn budget_spent(&mut self, now: Timestamp, out: Out<'_>) {
+        if let Stage::Hunting(no) = self.stage {
+            let outcome = self.silent_outcome(no);
+            self.take_back(now, no, outcome, out);
+            self.last_failure = Some(outcome);
+            self.fall_back(now, out);
+        }
+    }
+
+    fn silent_outcome(&self, no: u16) -> Outcome {
+        let rang = self.legs.get(&no).is_some_and(|leg| leg.stage >= LegStage::Ringing);
+        if rang { Outcome::NoAnswer } else { Outcome::Unreachable }
+    }
+
+    fn attempt_failed(&mut self, now: Timestamp, outcome: Outcome, out: Out<'_>) {
+        self.timers.clear(Timer::Ready);
+        self.timers.clear(Timer::Ring);
+        self.last_failure = Some(outcome);
+        match self.stage {
+            Stage::FallingBack(_) => self.reject(now, None, out),
+            _ => self.hunt(now, out),
+        }
+    }
+
+    fn fall_back(&mut self, now: Timestamp, out: Out<'_>) {
+        self.timers.clear(Timer::Budget);
+        let fallback = self.route.as_ref().map(|route| route.fallback.clone());
+        match fallback {
+            Some(FallbackRoute::Dial(offer)) => {
+                let what = format!("dialling {}", offer.endpoint);
+                self.note(now, Step::Fallback { what }, out);
+                self.last_leg += 1;
+                self.stage = Stage::FallingBack(self.last_leg);
+                self.start_leg(now, self.last_leg, offer, Vec::new(), out);
+            }
+            Some(FallbackRoute::HangUp(cause)) => self.reject(now, cause, out),
+            Some(FallbackRoute::Dialplan) | None => {
+                let what = "back to the dialplan".to_owned();
+                self.note(now, Step::Fallback { what }, out);
+                self.pass_on(out);
+            }
+        }
+    }
+
+    fn pass_on(&mut self, out: Out<'_>) {
+        self.timers.clear_all();
+        self.stage = Stage::PassingOn;
+        out.push(Command::PassOn { channel: self.record.channel.clone() });
+    }
+
+    /// Hang up on the caller, saying why.
+    fn reject(&mut self, now: Timestamp, cause: Option<HangupCause>, out: Out<'_>) {
+        let (result, why) = match self.last_failure {
+            Some(failure) => (outcome::result(failure), outcome::rejection(failure)),
+            None => (CallResult::RejectedFull, HangupCause::CONGESTION),
+        };
+        self.end(now, EndedBy::Divert, result, cause.unwrap_or(why), out);
+    }
+}

@@ -1,1 +1,56 @@
-//! (to come)
+//! The journal of a call: each input with the commands it led to. Enough to run the call again.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Engine, Input};
+use crate::model::time::Timestamp;
+
+/// One input and what came of it outside: rows and timeline are left out, since they only tell of
+/// the rest.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct JournalEntry {
+    pub at: Timestamp,
+    pub input: Input,
+    pub commands: Vec<Command>,
+}
+
+/// Where a replayed journal first differs from what was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Position of the entry, from 0.
+    pub entry: usize,
+    pub recorded: Vec<Command>,
+    pub replayed: Vec<Command>,
+}
+
+/// Runs a journal through a fresh engine.
+///
+/// # Errors
+/// The first entry whose commands are not the recorded ones: the engine has changed since, or the
+/// journal has a hole.
+pub fn replay(journal: &[JournalEntry]) -> Result<Engine, Box<Difference>> {
+    let mut engine = Engine::default();
+    for (at, entry) in journal.iter().enumerate() {
+        let replayed = feed(&mut engine, entry);
+        let recorded: Vec<Command> =
+            entry.commands.iter().filter(|command| command.is_effect()).cloned().collect();
+        if replayed != recorded {
+            return Err(Box::new(Difference { entry: at, recorded, replayed }));
+        }
+    }
+    Ok(engine)
+}
+
+/// Takes a call over from its journal, whatever commands are recorded: the engine may be a newer one
+/// than the one that wrote it.
+pub fn restore(engine: &mut Engine, journal: &[JournalEntry]) {
+    for entry in journal {
+        feed(engine, entry);
+    }
+}
+
+fn feed(engine: &mut Engine, entry: &JournalEntry) -> Vec<Command> {
+    engine.handle(entry.at, entry.input.clone());
+    let commands = std::iter::from_fn(|| engine.poll_command()).map(|(_, command)| command);
+    commands.filter(Command::is_effect).collect()
+}

@@ -1,1 +1,70 @@
-//! (to come)
+//! One leg that divert dials: from the decision to the end of its channel.
+
+use crate::model::call::LegRecord;
+use crate::model::cause::{HangupCause, Outcome};
+use crate::model::id::{ChannelId, LegId};
+use crate::model::time::Timestamp;
+use crate::routing::decide::Offer;
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub record: LegRecord,
+    pub stage: LegStage,
+    /// Slots are held for it, to be given back when the channel is gone.
+    pub holds_slots: bool,
+    /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
+    pub taken_back: Option<Outcome>,
+    pub ring_timeout_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum LegStage {
+    /// The channel was asked for.
+    Creating,
+    /// Asterisk was told to dial it.
+    Dialled,
+    Ringing,
+    Up,
+}
+
+impl Leg {
+    pub fn new(id: LegId, offer: Offer, now: Timestamp) -> Self {
+        let record = LegRecord {
+            call: id.call,
+            no: id.no,
+            destination: offer.destination,
+            name: offer.name,
+            endpoint: offer.endpoint,
+            started_at: now,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: None,
+            outcome: None,
+            cause: None,
+            sip_code: None,
+        };
+        Self {
+            record,
+            stage: LegStage::Creating,
+            holds_slots: offer.destination.is_some(),
+            taken_back: None,
+            ring_timeout_ms: offer.ring_timeout_ms,
+        }
+    }
+
+    pub fn id(&self) -> LegId {
+        LegId { call: self.record.call, no: self.record.no }
+    }
+
+    pub fn channel(&self) -> ChannelId {
+        self.id().channel()
+    }
+
+    /// The cause to hang it up with; 26 makes Asterisk tell the phone that another one answered.
+    pub fn farewell(&self) -> HangupCause {
+        match self.taken_back {
+            Some(Outcome::LostRace) => HangupCause::ANSWERED_ELSEWHERE,
+            _ => HangupCause::NORMAL,
+        }
+    }
+}

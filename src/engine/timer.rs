@@ -14,10 +14,12 @@ use crate::model::time::Timestamp;
 pub enum Timer {
     /// All destinations together have rung long enough.
     Budget,
-    /// Asterisk should have told us something by now.
-    Expect,
+    /// Channels that we hung up should be gone by now.
+    Farewell,
     /// The longest conversation is over.
     MaxCall,
+    /// The channel we asked for should be there by now.
+    Ready,
     /// The present destination has rung long enough.
     Ring,
     /// The caller has heard nothing for long enough.
@@ -32,8 +34,9 @@ impl Timers {
         self.0.insert(timer, at);
     }
 
-    pub fn clear(&mut self, timer: Timer) {
-        self.0.remove(&timer);
+    /// Whether it ran.
+    pub fn clear(&mut self, timer: Timer) -> bool {
+        self.0.remove(&timer).is_some()
     }
 
     pub fn clear_all(&mut self) {

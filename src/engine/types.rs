@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::Timer;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
-use crate::model::forwarding_flow::Ringback;
+use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{Ask, Decision, Offer};
+use crate::routing::snapshot::{FlowPlan, Snapshot};
 
 /// Something that happened, and to which call or channel.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -32,16 +33,16 @@ pub enum Input {
 #[serde(rename_all = "snake_case")]
 pub enum CallEvent {
     /// divert was restarted and this call was rebuilt from its journal.
+    /// Commands that may have been lost with the old process are given again; all of them are safe
+    /// to repeat.
     Adopted,
     /// Asterisk was restarted: every channel of the call is gone.
     AsteriskRestarted,
     /// The answer to [`Command::Decide`] for the leg with this number.
-    Decided {
-        leg: u16,
-        decision: Decision,
-    },
+    Decided { leg: u16, decision: Decision },
     /// Somebody asked divert to end the call.
     EndRequested,
+    /// A timer of the call is due.
     Expired(Timer),
 }
 
@@ -74,7 +75,7 @@ pub enum FailedCommand {
     Connect,
     Create,
     Dial,
-    HangUp,
+    PassOn,
 }
 
 /// The state of a channel as ARI names it.
@@ -97,6 +98,8 @@ pub struct Arrival {
     pub caller: Caller,
     /// Set only for calls that divert itself originated as a test.
     pub is_test: bool,
+    /// The dialplan had answered the call before it came to us.
+    pub is_up: bool,
     /// The bridge this call will talk in, from the driver's pool.
     pub bridge: BridgeId,
     /// `None`: nobody owns the DID, and the call goes back to the dialplan.
@@ -113,6 +116,42 @@ pub struct Route {
     pub max_attempts: u32,
     pub max_call_ms: i64,
     pub fallback: FallbackRoute,
+}
+
+impl Route {
+    /// The longest a test call may last, ringing and talking each.
+    const TEST_MS: i64 = 60_000;
+
+    /// What a call on this flow keeps.
+    #[must_use]
+    pub fn of(plan: &FlowPlan, snapshot: &Snapshot) -> Self {
+        let flow = &plan.flow;
+        let ring_timeout_ms = i64::from(flow.ring_timeout_sec) * 1_000;
+        let fallback = match &flow.fallback {
+            Fallback::Dialplan => FallbackRoute::Dialplan,
+            Fallback::HangUp(cause) => FallbackRoute::HangUp(*cause),
+            Fallback::Number { trunk, number } => snapshot
+                .fallback_offer(*trunk, number, ring_timeout_ms)
+                .map_or(FallbackRoute::HangUp(None), FallbackRoute::Dial),
+        };
+        Self {
+            flow: flow.id,
+            name: flow.name.clone(),
+            ringback: flow.ringback,
+            ring_budget_ms: i64::from(flow.ring_budget_sec) * 1_000,
+            max_attempts: flow.max_attempts,
+            max_call_ms: i64::from(flow.max_call_sec) * 1_000,
+            fallback,
+        }
+    }
+
+    /// The same, within the limits of a test call.
+    #[must_use]
+    pub fn for_test(mut self) -> Self {
+        self.ring_budget_ms = self.ring_budget_ms.min(Self::TEST_MS);
+        self.max_call_ms = self.max_call_ms.min(Self::TEST_MS);
+        self
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -138,10 +177,10 @@ pub enum Command {
     Close {
         bridge: BridgeId,
     },
-    /// Both channels into the bridge, which is made if it does not exist.
+    /// The channels into the bridge, which is made if it does not exist.
     Connect {
         bridge: BridgeId,
-        channels: [ChannelId; 2],
+        channels: Vec<ChannelId>,
     },
     /// ARI `POST /channels/create` with the leg's own channel id; codecs are taken from
     /// `originator`. A leg outlives the dead-man time `limit_ms` under no circumstances.
@@ -175,7 +214,7 @@ pub enum Command {
     PassOn {
         channel: ChannelId,
     },
-    /// Give back the slots of a leg. Comes exactly once for each leg that was decided for.
+    /// Give back the slots of a leg. Comes exactly once for each [`Decision::Picked`].
     Release {
         leg: LegId,
     },
@@ -185,4 +224,12 @@ pub enum Command {
     },
     Save(Box<CallRecord>),
     SaveLeg(Box<LegRecord>),
+}
+
+impl Command {
+    /// It does something outside; rows and timeline only tell of it.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        !matches!(self, Self::Note(_) | Self::Save(_) | Self::SaveLeg(_))
+    }
 }

@@ -64,11 +64,6 @@ pub enum Step {
         endpoint: String,
         candidates: Vec<Candidate>,
     },
-    /// Caller and destination hear each other.
-    Talking {
-        leg: u16,
-        name: String,
-    },
     /// No destination is left to try.
     Unroutable {
         reason: Unroutable,
@@ -157,7 +152,6 @@ impl Step {
             Self::Received { .. } => "Received",
             Self::Ringing { .. } => "Ringing",
             Self::Routed { .. } => "Routed",
-            Self::Talking { .. } => "Talking",
             Self::Unroutable { .. } => "Unroutable",
         }
     }
@@ -167,9 +161,7 @@ impl Step {
     pub fn sentence(&self) -> String {
         match self {
             Self::Adopted => "divert was restarted and took the call over".to_owned(),
-            Self::Answered { name, .. }
-            | Self::Ringing { name, .. }
-            | Self::Talking { name, .. } => name.clone(),
+            Self::Answered { name, .. } | Self::Ringing { name, .. } => name.clone(),
             Self::Ended { by, talk_ms, cause, .. } => {
                 let by = match by {
                     EndedBy::Caller => "by the caller",

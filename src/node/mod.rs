@@ -1,14 +1,16 @@
-//! (to come)
+//! One node: the loop that brings engine, Asterisk, store and API together.
+//!
+//! This is the only place where adapters meet. The loop ([`core`]) owns every call and never waits:
+//! commands go to lanes, rows to the writer, and what comes of them returns as inputs. Nothing here
+//! decides where a call goes (`routing`) or what happens to it next (`engine`).
 
-use tokio_util::sync::CancellationToken;
+mod adopt;
+mod bridges;
+mod core;
+mod lanes;
+mod port;
+mod run;
+mod trunks;
+mod writer;
 
-/// # Errors
-/// none
-pub async fn run(
-    _config: crate::config::Config,
-    _metrics: crate::telemetry::Render,
-    cancel: CancellationToken,
-) -> anyhow::Result<()> {
-    cancel.cancelled().await;
-    Ok(())
-}
+pub use run::run;

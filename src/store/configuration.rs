@@ -11,7 +11,7 @@ use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use crate::model::number::{Did, DialNumber};
+use crate::model::number::{DialNumber, Did};
 use crate::model::server::{Server, ServerRole};
 use crate::model::trunk::{EndpointName, Reach, SipAddress, Trunk};
 
@@ -263,7 +263,8 @@ fn broken(rule: &'static str) -> StoreError {
 
 const VERSIONS: &str = "SELECT id, version FROM account";
 pub(super) const VERSION: &str = "SELECT version FROM account WHERE id = $1";
-const TRUNKS: &str = "SELECT id, name, address, endpoint, max_live FROM trunk WHERE account_id = $1";
+const TRUNKS: &str =
+    "SELECT id, name, address, endpoint, max_live FROM trunk WHERE account_id = $1";
 const SERVERS: &str = "SELECT id, name, role, trunk_id, max_live FROM server WHERE account_id = $1";
 const NUMBERS: &str =
     "SELECT id, did, server_id, forwarding_flow_id FROM number WHERE account_id = $1";

@@ -1,1 +1,66 @@
+//! The engine on the simulator: whole calls, and any order of events.
 
+mod calls;
+mod order;
+
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::configuration::Configuration;
+use crate::model::destination::{Destination, DestinationState, Landing};
+use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
+use crate::model::id::{DestinationId, ForwardingFlowId, ServerId, TrunkId};
+use crate::model::server::{Server, ServerRole};
+use crate::model::trunk::{Reach, Trunk};
+use crate::routing::snapshot::Snapshot;
+
+pub const DID: &str = "+12025550100";
+
+/// A flow that tries `numbers` in order, on the simulator's phones.
+pub fn flow(numbers: &[&str]) -> ForwardingFlow {
+    let destination = |(at, number): (usize, &&str)| Destination {
+        id: DestinationId::new(at as u128 + 1),
+        name: (*number).to_owned(),
+        landing: Landing::Trunk { trunk: TrunkId::new(1), number: number.parse().unwrap() },
+        priority: i32::try_from(at).unwrap(),
+        weight: 1,
+        max_live: None,
+        ring_timeout_sec: None,
+        state: DestinationState::Active,
+    };
+    ForwardingFlow {
+        id: ForwardingFlowId::new(1),
+        name: "solar-east".to_owned(),
+        master: ServerId::new(1),
+        dids: vec![DID.parse().unwrap()],
+        destinations: numbers.iter().enumerate().map(destination).collect(),
+        spread: Spread::Weighted,
+        ringback: Ringback::Ring,
+        ring_timeout_sec: 20,
+        ring_budget_sec: 60,
+        max_attempts: 6,
+        max_call_sec: 3_600,
+        fallback: Fallback::HangUp(None),
+    }
+}
+
+pub fn snapshot(flow: ForwardingFlow) -> Snapshot {
+    let trunk = |id: u128, name: &str| Trunk {
+        id: TrunkId::new(id),
+        name: name.to_owned(),
+        reach: Reach::Endpoint(name.parse().unwrap()),
+        max_live: None,
+    };
+    let master = Server {
+        id: ServerId::new(1),
+        name: "master".to_owned(),
+        role: ServerRole::Master,
+        trunk: None,
+        max_live: None,
+    };
+    let configuration = Configuration {
+        servers: vec![master],
+        trunks: vec![trunk(1, "phones"), trunk(2, "dead")],
+        numbers: Vec::new(),
+        forwarding_flows: vec![flow],
+    };
+    Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], Some("master"))
+}

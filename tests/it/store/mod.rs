@@ -1,1 +1,18 @@
-//!
+//! The store on both engines: every test here has one body and runs twice.
+
+pub mod engine;
+
+mod calls;
+mod configuration;
+mod idempotency;
+mod keys;
+mod opening;
+
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::AccountId;
+use divert::model::time::Timestamp;
+
+pub const ACCOUNT: AccountId = DEFAULT_ACCOUNT;
+/// A second account, which [`engine::TestStore::with_other_account`] adds.
+pub const OTHER: AccountId = AccountId::new(2);
+pub const NOW: Timestamp = Timestamp(1_795_269_787_120);

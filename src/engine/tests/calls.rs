@@ -1,0 +1,279 @@
+//! Whole calls on virtual time.
+
+use super::{DID, flow, snapshot};
+use crate::engine::sim::Sim;
+use crate::engine::{CallEvent, Input, journal};
+use crate::model::call::CallRecord;
+use crate::model::cause::{CallResult, EndedBy, Outcome};
+use crate::model::destination::Landing;
+use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
+use crate::model::id::{CallId, ChannelId, LegId, TrunkId};
+use crate::model::number::Caller;
+use crate::model::time::Timestamp;
+
+struct Played {
+    sim: Sim,
+    call: CallId,
+    caller: ChannelId,
+}
+
+impl Played {
+    fn new(flow: ForwardingFlow) -> Self {
+        let mut sim = Sim::new(Timestamp(1_000_000), snapshot(flow));
+        let caller = Caller::clean("+12025550199", "Ann");
+        let (call, caller) = sim.call(&DID.parse().unwrap(), caller);
+        Self { sim, call, caller }
+    }
+
+    /// Lets the caller hang up at that moment and everything settle.
+    fn caller_hangs_up_after_ms(mut self, ms: i64) -> Self {
+        self.sim.run_for_ms(ms);
+        self.sim.hang_up(&self.caller.clone());
+        self.settled()
+    }
+
+    fn settled(mut self) -> Self {
+        self.sim.run_for_ms(24 * 3_600 * 1_000);
+        assert_eq!(self.sim.leftovers(), Vec::<String>::new());
+        let journal = &self.sim.journals[&self.call];
+        journal::replay(journal).expect("a replay gives the same commands");
+        self
+    }
+
+    fn record(&self) -> &CallRecord {
+        &self.sim.calls[&self.call]
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.sim.legs.values().map(|leg| leg.outcome.expect("the leg has ended")).collect()
+    }
+
+    fn titles(&self) -> Vec<&'static str> {
+        self.sim.timelines[&self.call].iter().map(|entry| entry.step.title()).collect()
+    }
+
+    /// What the caller was hung up with from our side.
+    fn rejection(&self) -> Option<u16> {
+        self.sim.rejections.get(&self.caller).map(|cause| cause.0)
+    }
+}
+
+#[test]
+fn an_answered_call_ends_when_the_caller_hangs_up() {
+    let played = Played::new(flow(&["1001"])).caller_hangs_up_after_ms(10_000);
+    let record = played.record();
+    assert_eq!(record.result, Some(CallResult::Answered));
+    assert_eq!(record.ended_by, Some(EndedBy::Caller));
+    assert_eq!(record.talk_ms, 10_000 - 502);
+    assert_eq!(played.outcomes(), [Outcome::Answered]);
+    assert_eq!(played.titles(), ["Received", "Routed", "Ringing", "Answered", "Ended"]);
+}
+
+#[test]
+fn an_answered_call_ends_when_the_destination_hangs_up() {
+    let played = Played::new(flow(&["1901"])).settled();
+    assert_eq!(played.record().ended_by, Some(EndedBy::Destination));
+    assert_eq!(played.record().talk_ms, 2_000);
+    assert_eq!(played.rejection(), Some(16));
+}
+
+#[test]
+fn whatever_keeps_a_destination_from_answering_the_next_one_is_tried() {
+    for (number, outcome) in [
+        ("1101", Outcome::Busy),
+        ("1201", Outcome::NoAnswer),
+        ("1301", Outcome::Declined),
+        ("1601", Outcome::Unreachable),
+        ("1701", Outcome::BadNumber),
+        ("1801", Outcome::TrunkFailed),
+        ("2101", Outcome::TrunkFailed),
+        ("2201", Outcome::TrunkRejected),
+    ] {
+        let played = Played::new(flow(&[number, "1001"])).caller_hangs_up_after_ms(25_000);
+        assert_eq!(played.outcomes(), [outcome, Outcome::Answered], "{number}");
+        assert_eq!(played.record().result, Some(CallResult::Answered), "{number}");
+    }
+}
+
+#[test]
+fn a_dead_trunk_is_left_for_the_next_destination() {
+    let mut flow = flow(&["1001", "1002"]);
+    let number = "1001".parse().unwrap();
+    flow.destinations[0].landing = Landing::Trunk { trunk: TrunkId::new(2), number };
+    flow.ring_timeout_sec = 5;
+    let played = Played::new(flow).caller_hangs_up_after_ms(10_000);
+    assert_eq!(played.outcomes(), [Outcome::Unreachable, Outcome::Answered]);
+}
+
+#[test]
+fn a_caller_who_gives_up_ends_everything() {
+    let played = Played::new(flow(&["1201", "1001"])).caller_hangs_up_after_ms(3_000);
+    assert_eq!(played.record().result, Some(CallResult::Abandoned));
+    assert_eq!(played.outcomes(), [Outcome::Abandoned]);
+    assert_eq!(played.titles(), ["Received", "Routed", "Ringing", "Ended", "Abandoned"]);
+}
+
+#[test]
+fn when_all_fail_the_caller_is_told_the_last_reason() {
+    for (number, cause, result) in [
+        ("1101", 17, CallResult::Busy),
+        ("1201", 19, CallResult::NoAnswer),
+        ("1301", 16, CallResult::Declined),
+        ("1701", 1, CallResult::Failed),
+        ("1801", 34, CallResult::Failed),
+    ] {
+        let played = Played::new(flow(&["1801", number])).settled();
+        assert_eq!(played.rejection(), Some(cause), "{number}");
+        assert_eq!(played.record().result, Some(result), "{number}");
+        assert_eq!(played.record().ended_by, Some(EndedBy::Divert));
+    }
+}
+
+#[test]
+fn the_fallback_number_is_dialled_last() {
+    let mut flow = flow(&["1101"]);
+    let number = "1002".parse().unwrap();
+    flow.fallback = Fallback::Number { trunk: TrunkId::new(1), number };
+    let played = Played::new(flow).caller_hangs_up_after_ms(5_000);
+    assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::Answered]);
+    assert!(played.titles().contains(&"Fallback"));
+}
+
+#[test]
+fn a_fallback_number_that_fails_ends_the_call() {
+    let mut flow = flow(&["1101"]);
+    let number = "1201".parse().unwrap();
+    flow.fallback = Fallback::Number { trunk: TrunkId::new(1), number };
+    let played = Played::new(flow).settled();
+    assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::NoAnswer]);
+    assert_eq!(played.rejection(), Some(19));
+}
+
+#[test]
+fn the_dialplan_takes_back_what_nobody_wants() {
+    let mut flow = flow(&["1101"]);
+    flow.fallback = Fallback::Dialplan;
+    let played = Played::new(flow).settled();
+    assert_eq!(played.record().result, Some(CallResult::PassedOn));
+    assert!(played.sim.passed_on.contains(&played.caller));
+    assert_eq!(played.rejection(), None);
+}
+
+#[test]
+fn a_number_nobody_owns_goes_back_to_the_dialplan() {
+    let mut flow = flow(&["1001"]);
+    flow.dids.clear();
+    let played = Played::new(flow).settled();
+    assert_eq!(played.record().result, Some(CallResult::PassedOn));
+    assert_eq!(played.record().flow, None);
+    assert!(played.outcomes().is_empty());
+}
+
+#[test]
+fn the_ring_budget_bounds_all_attempts_together() {
+    let mut flow = flow(&["1201", "1202", "1203", "1204"]);
+    flow.ring_budget_sec = 50;
+    let played = Played::new(flow).settled();
+    assert_eq!(played.outcomes().len(), 3, "20 s, 20 s and what is left of 50 s");
+    let length_ms = played.record().ended_at.unwrap().since_ms(played.record().started_at);
+    assert!((50_000..50_100).contains(&length_ms), "{length_ms}");
+    assert_eq!(played.rejection(), Some(19));
+}
+
+#[test]
+fn no_more_destinations_are_tried_than_the_flow_allows() {
+    let mut flow = flow(&["1101", "1102", "1103"]);
+    flow.max_attempts = 2;
+    assert_eq!(Played::new(flow).settled().outcomes(), [Outcome::Busy, Outcome::Busy]);
+}
+
+#[test]
+fn the_longest_conversation_is_cut() {
+    let mut flow = flow(&["1001"]);
+    flow.max_call_sec = 60;
+    let played = Played::new(flow).settled();
+    assert_eq!(played.record().talk_ms, 60_000);
+    assert_eq!(played.record().ended_by, Some(EndedBy::Divert));
+    assert_eq!(played.record().result, Some(CallResult::Answered));
+}
+
+#[test]
+fn a_full_flow_rejects_and_says_so() {
+    let mut flow = flow(&["1001"]);
+    flow.destinations[0].max_live = Some(1);
+    let mut sim = Sim::new(Timestamp(0), snapshot(flow));
+    let did = DID.parse().unwrap();
+    let (_, first) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    let (second, channel) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    assert_eq!(sim.calls[&second].result, Some(CallResult::RejectedFull));
+    assert_eq!(sim.rejections[&channel].0, 34);
+    let said = sim.timelines[&second].iter().map(|entry| entry.step.sentence());
+    assert!(said.into_iter().any(|text| text.contains("every destination is full")));
+    sim.hang_up(&first);
+    sim.run_for_ms(1_000);
+    let (third, _) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    assert!(sim.calls[&third].answered_at.is_some(), "the slot was given back");
+}
+
+#[test]
+fn calls_are_spread_by_weight() {
+    let mut flow = flow(&["2001", "2002", "2003"]);
+    for (destination, weight) in flow.destinations.iter_mut().zip([5, 1, 1]) {
+        destination.priority = 1;
+        destination.weight = weight;
+    }
+    let mut sim = Sim::new(Timestamp(0), snapshot(flow));
+    let mut taken = Vec::new();
+    for _ in 0..7 {
+        let (call, caller) = sim.call(&DID.parse().unwrap(), Caller::default());
+        sim.run_for_ms(1_000);
+        sim.hang_up(&caller);
+        sim.run_for_ms(10_000);
+        taken.push(sim.legs[&LegId { call, no: 1 }].name.clone());
+    }
+    assert_eq!(taken, ["2001", "2001", "2002", "2001", "2003", "2001", "2001"]);
+    assert_eq!(sim.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_restart_of_asterisk_closes_a_talking_call_truthfully() {
+    let mut played = Played::new(flow(&["1001"]));
+    played.sim.run_for_ms(5_000);
+    let call = played.call;
+    let restarted = Input::Call { call, event: CallEvent::AsteriskRestarted };
+    assert_eq!(played.sim.engine.handle(played.sim.now, restarted), Some(call));
+    let mut released = 0;
+    while let Some((_, command)) = played.sim.engine.poll_command() {
+        match command {
+            crate::engine::Command::Save(record) => {
+                assert_eq!(record.ended_by, Some(EndedBy::Restart));
+                assert_eq!(record.result, Some(CallResult::Answered));
+            }
+            crate::engine::Command::HangUp { .. } => panic!("there is nothing left to hang up"),
+            crate::engine::Command::Release { .. } => released += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(released, 1);
+    assert_eq!(played.sim.engine.calls().count(), 0);
+    assert_eq!(played.sim.engine.next_timeout(), None);
+}
+
+#[test]
+fn a_call_rebuilt_from_its_journal_goes_on_where_it_was() {
+    let mut played = Played::new(flow(&["1101", "1001"]));
+    played.sim.run_for_ms(5_000);
+    let mut engine = crate::engine::Engine::default();
+    journal::restore(&mut engine, &played.sim.journals[&played.call]);
+    assert_eq!(
+        engine.channels().collect::<Vec<_>>(),
+        played.sim.engine.channels().collect::<Vec<_>>()
+    );
+    played.sim.engine = engine;
+    let played = played.caller_hangs_up_after_ms(1_000);
+    assert_eq!(played.record().ended_by, Some(EndedBy::Caller));
+    assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::Answered]);
+}

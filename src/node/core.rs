@@ -1,0 +1,407 @@
+//! The heart of a node, without any waiting: inputs go through the engine, what comes out goes to
+//! the lanes, the writer and the router's state.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+use super::adopt;
+use super::bridges::Bridges;
+use super::lanes::{Errand, Lanes};
+use super::writer::Writer;
+use crate::ari::resync;
+use crate::ari::role::Role;
+use crate::ari::translate::Translated;
+use crate::clock;
+use crate::engine::journal::{self, JournalEntry};
+use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::call::{CallRecord, CallStatus};
+use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
+use crate::model::number::{Caller, Did};
+use crate::model::time::Timestamp;
+use crate::routing::decide::{self, State};
+use crate::routing::snapshot::{FlowPlan, Snapshot};
+use crate::store::Record;
+
+/// Prefix of the channel on which a test call enters the dialplan. Only who may originate over ARI
+/// can name a channel, so no carrier and no header can make a call a test.
+const TEST_CHANNEL: &str = "tc-";
+
+/// The channel on which the test call `call` enters the dialplan.
+#[must_use]
+pub fn test_channel(call: CallId) -> ChannelId {
+    ChannelId(format!("{TEST_CHANNEL}{}", call.digits()))
+}
+
+fn test_call_on(channel: &ChannelId) -> Option<CallId> {
+    CallId::from_digits(channel.0.strip_prefix(TEST_CHANNEL)?)
+}
+
+pub struct Core {
+    pub engine: Engine,
+    pub lanes: Lanes,
+    snapshot: Arc<Snapshot>,
+    state: State,
+    bridges: Bridges,
+    writer: Writer,
+    /// Of each call under way: whose it is, and the number of its next journal entry.
+    kept: HashMap<CallId, (AccountId, u32)>,
+    /// Test calls that were originated and have not arrived yet.
+    awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
+    /// Events that came while Asterisk's state was being read; `None` when it is known.
+    held_back: Option<Vec<Translated>>,
+    /// Differences seen by the last periodic comparison, acted upon when they are seen again.
+    suspected: Vec<Input>,
+    /// When the Asterisk we know was started.
+    startup_time: Option<String>,
+    /// Calls taken over from the journal that Asterisk has not confirmed yet.
+    must_adopt: bool,
+}
+
+/// Why Asterisk's state is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Resync {
+    /// The connection is new: events may be lost.
+    Connected,
+    /// Just to be sure.
+    Periodic,
+}
+
+impl Core {
+    pub fn new(snapshot: Arc<Snapshot>, lanes: Lanes, writer: Writer) -> Self {
+        Self {
+            engine: Engine::default(),
+            lanes,
+            snapshot,
+            state: State::default(),
+            bridges: Bridges::default(),
+            writer,
+            kept: HashMap::new(),
+            awaited_tests: HashMap::new(),
+            held_back: None,
+            suspected: Vec::new(),
+            startup_time: None,
+            must_adopt: false,
+        }
+    }
+
+    /// Takes a call over that an earlier process left open.
+    pub fn restore(&mut self, record: &CallRecord, journal: &[JournalEntry]) {
+        journal::restore(&mut self.engine, journal);
+        let next = u32::try_from(journal.len()).unwrap_or(u32::MAX);
+        self.kept.insert(record.id, (record.account, next));
+        self.must_adopt = true;
+    }
+
+    /// After all [`Core::restore`]: the limits count what lives.
+    pub fn readopt_slots(&mut self) {
+        let holders: Vec<_> = self.engine.slot_holders().collect();
+        for (leg, destination) in holders {
+            decide::readopt(&self.snapshot, &mut self.state, leg, destination);
+        }
+    }
+
+    pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
+        self.state.keep(&self.snapshot);
+    }
+
+    /// One input and all that follows from it at once.
+    pub fn feed(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let now = clock::now();
+            let Some(call) = self.engine.handle(now, input.clone()) else {
+                self.late_echo(&input);
+                continue;
+            };
+            let mut commands = Vec::new();
+            while let Some((_, command)) = self.engine.poll_command() {
+                commands.push(command);
+            }
+            self.append(call, now, &input, &commands);
+            for command in commands {
+                inputs.extend(self.execute(now, call, command));
+            }
+        }
+    }
+
+    /// An event for something we no longer know. A leg of ours that appears now was given up while
+    /// Asterisk still worked on it.
+    fn late_echo(&self, input: &Input) {
+        metrics::counter!("divert_late_echoes_total").increment(1);
+        if let Input::Channel { channel, event: ChannelEvent::Ready | ChannelEvent::Up } = input
+            && LegId::of_channel(channel).is_some()
+        {
+            self.lanes.hang_up_orphan(channel.clone());
+        }
+    }
+
+    /// The journal keeps what a replay needs: inputs, and commands with an effect outside. Rows and
+    /// timeline follow from them.
+    fn append(&mut self, call: CallId, at: Timestamp, input: &Input, commands: &[Command]) {
+        let Some((account, seq)) = self.kept.get_mut(&call) else {
+            return;
+        };
+        let commands: Vec<&Command> =
+            commands.iter().filter(|command| command.is_effect()).collect();
+        let body = json!({ "input": input, "commands": commands });
+        self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
+        *seq += 1;
+    }
+
+    fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Option<Input> {
+        let account = self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account);
+        match command {
+            Command::Close { bridge } => {
+                self.bridges.give_back(bridge, now);
+                self.lanes.close(call);
+                self.kept.remove(&call);
+            }
+            Command::Decide(ask) => {
+                let started = Instant::now();
+                let decision = decide::decide(&self.snapshot, &mut self.state, &ask);
+                metrics::histogram!("divert_route_decision_seconds").record(started.elapsed());
+                let event = CallEvent::Decided { leg: ask.leg.no, decision };
+                return Some(Input::Call { call, event });
+            }
+            Command::Note(entry) => {
+                info!(call.id = %call, "{}: {}", entry.step.title(), entry.step.sentence());
+                self.writer.push(Record::Step { account, call, entry });
+            }
+            Command::Release { leg } => {
+                self.state.slots.release(leg);
+            }
+            Command::Save(record) => {
+                count(&record);
+                self.writer.push(Record::Call(*record));
+            }
+            Command::SaveLeg(leg) => self.writer.push(Record::Leg { account, leg: *leg }),
+            command => {
+                let must_make_bridge = match &command {
+                    Command::Connect { bridge, .. } => self.bridges.must_make(bridge),
+                    _ => false,
+                };
+                self.lanes.send(call, Errand { command, must_make_bridge });
+            }
+        }
+        None
+    }
+
+    /// One event from Asterisk.
+    pub fn event(&mut self, event: Translated) {
+        if let Some(held_back) = &mut self.held_back {
+            held_back.push(event);
+            return;
+        }
+        match event {
+            Translated::Arrived { channel, did, caller, already_up } => match did {
+                Ok(did) => self.arrive(channel, did, caller, already_up),
+                Err((text, error)) => {
+                    warn!(channel.id = %channel, "a call on {text:?} is passed on: {error}");
+                    self.pass_on_stranger(channel);
+                }
+            },
+            Translated::Channel { channel, event } => self.feed(Input::Channel { channel, event }),
+            Translated::TestCaller { channel, call } => self.test_caller_is_up(channel, call),
+        }
+    }
+
+    fn arrive(&mut self, channel: ChannelId, did: Did, caller: Caller, is_up: bool) {
+        if self.engine.knows_caller(&channel) {
+            return;
+        }
+        let test = test_call_on(&channel);
+        let call = test.unwrap_or_else(|| CallId::new(clock::mint()));
+        let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
+        let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
+        let route = owner.map(|plan| Route::of(plan, &self.snapshot));
+        let route = if test.is_some() { route.map(Route::for_test) } else { route };
+        let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
+        let bridge = self.bridges.lend(mint);
+        self.kept.insert(call, (account, 0));
+        self.feed(Input::Arrived(Box::new(Arrival {
+            call,
+            account,
+            channel,
+            did,
+            caller,
+            is_test: test.is_some(),
+            is_up,
+            bridge,
+            route,
+        })));
+        if let Some(arrived) = self.awaited_tests.remove(&call) {
+            // Who asked for the test call may have gone away.
+            let _ = arrived.send(());
+        }
+    }
+
+    fn pass_on_stranger(&self, channel: ChannelId) {
+        let client = self.lanes.client().clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.continue_in_dialplan(&channel).await {
+                warn!(channel.id = %channel, %error, "could not pass a call on");
+            }
+        });
+    }
+
+    /// Our own end of a test call was answered: whoever picked up hears that somebody is there.
+    fn test_caller_is_up(&self, channel: ChannelId, call: CallId) {
+        if self.engine.call(call).is_none() {
+            self.lanes.hang_up_orphan(channel);
+            return;
+        }
+        let client = self.lanes.client().clone();
+        tokio::spawn(async move {
+            let playback = format!("p-{}", call.digits());
+            if let Err(error) = client.play(&channel, "tone:440/200,0/2800", &playback).await {
+                debug!(%error, "the test caller stays silent");
+            }
+        });
+    }
+
+    /// Prepares a test call: the call's id, the DID it dials, and word of its arrival.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub fn expect_test(
+        &mut self,
+        account: AccountId,
+        flow: ForwardingFlowId,
+        did: Option<Did>,
+    ) -> Result<(CallId, Did, oneshot::Receiver<()>), String> {
+        let plan = self.snapshot.flow(flow).filter(|plan| plan.account == account);
+        let Some(plan) = plan else {
+            return Err("this node does not serve the flow: is its master this server?".to_owned());
+        };
+        let did = match did {
+            Some(did) if plan.flow.dids.contains(&did) => did,
+            Some(did) => return Err(format!("the flow does not own the DID {did}")),
+            None => match plan.flow.dids.first() {
+                Some(did) => did.clone(),
+                None => return Err("the flow has no DID to call".to_owned()),
+            },
+        };
+        let call = CallId::new(clock::mint());
+        let (sender, arrived) = oneshot::channel();
+        self.awaited_tests.insert(call, sender);
+        Ok((call, did, arrived))
+    }
+
+    /// A test call that never came is forgotten.
+    pub fn forget_tests(&mut self) {
+        self.awaited_tests.retain(|_, sender| !sender.is_closed());
+    }
+
+    pub fn fire_timers(&mut self) {
+        while let Some(input) = self.engine.expired(clock::now()) {
+            self.feed(input);
+        }
+    }
+
+    /// From here on events wait until [`Core::resynced`].
+    pub fn hold_back(&mut self) {
+        self.held_back.get_or_insert_default();
+    }
+
+    /// The reading of Asterisk's state failed: what is known stands.
+    pub fn let_go(&mut self) {
+        for event in self.held_back.take().unwrap_or_default() {
+            self.event(event);
+        }
+    }
+
+    /// Asterisk's state, read after [`Core::hold_back`].
+    pub fn resynced(&mut self, why: Resync, asterisk: resync::Snapshot) {
+        if why == Resync::Connected {
+            self.reconnected(&asterisk);
+        }
+        let mut differences = adopt::compare(&self.engine, &asterisk);
+        if why == Resync::Periodic {
+            let seen = std::mem::replace(&mut self.suspected, differences.missed.clone());
+            differences.missed.retain(|input| seen.contains(input));
+            differences.orphans.clear();
+            differences.empty_bridges.clear();
+        } else {
+            self.suspected.clear();
+        }
+        for input in differences.missed {
+            metrics::counter!("divert_missed_events_total").increment(1);
+            self.feed(input);
+        }
+        for channel in differences.orphans {
+            info!(channel.id = %channel, "hanging up a leg that belongs to no call");
+            self.lanes.hang_up_orphan(channel);
+        }
+        self.lanes.destroy(differences.empty_bridges);
+        if std::mem::take(&mut self.must_adopt) {
+            let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
+            info!(calls = calls.len(), "calls taken over from before the restart");
+            for call in calls {
+                self.feed(Input::Call { call, event: CallEvent::Adopted });
+            }
+        }
+        for (channel, found) in differences.strangers {
+            if let Role::Caller { did } = found.role {
+                let is_up = found.state == crate::engine::ChannelState::Up;
+                self.arrive(channel, did, found.caller, is_up);
+            }
+        }
+        self.let_go();
+    }
+
+    fn reconnected(&mut self, asterisk: &resync::Snapshot) {
+        let before = self.startup_time.replace(asterisk.startup_time.clone());
+        let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
+        self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
+        if before.is_some_and(|before| before != asterisk.startup_time) {
+            warn!("Asterisk was restarted: its calls are gone");
+            let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
+            for call in calls {
+                self.feed(Input::Call { call, event: CallEvent::AsteriskRestarted });
+            }
+        }
+    }
+
+    /// When Asterisk was started, as an earlier process knew it.
+    pub fn remember_startup(&mut self, startup_time: Option<String>) {
+        self.startup_time = startup_time;
+    }
+
+    #[must_use]
+    pub fn startup_time(&self) -> Option<&str> {
+        self.startup_time.as_deref()
+    }
+
+    /// Once a second: bridges nobody uses are given up.
+    pub fn tidy(&mut self) {
+        self.forget_tests();
+        let retired = self.bridges.retire(clock::now());
+        self.lanes.destroy(retired);
+        let live = u32::try_from(self.engine.calls().count()).unwrap_or(u32::MAX);
+        metrics::gauge!("divert_calls_live").set(f64::from(live));
+    }
+
+    /// Calls that nobody has answered yet.
+    #[must_use]
+    pub fn calls_in_setup(&self) -> usize {
+        let in_setup =
+            |call: &&CallRecord| matches!(call.status, CallStatus::Routing | CallStatus::Ringing);
+        self.engine.calls().filter(in_setup).count()
+    }
+}
+
+/// Counts a call that is over; tests are counted apart, so that no figure of theirs is mixed in.
+fn count(record: &CallRecord) {
+    if let Some(result) = record.result {
+        let is_test = if record.is_test { "yes" } else { "no" };
+        metrics::counter!("divert_calls_total", "result" => result.to_string(), "test" => is_test)
+            .increment(1);
+    }
+}

@@ -1,0 +1,245 @@
+//! Commands to Asterisk, one lane for each call: in order within a call, side by side among calls.
+//!
+//! A lane turns engine commands into requests and failures into inputs. Ids are minted before the
+//! command, so every request is safe to repeat: 409 on a create and 404 on a hang-up mean "done".
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::ari::AriError;
+use crate::ari::client::{Client, CreateChannel};
+use crate::ari::role::Role;
+use crate::ari::variable::Variable;
+use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
+use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
+
+/// How long a failed bridge may turn out to be a hang-up that was quicker.
+const SECOND_TRY: Duration = Duration::from_millis(200);
+const BRIDGE_TYPE: &str = "mixing,dtmf_events";
+
+/// One command, with what only the loop knows.
+#[derive(Debug)]
+pub struct Errand {
+    pub command: Command,
+    /// The bridge of a `Connect` does not exist yet.
+    pub must_make_bridge: bool,
+}
+
+#[derive(Debug)]
+pub struct Lanes {
+    client: Client,
+    results: mpsc::UnboundedSender<Input>,
+    lanes: HashMap<CallId, mpsc::UnboundedSender<Errand>>,
+}
+
+impl Lanes {
+    /// Failures come back over `results`.
+    pub fn new(client: Client, results: mpsc::UnboundedSender<Input>) -> Self {
+        Self { client, results, lanes: HashMap::new() }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn send(&mut self, call: CallId, errand: Errand) {
+        let lane = self.lanes.entry(call).or_insert_with(|| {
+            let (lane, errands) = mpsc::unbounded_channel();
+            let work = work(self.client.clone(), errands, self.results.clone());
+            tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
+            lane
+        });
+        // A lane ends only when its sender is dropped, so this cannot fail.
+        let _ = lane.send(errand);
+    }
+
+    /// Nothing more will come for this call; what is queued is still done.
+    pub fn close(&mut self, call: CallId) {
+        self.lanes.remove(&call);
+    }
+
+    /// Hangs up a channel that belongs to no call.
+    pub fn hang_up_orphan(&self, channel: ChannelId) {
+        metrics::counter!("divert_orphans_total", "kind" => "channel").increment(1);
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            let cause = crate::model::cause::HangupCause::NORMAL;
+            if let Err(error) = client.hang_up(&channel, cause).await {
+                warn!(channel.id = %channel, %error, "an orphan could not be hung up");
+            }
+        });
+    }
+
+    pub fn destroy(&self, bridges: Vec<BridgeId>) {
+        if bridges.is_empty() {
+            return;
+        }
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            for bridge in bridges {
+                if let Err(error) = client.destroy_bridge(&bridge).await {
+                    warn!(bridge.id = %bridge, %error, "a bridge could not be destroyed");
+                }
+            }
+        });
+    }
+}
+
+async fn work(
+    client: Client,
+    mut errands: mpsc::UnboundedReceiver<Errand>,
+    results: mpsc::UnboundedSender<Input>,
+) {
+    while let Some(errand) = errands.recv().await {
+        if let Some(input) = execute(&client, errand).await {
+            // The loop is gone only when the process ends.
+            let _ = results.send(input);
+        }
+    }
+}
+
+async fn execute(client: &Client, errand: Errand) -> Option<Input> {
+    let Errand { command, must_make_bridge } = errand;
+    match command {
+        Command::Answer { channel } => {
+            let done = client.answer(&channel).await;
+            failed(channel, FailedCommand::Answer, done)
+        }
+        Command::Connect { bridge, channels } => {
+            let done = connect(client, &bridge, &channels, must_make_bridge).await;
+            // The caller's channel speaks for the call.
+            let leg = channels.into_iter().next_back()?;
+            failed(leg, FailedCommand::Connect, done)
+        }
+        Command::Create { leg, endpoint, originator, limit_ms } => {
+            let variables = vec![
+                (Variable::Call, leg.call.to_string()),
+                (Variable::Leg, leg.no.to_string()),
+                (Variable::CallHeader, leg.call.to_string()),
+                (Variable::AbsoluteTimeout, seconds(limit_ms).to_string()),
+            ];
+            let create = CreateChannel {
+                channel_id: leg.channel(),
+                endpoint,
+                app_args: Role::Leg(leg).to_string(),
+                originator: Some(originator),
+                variables,
+            };
+            let done = client.create(&create).await;
+            // A 404 here is the technology or endpoint, not the channel.
+            done.err().map(|error| command_failed(leg.channel(), FailedCommand::Create, &error))
+        }
+        Command::Dial { leg, caller, timeout_ms } => {
+            let done = client.dial(&leg.channel(), Some(&caller), seconds(timeout_ms)).await;
+            failed(leg.channel(), FailedCommand::Dial, done)
+        }
+        Command::Guard { channel, limit_ms } => {
+            let limit = seconds(limit_ms).to_string();
+            let done = client.set_channel_variable(&channel, Variable::AbsoluteTimeout, &limit);
+            unheeded(&channel, "guard", done.await);
+            None
+        }
+        Command::HangUp { channel, cause } => match client.hang_up(&channel, cause).await {
+            Ok(true) => None,
+            // Its end was told while nobody listened.
+            Ok(false) => Some(gone(channel)),
+            Err(error) => {
+                unheeded(&channel, "hang up", Err(error));
+                None
+            }
+        },
+        Command::PassOn { channel } => {
+            let done = client.continue_in_dialplan(&channel).await;
+            failed(channel, FailedCommand::PassOn, done)
+        }
+        Command::Ring { channel } => {
+            unheeded(&channel, "ring", client.ring(&channel).await);
+            None
+        }
+        Command::Close { .. }
+        | Command::Decide(_)
+        | Command::Note(_)
+        | Command::Release { .. }
+        | Command::Save(_)
+        | Command::SaveLeg(_) => None,
+    }
+}
+
+async fn connect(
+    client: &Client,
+    bridge: &BridgeId,
+    channels: &[ChannelId],
+    must_make: bool,
+) -> Result<(), AriError> {
+    if must_make {
+        client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
+    }
+    let first = client.add_to_bridge(bridge, channels).await;
+    if first.is_ok() {
+        return first;
+    }
+    tokio::time::sleep(SECOND_TRY).await;
+    client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
+    client.add_to_bridge(bridge, channels).await
+}
+
+/// What a failure means to the engine: a channel that Asterisk does not know is gone.
+fn failed(channel: ChannelId, command: FailedCommand, done: Result<(), AriError>) -> Option<Input> {
+    match done {
+        Ok(()) => None,
+        Err(AriError::NotFound { .. }) if command != FailedCommand::Connect => Some(gone(channel)),
+        Err(error) => Some(command_failed(channel, command, &error)),
+    }
+}
+
+fn command_failed(channel: ChannelId, command: FailedCommand, error: &AriError) -> Input {
+    debug!(channel.id = %channel, ?command, %error, "a command failed");
+    let event = ChannelEvent::CommandFailed { command, detail: error.to_string() };
+    Input::Channel { channel, event }
+}
+
+fn gone(channel: ChannelId) -> Input {
+    let event = ChannelEvent::Gone { cause: None, sip_code: None, state: ChannelState::Down };
+    Input::Channel { channel, event }
+}
+
+/// A failure the call can live with.
+fn unheeded(channel: &ChannelId, what: &str, done: Result<(), AriError>) {
+    match done {
+        Ok(()) | Err(AriError::NotFound { .. }) => {}
+        Err(error) => warn!(channel.id = %channel, %error, "could not {what}"),
+    }
+}
+
+/// ARI counts in whole seconds; ours are never cut short.
+fn seconds(ms: i64) -> u32 {
+    u32::try_from(ms.max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::CallId;
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        assert_eq!([seconds(0), seconds(1), seconds(1_000), seconds(1_001)], [0, 1, 1, 2]);
+        assert_eq!(seconds(-5), 0);
+    }
+
+    #[test]
+    fn a_channel_asterisk_does_not_know_is_gone() {
+        let channel = LegId { call: CallId::new(1), no: 1 }.channel();
+        let unknown = || AriError::NotFound { op: "dial", message: String::new() };
+        assert_eq!(
+            failed(channel.clone(), FailedCommand::Dial, Err(unknown())),
+            Some(gone(channel.clone()))
+        );
+        let bridged = failed(channel.clone(), FailedCommand::Connect, Err(unknown()));
+        assert_ne!(bridged, Some(gone(channel.clone())), "it may be the bridge");
+        assert_eq!(failed(channel, FailedCommand::Dial, Ok(())), None);
+    }
+}

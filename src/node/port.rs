@@ -1,0 +1,120 @@
+//! What the API may ask of the node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::warn;
+
+use super::core::test_channel;
+use crate::api::{Node, Readiness, TestCallRefused, TestCallRequest};
+use crate::ari::client::{Client, Originate};
+use crate::ari::role::Role;
+use crate::ari::variable::Variable;
+use crate::model::id::{AccountId, CallId, ChannelId, ForwardingFlowId};
+use crate::model::number::{Caller, Did};
+
+/// How long a test call may take from the dialplan's door to us.
+const ARRIVAL: Duration = Duration::from_secs(3);
+
+/// A question to the loop.
+pub enum Request {
+    End {
+        account: AccountId,
+        call: CallId,
+        reply: oneshot::Sender<bool>,
+    },
+    ExpectTest {
+        account: AccountId,
+        flow: ForwardingFlowId,
+        did: Option<Did>,
+        reply: oneshot::Sender<Result<(CallId, Did, oneshot::Receiver<()>), String>>,
+    },
+}
+
+/// The node as the API sees it.
+pub struct Port {
+    pub requests: mpsc::Sender<Request>,
+    pub changed: Arc<Notify>,
+    pub readiness: Arc<Mutex<Readiness>>,
+    pub client: Client,
+    /// The dialplan context a test call enters, as a carrier's would.
+    pub context: String,
+}
+
+impl Port {
+    async fn test_call(
+        &self,
+        account: AccountId,
+        flow: ForwardingFlowId,
+        request: TestCallRequest,
+    ) -> Result<CallId, TestCallRefused> {
+        let (reply, answer) = oneshot::channel();
+        let question = Request::ExpectTest { account, flow, did: request.did, reply };
+        let stopping = || refused("stopping", "divert is about to stop");
+        self.requests.send(question).await.map_err(|_| stopping())?;
+        let expected = answer.await.map_err(|_| stopping())?;
+        let (call, did, arrived) = expected.map_err(|why| refused("not_served", why))?;
+        let caller = request.caller.unwrap_or_else(|| Caller::clean("", "Test call"));
+        let originate = Originate {
+            endpoint: format!("Local/{did}@{}/n", self.context),
+            app_args: Role::TestCaller(call).to_string(),
+            channel_id: ChannelId(format!("tcaller-{}", call.digits())),
+            other_channel_id: Some(test_channel(call)),
+            caller: Some(caller),
+            variables: vec![(Variable::CdrDisable, "1".to_owned())],
+        };
+        self.client
+            .originate(&originate)
+            .await
+            .map_err(|error| refused("asterisk_refused", error.to_string()))?;
+        match tokio::time::timeout(ARRIVAL, arrived).await {
+            Ok(Ok(())) => Ok(call),
+            _ => {
+                warn!(call.id = %call, "a test call did not arrive");
+                Err(refused(
+                    "not_arrived",
+                    format!(
+                        "the test call dialled {did} in the dialplan context {:?}, but did not reach \
+                         divert: check that context with 'dialplan show {did}@{}'",
+                        self.context, self.context
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+fn refused(code: &'static str, message: impl Into<String>) -> TestCallRefused {
+    TestCallRefused { code, message: message.into() }
+}
+
+impl Node for Port {
+    fn place_test_call(
+        &self,
+        account: AccountId,
+        flow: ForwardingFlowId,
+        request: TestCallRequest,
+    ) -> BoxFuture<'_, Result<CallId, TestCallRefused>> {
+        self.test_call(account, flow, request).boxed()
+    }
+
+    fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool> {
+        async move {
+            let (reply, answer) = oneshot::channel();
+            let asked = self.requests.send(Request::End { account, call, reply }).await;
+            asked.is_ok() && answer.await.unwrap_or(false)
+        }
+        .boxed()
+    }
+
+    fn configuration_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,178 @@
+//! Opening a database: URLs, migrations, and what is refused.
+
+use divert::store::{Db, StoreError};
+use rstest::rstest;
+use sqlx::Row;
+
+use super::ACCOUNT;
+use super::engine::Engine;
+
+#[rstest]
+#[tokio::test]
+async fn a_new_database_has_the_default_account_and_nothing_else(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    store.db.ping().await.unwrap();
+    assert_eq!(store.db.accounts().await.unwrap(), [ACCOUNT]);
+    assert_eq!(store.db.versions().await.unwrap().into_iter().collect::<Vec<_>>(), [(ACCOUNT, 0)]);
+    let (configuration, version) = store.db.configuration(ACCOUNT).await.unwrap();
+    assert_eq!((configuration, version), (Default::default(), 0));
+}
+
+#[rstest]
+#[tokio::test]
+async fn opening_again_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let store = engine.store().await;
+    store.execute("UPDATE account SET version = 7").await;
+    let again = Db::open(&store.place.url).await.unwrap();
+    assert_eq!(again.versions().await.unwrap()[&ACCOUNT], 7);
+    assert_eq!(store.count("_sqlx_migrations").await, 3);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_nodes_may_open_one_new_database_at_once(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    for _ in 0..3 {
+        let place = engine.place().await;
+        let opening: Vec<_> = (0..6)
+            .map(|_| {
+                let url = place.url.clone();
+                tokio::spawn(async move { Db::open(&url).await })
+            })
+            .collect();
+        for opened in opening {
+            let db = opened.await.unwrap().unwrap();
+            assert_eq!(db.accounts().await.unwrap(), [ACCOUNT]);
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_schema_of_a_newer_divert_is_refused(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    store
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations \
+             WHERE version = 1",
+        )
+        .await;
+    let refused = Db::open(&store.place.url).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Newer(9999)), "{refused:?}");
+    assert!(refused.to_string().contains("newer divert"), "{refused}");
+    assert!(!refused.may_retry());
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_database_of_another_program_is_refused_and_left_alone(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    store.execute("DROP TABLE _sqlx_migrations").await;
+    let refused = Db::open(&store.place.url).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Foreign(_)), "{refused:?}");
+    assert!(refused.to_string().contains("not made by divert"), "{refused}");
+    // Refused before anything was written.
+    assert!(matches!(Db::open(&store.place.url).await, Err(StoreError::Foreign(_))));
+
+    let other = engine.store().await;
+    let mend = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations \
+                WHERE version = 3) WHERE version = 2";
+    other.execute(mend).await;
+    let refused = Db::open(&other.place.url).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Foreign(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let place = Engine::Sqlite.place().await;
+    let file = place.folder().unwrap().join("divert.sqlite");
+    std::fs::write(&file, "not a database at all, but long enough to have a header".repeat(20))
+        .unwrap();
+    let refused = Db::open(&place.url).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Foreign(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_in_no_directory_is_refused_with_the_directory() {
+    let place = Engine::Sqlite.place().await;
+    let absent = place.folder().unwrap().join("absent");
+    let refused = Db::open(&format!("sqlite:{}/d.sqlite", absent.display())).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Folder(_)), "{refused:?}");
+    assert!(refused.to_string().contains(absent.to_str().unwrap()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_may_be_named_with_and_without_slashes() {
+    let place = Engine::Sqlite.place().await;
+    let file = place.folder().unwrap().join("divert.sqlite");
+    drop(Db::open(&format!("sqlite://{}", file.display())).await.unwrap());
+    assert!(file.is_file());
+    drop(Db::open(&place.url).await.unwrap());
+}
+
+#[tokio::test]
+async fn sqlite_runs_with_the_settings_that_calls_rely_on() {
+    let store = Engine::Sqlite.store().await;
+    let Db::Sqlite(pool) = &store.db else { unreachable!() };
+    let mut connection = pool.acquire().await.unwrap();
+    let mut pragma = async |sql: &'static str| {
+        let row = sqlx::query(sql).fetch_one(&mut *connection).await.unwrap();
+        row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
+    };
+    assert_eq!(pragma("PRAGMA journal_mode").await, "wal");
+    assert_eq!(pragma("PRAGMA synchronous").await, "1");
+    assert_eq!(pragma("PRAGMA foreign_keys").await, "1");
+    assert_eq!(pragma("PRAGMA busy_timeout").await, "5000");
+}
+
+#[tokio::test]
+async fn a_database_in_memory_lives_as_long_as_its_pool() {
+    let db = Db::open("sqlite::memory:").await.unwrap();
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            let db = db.clone();
+            tokio::spawn(async move { db.accounts().await })
+        })
+        .collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().unwrap(), [ACCOUNT]);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_url_says_what_to_type() {
+    for url in ["", "divert.sqlite", "mysql://u@h/d", "sqlite:", "postgres://u:hunter2@h:x/d"] {
+        let refused = Db::open(url).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Url(_)), "{url}: {refused:?}");
+        assert!(refused.to_string().contains("sqlite:/path/to/file.sqlite"), "{refused}");
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn no_error_prints_the_password() {
+    // A port that was free a moment ago; nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://divert:hunter2@127.0.0.1:{port}/divert");
+    let refused = Db::open(&url).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(refused.may_retry());
+    assert!(!format!("{refused} {refused:?} {refused:#?}").contains("hunter2"));
+
+    let store = Engine::Postgres.store().await;
+    let mut url = url::Url::parse(&store.place.url).unwrap();
+    url.set_path("absent");
+    url.set_password(Some("hunter2")).unwrap();
+    let refused = Db::open(url.as_str()).await.unwrap_err();
+    assert!(refused.to_string().contains("absent"), "{refused}");
+    assert!(!format!("{refused} {refused:?} {refused:#?}").contains("hunter2"));
+    assert!(!format!("{:?}", store.db).contains("hunter2"));
+}
