@@ -1,0 +1,142 @@
+//! Everything of ours that lives in Asterisk right now, read after each connect: events that fell
+//! into the gap do not come again.
+//!
+//! Ownership is read from what Asterisk holds (application, arguments, bridge names), never from
+//! divert's own memory. What is to be done about a difference is the node's decision.
+
+use std::collections::BTreeMap;
+
+use super::AriError;
+use super::client::Client;
+use super::role::Role;
+use super::wire::{Bridge, Channel};
+use crate::engine::ChannelState;
+use crate::model::id::{BridgeId, ChannelId};
+use crate::model::number::Caller;
+
+/// What the name of each of divert's bridges begins with.
+pub const BRIDGE_PREFIX: &str = "divert/";
+
+/// The state of our application in one Asterisk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Snapshot {
+    /// As Asterisk writes it; another text than before means that Asterisk was restarted.
+    pub startup_time: String,
+    /// The channels that stand in our application.
+    pub channels: BTreeMap<ChannelId, ChannelSnapshot>,
+    /// divert's bridges, with the channels in them.
+    pub bridges: BTreeMap<BridgeId, Vec<ChannelId>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChannelSnapshot {
+    pub state: ChannelState,
+    pub role: Role,
+    pub caller: Caller,
+}
+
+impl Snapshot {
+    /// Picks what belongs to `app` out of everything Asterisk has.
+    #[must_use]
+    pub fn of(startup_time: String, app: &str, channels: &[Channel], bridges: &[Bridge]) -> Self {
+        let channel = |channel: &Channel| {
+            let role = role(channel, app)?;
+            let state = channel.state.engine();
+            let caller = channel.clean_caller();
+            Some((channel.channel_id(), ChannelSnapshot { state, role, caller }))
+        };
+        let bridge = |bridge: &Bridge| {
+            let channels = bridge.channels.iter().cloned().map(ChannelId).collect();
+            (bridge.bridge_id(), channels)
+        };
+        Self {
+            startup_time,
+            channels: channels.iter().filter_map(channel).collect(),
+            bridges: bridges
+                .iter()
+                .filter(|bridge| bridge.name.starts_with(BRIDGE_PREFIX))
+                .map(bridge)
+                .collect(),
+        }
+    }
+}
+
+/// The role of a channel that stands in `app`. A leg on its way in or out is in no application for
+/// a moment and does not count.
+fn role(channel: &Channel, app: &str) -> Option<Role> {
+    let dialplan = &channel.dialplan;
+    if dialplan.app_name != "Stasis" {
+        return None;
+    }
+    Role::of_app_data(&dialplan.app_data, app)
+}
+
+/// Reads the snapshot, all three parts at once.
+///
+/// # Errors
+/// When any part cannot be read: half a snapshot would look like hung-up calls.
+pub async fn snapshot(client: &Client) -> Result<Snapshot, AriError> {
+    let (info, channels, bridges) =
+        tokio::try_join!(client.info(), client.channels(), client.bridges())?;
+    Ok(Snapshot::of(info.startup_time, client.app(), &channels, &bridges))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::model::id::{CallId, LegId};
+
+    #[test]
+    fn only_what_is_ours_is_in_it() {
+        let call = CallId::new(3);
+        let leg = LegId { call, no: 2 };
+        let leg_args = format!("divert-a,{}", Role::Leg(leg));
+        let test_args = format!("divert-a,{}", Role::TestCaller(call));
+        let channel = |id: &str, state: &str, app_name: &str, app_data: &str| -> Channel {
+            from_value(json!({
+                "id": id,
+                "state": state,
+                "caller": {"name": "Ann", "number": "1"},
+                "dialplan": {"app_name": app_name, "app_data": app_data},
+            }))
+            .unwrap()
+        };
+        let channels = [
+            channel("1.1", "Ring", "Stasis", "divert-a,did,+1#2"),
+            channel(&leg.channel().0, "Up", "Stasis", &leg_args),
+            channel("t-1", "Up", "Stasis", &test_args),
+            channel("s-1", "Down", "Stasis", "divert-a,snoop"),
+            channel("1.2", "Up", "Stasis", "divert-ab,did,1"),
+            channel("1.3", "Up", "Stasis", "divert-a"),
+            channel("1.4", "Up", "Dial", "divert-a,did,1"),
+            channel("1.5", "Up", "", ""),
+        ];
+        let bridge = |id: &str, name: &str| -> Bridge {
+            from_value(json!({"id": id, "name": name, "channels": ["1.1", "x"]})).unwrap()
+        };
+        let bridges = [bridge("b1", "divert/a/1"), bridge("b2", ""), bridge("b3", "diverted")];
+        let snapshot = Snapshot::of("then".into(), "divert-a", &channels, &bridges);
+
+        let found: Vec<_> = snapshot
+            .channels
+            .iter()
+            .map(|(id, channel)| (id.0.clone(), channel.state, channel.role.clone()))
+            .collect();
+        let did = "+1#2".parse().unwrap();
+        assert_eq!(
+            found,
+            [
+                ("1.1".to_owned(), ChannelState::Ringing, Role::Caller { did }),
+                (leg.channel().0, ChannelState::Up, Role::Leg(leg)),
+                ("s-1".to_owned(), ChannelState::Down, Role::Other("snoop".into())),
+                ("t-1".to_owned(), ChannelState::Up, Role::TestCaller(call)),
+            ]
+        );
+        assert_eq!(snapshot.channels[&ChannelId("1.1".into())].caller, Caller::clean("1", "Ann"));
+        let members = vec![ChannelId("1.1".into()), ChannelId("x".into())];
+        assert_eq!(snapshot.bridges, BTreeMap::from([(BridgeId("b1".into()), members)]));
+        assert_eq!(snapshot.startup_time, "then");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a channel in our application is for, written into its `appArgs`.
+//!
+//! Asterisk gives the arguments back in `StasisStart` and, as `app_data`, in every channel it
+//! lists, so that ownership can be rebuilt from Asterisk alone.
+
+use std::fmt;
+
+use crate::model::id::{CallId, LegId};
+use crate::model::number::Did;
+
+/// The role of a channel, as its arguments tell.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// `did,<did>`: a call came in on that DID.
+    Caller { did: Did },
+    /// `leg,<call id>,<no>`: divert dialled it.
+    Leg(LegId),
+    /// In our application, for a purpose divert does not know: kept as it was found.
+    Other(String),
+    /// `testcaller,<call id>`: divert's own end of a test call.
+    TestCaller(CallId),
+}
+
+impl Role {
+    /// Reads the arguments, without the name of the application before them.
+    #[must_use]
+    pub fn parse(args: &str) -> Self {
+        Self::known(args).unwrap_or_else(|| Self::Other(args.to_owned()))
+    }
+
+    /// Reads Asterisk's `app_data`: `None` for a channel of another application.
+    #[must_use]
+    pub fn of_app_data(app_data: &str, app: &str) -> Option<Self> {
+        app_data.strip_prefix(app)?.strip_prefix(',').map(Self::parse)
+    }
+
+    fn known(args: &str) -> Option<Self> {
+        let (kind, rest) = args.split_once(',')?;
+        let first = rest.split(',').next()?;
+        match kind {
+            "did" => Some(Self::Caller { did: first.parse().ok()? }),
+            "leg" => {
+                let no = rest.split(',').nth(1)?.parse().ok()?;
+                Some(Self::Leg(LegId { call: first.parse().ok()?, no }))
+            }
+            "testcaller" => Some(Self::TestCaller(first.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// The arguments, ready for `appArgs`.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caller { did } => write!(f, "did,{did}"),
+            Self::Leg(leg) => write!(f, "leg,{},{}", leg.call, leg.no),
+            Self::Other(args) => f.write_str(args),
+            Self::TestCaller(call) => write!(f, "testcaller,{call}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_reads_back_as_itself() {
+        let call = CallId::new(77);
+        let roles = [
+            Role::Caller { did: "+1*#TF-9.a_b".parse().unwrap() },
+            Role::Leg(LegId { call, no: 12 }),
+            Role::TestCaller(call),
+            Role::Other("snoop,x".into()),
+        ];
+        for role in roles {
+            assert_eq!(Role::parse(&role.to_string()), role);
+            let app_data = format!("divert-a,{role}");
+            assert_eq!(Role::of_app_data(&app_data, "divert-a"), Some(role));
+            assert_eq!(Role::of_app_data(&app_data, "divert"), None, "{app_data}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_quite_a_role_is_kept_as_it_is() {
+        for args in ["", "did", "did,", "did,1 2", "leg,1,1", "leg,x", "testcaller,acc_1", "leg,,"]
+        {
+            assert_eq!(Role::parse(args), Role::Other(args.into()));
+        }
+        assert_eq!(Role::of_app_data("divert", "divert"), None);
+    }
+}

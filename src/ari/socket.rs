@@ -1,0 +1,384 @@
+//! The event stream: one websocket to Asterisk, kept alive and brought back for ever.
+//!
+//! The task does nothing but read, decode and enqueue: Asterisk cuts a reader that is slow (after
+//! 100 ms with a full buffer, unless ari.conf says otherwise) and drops every event until it is
+//! back. So nothing is answered here, and nothing waits for a database or a request.
+//!
+//! What the consumer owes: after each [`SocketEvent::Connected`] set the event filter, read a
+//! [snapshot](super::resync::snapshot), and only then handle the events queued since.
+//!
+//! Follows RFC 6455; Asterisk itself never pings, so a dead peer is noticed only from here.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use metrics::{counter, gauge, histogram};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_util::sync::CancellationToken;
+
+use super::wire::{self, Event};
+use super::{AriError, Settings, encode, install_tls};
+use crate::clock;
+use crate::model::time::Timestamp;
+
+/// How many events may wait for the consumer. Past it the connection is dropped and read anew,
+/// which costs less than an event that nobody knows is missing.
+pub const CAPACITY: usize = 4096;
+
+/// What the consumer gets, in the order it happened.
+#[derive(Debug)]
+pub enum SocketEvent {
+    /// Events flow from here on; whatever happened before is unknown.
+    Connected,
+    /// The connection is lost, or a new one failed. Comes once for each change of the reason; the
+    /// next attempt follows by itself.
+    Disconnected { reason: Reason },
+    /// With the time it was read.
+    Event(Event, Timestamp),
+    /// Another process took our application over: we are fenced and must stop acting. The last
+    /// event there is.
+    Replaced,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// 404: there is a web server, but no ARI.
+    AriDisabled,
+    /// The other side closed it in good order.
+    Closed { code: Option<u16>, text: String },
+    /// The consumer was too slow for [`CAPACITY`].
+    Overflow,
+    /// The upgrade was answered with another status.
+    Refused { status: u16 },
+    /// Neither an event nor an answer to our pings.
+    Silent,
+    /// 401.
+    Unauthorized,
+    /// Not reachable, or broken on the way.
+    Unreachable { detail: String },
+}
+
+impl Reason {
+    /// A label with a bounded number of values.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::AriDisabled => "ari_disabled",
+            Self::Closed { .. } => "closed",
+            Self::Overflow => "overflow",
+            Self::Refused { .. } => "refused",
+            Self::Silent => "silent",
+            Self::Unauthorized => "unauthorized",
+            Self::Unreachable { .. } => "unreachable",
+        }
+    }
+
+    /// Whether somebody has to change a configuration before it can work.
+    #[must_use]
+    pub const fn needs_somebody(&self) -> bool {
+        matches!(self, Self::AriDisabled | Self::Unauthorized)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AriDisabled => f.write_str(
+                "there is no ARI at that URL: set enabled=yes in ari.conf and http.conf, and check \
+                 the path",
+            ),
+            Self::Closed { code: Some(code), text } => {
+                write!(f, "Asterisk closed the event connection ({code} {text})")
+            }
+            Self::Closed { .. } => f.write_str("Asterisk closed the event connection"),
+            Self::Overflow => {
+                f.write_str("events came faster than they were handled; starting over")
+            }
+            Self::Refused { status } => {
+                write!(f, "Asterisk refused the event connection with status {status}")
+            }
+            Self::Silent => f.write_str("Asterisk has gone silent"),
+            Self::Unauthorized => {
+                f.write_str("Asterisk refused user and password: compare them with ari.conf")
+            }
+            Self::Unreachable { detail } => write!(f, "Asterisk cannot be reached: {detail}"),
+        }
+    }
+}
+
+/// The intervals of one connection's life.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// For the connection with its upgrade.
+    pub connect: Duration,
+    /// Between two of our pings.
+    pub ping: Duration,
+    /// Without any frame for so long, the connection counts as dead.
+    pub dead: Duration,
+    /// The first pause before a new attempt; doubled each time.
+    pub first_pause: Duration,
+    /// The longest pause. A connection that lasted so long starts over with the first.
+    pub max_pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            ping: Duration::from_secs(5),
+            dead: Duration::from_secs(10),
+            first_pause: Duration::from_millis(100),
+            max_pause: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Runs the event stream until it is cancelled, replaced, or nobody listens any more.
+///
+/// A cancelled stream is closed in good order, so that Asterisk's dialplan falls back at once.
+///
+/// # Errors
+/// Only for settings that can never work; everything else is told by [`SocketEvent::Disconnected`].
+pub async fn run(
+    settings: Settings,
+    sender: mpsc::Sender<SocketEvent>,
+    cancel: CancellationToken,
+) -> Result<(), AriError> {
+    run_timed(settings, Timing::default(), sender, cancel).await
+}
+
+/// [`run`] with other intervals.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_timed(
+    settings: Settings,
+    timing: Timing,
+    sender: mpsc::Sender<SocketEvent>,
+    cancel: CancellationToken,
+) -> Result<(), AriError> {
+    install_tls();
+    let request = upgrade(&settings)?;
+    let mut life = Life { app: settings.app, timing, sender, cancel, told: None };
+    life.live(&request).await;
+    gauge!("divert_ari_connected").set(0);
+    Ok(())
+}
+
+fn upgrade(settings: &Settings) -> Result<Request, AriError> {
+    let base = settings.base()?;
+    // base() has made sure of the scheme: http becomes ws, https becomes wss.
+    let base = base.strip_prefix("http").unwrap_or(&base);
+    let url = format!("ws{base}/events?app={}&subscribeAll=false", encode(&settings.app));
+    let mut request = url
+        .into_client_request()
+        .map_err(|_| AriError::Settings { detail: "the URL cannot be used for a websocket" })?;
+    let mut authorization = HeaderValue::try_from(settings.authorization())
+        .map_err(|_| AriError::Settings { detail: "user and password cannot be sent" })?;
+    authorization.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, authorization);
+    Ok(request)
+}
+
+/// Why a connection, or the whole stream, is over.
+enum End {
+    /// A new one has to be made.
+    Lost(Reason),
+    /// Nothing more to do.
+    Over,
+}
+
+struct Life {
+    app: String,
+    timing: Timing,
+    sender: mpsc::Sender<SocketEvent>,
+    cancel: CancellationToken,
+    /// The reason told last, so that an hour of the same one is told once.
+    told: Option<Reason>,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+impl Life {
+    async fn live(&mut self, request: &Request) {
+        // Not `self`, which the futures below borrow. Each wait is cancelled by itself, because a
+        // live connection has to be closed in good order and not just dropped.
+        let cancel = self.cancel.clone();
+        let mut step = self.timing.first_pause;
+        loop {
+            let begun = Instant::now();
+            let end = match cancel.run_until_cancelled(self.connect(request)).await {
+                Some(Ok(socket)) => self.listen(socket).await,
+                Some(Err(reason)) => End::Lost(reason),
+                None => End::Over,
+            };
+            gauge!("divert_ari_connected").set(0);
+            let End::Lost(reason) = end else { return };
+            counter!("divert_ari_disconnects_total", "reason" => reason.label()).increment(1);
+            if begun.elapsed() >= self.timing.max_pause {
+                step = self.timing.first_pause;
+            }
+            // Full jitter, so that many nodes do not come back in step. What only a human can mend
+            // is asked for slowly from the start.
+            let mut pause = step.mul_f64(rand::random());
+            if reason.needs_somebody() {
+                pause = self.timing.max_pause.mul_f64(rand::random_range(0.5..=1.0));
+            }
+            step = (step * 2).min(self.timing.max_pause);
+            let next = async {
+                let is_heard = self.tell(reason).await;
+                sleep(pause).await;
+                is_heard
+            };
+            if cancel.run_until_cancelled(next).await != Some(true) {
+                return;
+            }
+        }
+    }
+
+    async fn connect(&self, request: &Request) -> Result<Socket, Reason> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let connecting = connect_async_with_config(request.clone(), Some(config), true);
+        match timeout(self.timing.connect, connecting).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(WsError::Http(response))) => Err(match response.status() {
+                StatusCode::UNAUTHORIZED => Reason::Unauthorized,
+                StatusCode::NOT_FOUND => Reason::AriDisabled,
+                status => Reason::Refused { status: status.as_u16() },
+            }),
+            Ok(Err(error)) => Err(Reason::Unreachable { detail: error.to_string() }),
+            Err(_) => Err(Reason::Unreachable { detail: "no connection in time".to_owned() }),
+        }
+    }
+
+    /// Reads until the connection ends, one way or another.
+    async fn listen(&mut self, mut socket: Socket) -> End {
+        if let Some(end) = self.enqueue(SocketEvent::Connected) {
+            return end;
+        }
+        self.told = None;
+        gauge!("divert_ari_connected").set(1);
+
+        let mut ping = interval_at(Instant::now() + self.timing.ping, self.timing.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let frame = tokio::select! {
+                () = self.cancel.cancelled() => {
+                    close(&mut socket).await;
+                    return End::Over;
+                }
+                () = tokio::time::sleep_until(heard + self.timing.dead) => {
+                    return End::Lost(Reason::Silent);
+                }
+                _ = ping.tick() => {
+                    // A ping that cannot be written means a peer that does not read.
+                    let ping = socket.send(Message::Ping(Bytes::new()));
+                    match timeout(self.timing.ping, ping).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(error)) => return End::Lost(broken(&error)),
+                        Err(_) => return End::Lost(Reason::Silent),
+                    }
+                }
+                frame = socket.next() => frame,
+            };
+            heard = Instant::now();
+            let event = match frame {
+                Some(Ok(Message::Text(text))) => self.read(text.as_bytes()),
+                Some(Ok(Message::Binary(bytes))) => self.read(&bytes),
+                Some(Ok(Message::Close(frame))) => {
+                    let code = frame.as_ref().map(|frame| frame.code.into());
+                    let text = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
+                    return End::Lost(Reason::Closed { code, text });
+                }
+                Some(Ok(Message::Frame(_) | Message::Ping(_) | Message::Pong(_))) => None,
+                Some(Err(error)) => return End::Lost(broken(&error)),
+                None => return End::Lost(Reason::Closed { code: None, text: String::new() }),
+            };
+            match event {
+                Some(SocketEvent::Replaced) => {
+                    close(&mut socket).await;
+                    let telling = self.sender.send(SocketEvent::Replaced);
+                    let _ = self.cancel.run_until_cancelled(telling).await;
+                    return End::Over;
+                }
+                Some(event) => {
+                    if let Some(end) = self.enqueue(event) {
+                        return end;
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// One frame; garbage is counted and survived.
+    fn read(&self, frame: &[u8]) -> Option<SocketEvent> {
+        let event = match wire::decode(frame) {
+            Ok(event) => event,
+            Err(error) => {
+                counter!("divert_ari_events_total", "type" => "undecodable").increment(1);
+                // Not the frame itself: it may hold somebody's number.
+                tracing::warn!(error = &error as &dyn std::error::Error, "event not understood");
+                return None;
+            }
+        };
+        counter!("divert_ari_events_total", "type" => event.label()).increment(1);
+        let now = clock::now();
+        if let Some(sent_at) = event.sent_at() {
+            let lag = Duration::from_millis(u64::try_from(now.since_ms(sent_at)).unwrap_or(0));
+            histogram!("divert_ari_event_lag_seconds").record(lag);
+        }
+        match &event {
+            Event::ApplicationReplaced(replaced) if replaced.application == self.app => {
+                Some(SocketEvent::Replaced)
+            }
+            _ => Some(SocketEvent::Event(event, now)),
+        }
+    }
+
+    /// Hands an event over without ever waiting for the consumer.
+    fn enqueue(&self, event: SocketEvent) -> Option<End> {
+        match self.sender.try_send(event) {
+            Ok(()) => None,
+            Err(TrySendError::Closed(_)) => Some(End::Over),
+            Err(TrySendError::Full(_)) => Some(End::Lost(Reason::Overflow)),
+        }
+    }
+
+    /// Tells the consumer, however long that takes: without a connection nothing is missed
+    /// meanwhile. Gives `false` when nobody listens any more.
+    async fn tell(&mut self, reason: Reason) -> bool {
+        if self.told.as_ref() == Some(&reason) {
+            return !self.sender.is_closed();
+        }
+        self.told = Some(reason.clone());
+        self.sender.send(SocketEvent::Disconnected { reason }).await.is_ok()
+    }
+}
+
+fn broken(error: &WsError) -> Reason {
+    Reason::Unreachable { detail: error.to_string() }
+}
+
+/// Says good-bye, but does not wait long for an answer.
+async fn close(socket: &mut Socket) {
+    let _ = timeout(CLOSE, socket.close(None)).await;
+}
+
+/// Asterisk's biggest event is some kilobytes; this is only a bound.
+const MAX_MESSAGE: usize = 16 << 20;
+const CLOSE: Duration = Duration::from_secs(1);

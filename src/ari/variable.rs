@@ -1,0 +1,96 @@
+//! Every variable divert may set in Asterisk.
+//!
+//! Setting a variable executes dialplan functions, some of which write SIP headers, so a name is
+//! never made from anything a user typed: the list below is all there is. Values are checked where
+//! they are sent.
+
+/// A variable or function of one channel.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Variable {
+    /// Hangs the channel up that many seconds from now, whatever becomes of divert; 0 clears it.
+    AbsoluteTimeout,
+    /// `DIVERT_CALL`: the call's id, in the channel's JSON where ari.conf's `channelvars` names it.
+    Call,
+    /// `1`: Asterisk writes no CDR of its own for the channel.
+    CdrDisable,
+    /// Header `X-Divert-Call` of the INVITE to come.
+    CallHeader,
+    /// The name a leg shows to who is called.
+    ConnectedName,
+    /// The number a leg shows to who is called.
+    ConnectedNumber,
+    /// Header `X-Divert-Hops` of the INVITE to come.
+    HopsHeader,
+    /// `DIVERT_LEG`: the leg's number.
+    Leg,
+    /// Header `X-Divert-Test` of the INVITE to come.
+    TestHeader,
+}
+
+impl Variable {
+    /// The name as Asterisk wants it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AbsoluteTimeout => "TIMEOUT(absolute)",
+            Self::Call => "DIVERT_CALL",
+            Self::CdrDisable => "CDR_PROP(disable)",
+            Self::CallHeader => "PJSIP_HEADER(add,X-Divert-Call)",
+            Self::ConnectedName => "CONNECTEDLINE(name,i)",
+            Self::ConnectedNumber => "CONNECTEDLINE(num,i)",
+            Self::HopsHeader => "PJSIP_HEADER(add,X-Divert-Hops)",
+            Self::Leg => "DIVERT_LEG",
+            Self::TestHeader => "PJSIP_HEADER(add,X-Divert-Test)",
+        }
+    }
+}
+
+/// A variable of the whole Asterisk.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Global {
+    /// Unix time in seconds of our last sign of life: the dialplan falls back when it is old.
+    Beat,
+}
+
+impl Global {
+    /// The name as Asterisk wants it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Beat => "DIVERT_BEAT",
+        }
+    }
+}
+
+/// Longest value sent, in bytes.
+pub const MAX_VALUE: usize = 128;
+
+/// What is wrong with a value, if anything: printable ASCII only, since a line feed would begin a
+/// SIP header of its own; and nothing a dialplan could expand when it reads the value again.
+pub(super) fn fault(value: &str) -> Option<&'static str> {
+    if value.len() > MAX_VALUE {
+        return Some("the value of a variable is longer than 128 characters");
+    }
+    if !value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        return Some("the value of a variable is not printable ASCII");
+    }
+    if value.contains("${") || value.contains("$[") {
+        return Some("the value of a variable could be expanded by the dialplan");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_values_pass() {
+        for good in ["", "1", "call_01 (x)", "$5", &"x".repeat(128)] {
+            assert_eq!(fault(good), None, "{good}");
+        }
+        for bad in ["a\r\nX: 1", "\0", "\x7f", "é", "${SHELL(id)}", "$[1+1]", &"x".repeat(129)] {
+            assert!(fault(bad).is_some(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use divert::ari::AriError;
+use divert::ari::socket::{Reason, SocketEvent, Timing, run_timed};
+use divert::ari::wire::Event;
+use futures_util::{SinkExt, StreamExt};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+use tokio_util::sync::CancellationToken;
+
+use super::{AUTHORIZATION, settings};
+
+const TIMING: Timing = Timing {
+    connect: Duration::from_secs(5),
+    ping: Duration::from_millis(100),
+    dead: Duration::from_millis(600),
+    first_pause: Duration::from_millis(10),
+    max_pause: Duration::from_millis(80),
+};
+
+/// More than anything here needs, and less than a hanging test run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Peer = WebSocketStream<TcpStream>;
+
+/// A fake Asterisk, and a socket of ours connected or connecting to it.
+struct Rig {
+    listener: TcpListener,
+    events: Receiver<SocketEvent>,
+    cancel: CancellationToken,
+    task: JoinHandle<Result<(), AriError>>,
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+impl Rig {
+    async fn start(capacity: usize) -> Self {
+        Self::timed(capacity, TIMING).await
+    }
+
+    async fn timed(capacity: usize, timing: Timing) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = settings(listener.local_addr().unwrap().port());
+        let (sender, events) = mpsc::channel(capacity);
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(run_timed(settings, timing, sender, cancel.clone()));
+        Self { listener, events, cancel, task }
+    }
+
+    async fn accept_tcp(&self) -> TcpStream {
+        soon("a connection", self.listener.accept()).await.unwrap().0
+    }
+
+    #[expect(clippy::result_large_err, reason = "the shape of the handshake's callback")]
+    async fn accept(&self) -> Peer {
+        let check = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            assert_eq!(request.uri(), "/ari/events?app=divert-a&subscribeAll=false");
+            assert_eq!(request.headers()["authorization"], AUTHORIZATION);
+            Ok(response)
+        };
+        soon("an upgrade", accept_hdr_async(self.accept_tcp().await, check)).await.unwrap()
+    }
+
+    async fn next(&mut self) -> SocketEvent {
+        soon("an event", self.events.recv()).await.expect("the stream is over")
+    }
+
+    async fn connected(&mut self) -> Peer {
+        let peer = self.accept().await;
+        assert!(matches!(self.next().await, SocketEvent::Connected));
+        peer
+    }
+
+    async fn reason(&mut self) -> Reason {
+        match self.next().await {
+            SocketEvent::Disconnected { reason } => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The channel id of the next event, or the type of an event without one.
+    async fn id(&mut self) -> String {
+        match self.next().await {
+            SocketEvent::Event(Event::StasisEnd(end), _) => end.channel.id,
+            SocketEvent::Event(Event::Unknown { event_type, .. }, _) => event_type,
+            SocketEvent::Event(event, _) => event.label().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn no_more_connections(&self) {
+        let more = timeout(TIMING.max_pause * 5, self.listener.accept()).await;
+        assert!(more.is_err(), "it came back");
+    }
+}
+
+fn end(id: impl std::fmt::Display) -> Message {
+    Message::text(format!(r#"{{"type":"StasisEnd","channel":{{"id":"{id}"}}}}"#))
+}
+
+/// Answers pings and ignores the rest, until the other side is gone.
+async fn serve(mut peer: Peer) {
+    while let Some(Ok(_)) = peer.next().await {}
+}
+
+#[tokio::test]
+async fn events_come_in_their_order() {
+    let mut rig = Rig::start(1000).await;
+    let mut peer = rig.connected().await;
+    for no in 0..500 {
+        peer.send(end(no)).await.unwrap();
+    }
+    for no in 0..500 {
+        assert_eq!(rig.id().await, no.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_comes_back() {
+    let mut rig = Rig::start(100).await;
+    for no in 0..20 {
+        let mut peer = rig.connected().await;
+        peer.send(end(no)).await.unwrap();
+        assert_eq!(rig.id().await, no.to_string());
+        // Without a closing handshake.
+        drop(peer);
+        let reason = rig.reason().await;
+        assert!(matches!(reason, Reason::Unreachable { .. }), "{reason:?}");
+    }
+    drop(rig.connected().await);
+}
+
+#[tokio::test]
+async fn a_connection_closed_in_good_order_comes_back_too() {
+    let mut rig = Rig::start(100).await;
+    let mut peer = rig.connected().await;
+    let frame = CloseFrame { code: 1001.into(), reason: "going away".into() };
+    peer.close(Some(frame)).await.unwrap();
+    let text = "going away".to_owned();
+    assert_eq!(rig.reason().await, Reason::Closed { code: Some(1001), text });
+    drop(rig.connected().await);
+}
+
+#[tokio::test]
+async fn it_neither_hammers_nor_gives_up() {
+    let mut rig = Rig::start(1000).await;
+    let begun = Instant::now();
+    let mut last = begun;
+    for _ in 0..20 {
+        let mut peer = rig.connected().await;
+        let pause = last.elapsed();
+        assert!(pause < TIMING.max_pause + Duration::from_secs(3), "{pause:?}");
+        peer.close(None).await.unwrap();
+        rig.reason().await;
+        last = Instant::now();
+    }
+    // 17 of the pauses are drawn from 0 to 80 ms: 680 ms on average, and never all near 0.
+    assert!(begun.elapsed() > Duration::from_millis(200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_peer_that_went_silent_is_left() {
+    let mut rig = Rig::start(100).await;
+    // Open, but nobody reads or writes: no pong will come.
+    let silent = rig.connected().await;
+    let begun = Instant::now();
+    assert_eq!(rig.reason().await, Reason::Silent);
+    assert!(begun.elapsed() < TIMING.dead + Duration::from_secs(3));
+    drop(rig.connected().await);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_peer_that_only_answers_pings_is_kept() {
+    let mut rig = Rig::start(100).await;
+    let peer = rig.connected().await;
+    let serving = tokio::spawn(serve(peer));
+    let news = timeout(TIMING.dead * 3, rig.events.recv()).await;
+    assert!(news.is_err(), "{news:?}");
+    serving.abort();
+}
+
+#[test]
+fn ten_seconds_are_the_most_a_dead_peer_goes_unnoticed() {
+    let timing = Timing::default();
+    assert!(timing.dead <= Duration::from_secs(10) && timing.ping * 2 <= timing.dead);
+    assert_eq!(timing.first_pause, Duration::from_millis(100));
+    assert_eq!(timing.max_pause, Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn who_is_replaced_stops() {
+    let mut rig = Rig::start(100).await;
+    let mut peer = rig.connected().await;
+    let replaced = |app: &str| {
+        Message::text(format!(r#"{{"type":"ApplicationReplaced","application":"{app}"}}"#))
+    };
+    peer.send(replaced("divert-b")).await.unwrap();
+    peer.send(replaced("divert-a")).await.unwrap();
+    peer.send(end("never")).await.unwrap();
+    assert_eq!(rig.id().await, "ApplicationReplaced", "somebody else was");
+    assert!(matches!(rig.next().await, SocketEvent::Replaced));
+    assert!(matches!(soon("a close", peer.next()).await, Some(Ok(Message::Close(_)))));
+    drop(peer);
+    assert!(soon("the end", rig.events.recv()).await.is_none());
+    rig.no_more_connections().await;
+    soon("the end", rig.task).await.unwrap().unwrap();
+}
+
+#[test]
+fn what_nobody_understands_is_counted_and_survived() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(strange_frames()));
+    let text = recorder.handle().render();
+    for line in [
+        r#"divert_ari_events_total{type="undecodable"} 4"#,
+        r#"divert_ari_events_total{type="unknown"} 2"#,
+        r#"divert_ari_events_total{type="StasisEnd"} 3"#,
+        "divert_ari_connected 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+async fn strange_frames() {
+    let mut rig = Rig::start(100).await;
+    let mut peer = rig.connected().await;
+    let huge = format!(r#"{{"type":"Huge","text":"{}"}}"#, "x".repeat(1 << 20));
+    let frames = [
+        end("first"),
+        Message::text("not JSON"),
+        Message::text(r#"{"type":"#),
+        Message::text(r#"{"type":"StasisStart","channel":7}"#),
+        Message::binary(vec![0xff, 0x00]),
+        Message::text(r#"{"type":"MoonRise"}"#),
+        Message::text(huge),
+        // The same one twice is two events: what it means is not decided here.
+        end("last"),
+        end("last"),
+    ];
+    for frame in frames {
+        peer.send(frame).await.unwrap();
+    }
+    for id in ["first", "MoonRise", "Huge", "last", "last"] {
+        assert_eq!(rig.id().await, id);
+    }
+    rig.cancel.cancel();
+    soon("the end", rig.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_consumer_is_told_that_events_are_missing() {
+    let mut rig = Rig::start(4).await;
+    let mut peer = rig.accept().await;
+    // Nobody reads: one place is taken by Connected, three by events.
+    for no in 0..50 {
+        if peer.send(end(no)).await.is_err() {
+            break;
+        }
+    }
+    soon("the cut", serve(peer)).await;
+    assert!(matches!(rig.next().await, SocketEvent::Connected));
+    for no in 0..3 {
+        assert_eq!(rig.id().await, no.to_string());
+    }
+    assert_eq!(rig.reason().await, Reason::Overflow);
+    let mut peer = rig.connected().await;
+    peer.send(end("after")).await.unwrap();
+    assert_eq!(rig.id().await, "after");
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_says_what_to_mend_and_is_tried_again() {
+    let mut rig = Rig::start(100).await;
+    let table = [
+        ("401 Unauthorized", Reason::Unauthorized, "ari.conf"),
+        ("404 Not Found", Reason::AriDisabled, "enabled=yes"),
+        ("503 Busy", Reason::Refused { status: 503 }, "503"),
+    ];
+    for (status, reason, hint) in table {
+        // The same answer twice is told once.
+        for _ in 0..2 {
+            let mut stream = rig.accept_tcp().await;
+            let mut request = vec![0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        assert_eq!(rig.reason().await, reason);
+        assert!(reason.to_string().contains(hint), "{reason}");
+    }
+    drop(rig.connected().await);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_upgrades_is_left() {
+    let timing = Timing { connect: Duration::from_millis(200), ..TIMING };
+    let mut rig = Rig::timed(100, timing).await;
+    let silent = rig.accept_tcp().await;
+    assert!(matches!(rig.reason().await, Reason::Unreachable { .. }));
+    drop(rig.connected().await);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_cancelled_stream_says_good_bye() {
+    let mut rig = Rig::start(100).await;
+    let mut peer = rig.connected().await;
+    rig.cancel.cancel();
+    assert!(matches!(soon("a close", peer.next()).await, Some(Ok(Message::Close(_)))));
+    drop(peer);
+    soon("the end", &mut rig.task).await.unwrap().unwrap();
+    rig.no_more_connections().await;
+}
+
+#[tokio::test]
+async fn it_can_be_cancelled_while_there_is_nobody() {
+    let mut rig = Rig::start(1).await;
+    drop(rig.accept_tcp().await);
+    drop(rig.accept_tcp().await);
+    rig.cancel.cancel();
+    soon("the end", &mut rig.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn it_ends_when_nobody_listens() {
+    let mut rig = Rig::start(100).await;
+    let mut peer = rig.connected().await;
+    rig.events.close();
+    peer.send(end("x")).await.unwrap();
+    soon("the end", rig.task).await.unwrap().unwrap();
+}
