@@ -1,7 +1,6 @@
 //! `divert keys …`: the keys of the HTTP API, kept in the database. The first one has to be made
 //! here, because the API itself asks for one.
 
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -128,5 +127,4 @@ fn list(keys: &[ApiKey], as_json: bool) -> anyhow::Result<()> {
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
     say(&table(Terminal::of_stdout(), &["ID", "NAME", "SCOPES", "STATE"], &rows))
-
 }

@@ -171,6 +171,7 @@ impl<'a> Ladder<'a> {
                 self.arrow(&mut row, lane, DIVERT, "200 OK", Style::Good);
                 self.arrow(&mut row, DIVERT, CALLER, "200 OK", Style::Good);
                 self.rows.push(row);
+                self.talking(lane);
             }
             Step::Ended { by, result, cause, .. } => {
                 self.ended(&mut row, by, result, cause);
@@ -213,7 +214,6 @@ impl<'a> Ladder<'a> {
                     skipped.clone_into(&mut self.skipped);
                 }
             }
-            Step::Talking { leg, .. } => self.talking(row, leg),
             Step::Unroutable { .. } => {
                 self.mark(&mut row);
                 self.say(row, &sentence, Style::Alarm);
@@ -222,8 +222,8 @@ impl<'a> Ladder<'a> {
     }
 
     /// Both parties' lines become double and are joined.
-    fn talking(&mut self, mut row: Row, leg: u16) {
-        let lane = self.lane_of(leg);
+    fn talking(&mut self, lane: usize) {
+        let mut row = self.row();
         let (from, to) = (self.at[CALLER], self.at[lane]);
         for at in from + 1..to {
             row.put(at, '═', Style::Good);

@@ -292,7 +292,8 @@ fn judge_entity(entity: Option<&str>, macs: &[String]) -> Option<Finding> {
         return Some(Finding::warning("entity", fact, fix));
     }
     if macs.iter().any(|mac| mac.eq_ignore_ascii_case(entity)) {
-        let fact = format!("entity id {entity} is a network card's: machines of one image share it");
+        let fact =
+            format!("entity id {entity} is a network card's: machines of one image share it");
         return Some(Finding::warning("entity", fact, fix));
     }
     Some(Finding::good("entity", entity))

@@ -27,7 +27,11 @@ pub(super) fn settings(loaded: &Loaded) -> Vec<Finding> {
         let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
         if mode & 0o007 != 0 && loaded.shown().iter().any(holds) {
             let fact = format!("{} holds a password and everybody may read it", path.display());
-            findings.push(Finding::warning("settings", fact, format!("chmod o= {}", path.display())));
+            findings.push(Finding::warning(
+                "settings",
+                fact,
+                format!("chmod o= {}", path.display()),
+            ));
         }
     }
     if loaded.config.ari.password.expose().is_empty() {
@@ -69,7 +73,9 @@ pub(super) async fn database(config: &Config) -> (Vec<Finding>, Option<Configura
         Err(error) => {
             let fix = match url.sqlite_path().and_then(Path::parent) {
                 Some(folder) if !folder.is_dir() => format!("install -d {}", folder.display()),
-                Some(folder) => format!("ls -l {}; divert must run as their owner", folder.display()),
+                Some(folder) => {
+                    format!("ls -l {}; divert must run as their owner", folder.display())
+                }
                 None => "is Postgres running, and may this user log in? psql 'URL'".to_owned(),
             };
             findings.insert(0, Finding::bad("database", format!("{url}: {error}"), fix));
@@ -123,7 +129,8 @@ mod tests {
 
     #[test]
     fn too_few_open_files_are_told() {
-        let limits = |soft| format!("Limit  Soft  Hard\nMax open files   {soft}   1048576  files\n");
+        let limits =
+            |soft| format!("Limit  Soft  Hard\nMax open files   {soft}   1048576  files\n");
         assert_eq!(open_files(&limits("1024")).state, State::Warning);
         assert_eq!(open_files(&limits("4096")).state, State::Good);
         assert_eq!(open_files(&limits("unlimited")).state, State::Good);
