@@ -19,6 +19,8 @@ use toml::de::{DeTable, DeValue};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::ari;
+
 /// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
 
@@ -80,6 +82,19 @@ pub enum LogFormat {
     Auto,
     Json,
     Text,
+}
+
+impl Config {
+    /// What the ARI client needs.
+    #[must_use]
+    pub fn ari_settings(&self) -> ari::Settings {
+        ari::Settings {
+            url: self.ari.url.clone(),
+            user: self.ari.user.clone(),
+            password: self.ari.password.expose().to_owned(),
+            app: self.ari.app.clone(),
+        }
+    }
 }
 
 /// A value that is never printed.

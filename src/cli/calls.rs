@@ -298,7 +298,7 @@ pub fn step_line(entry: &Entry, terminal: Terminal) -> String {
     };
     let title = plain(&entry.title);
     let style = match title.as_str() {
-        "Answered" | "Talking" => Style::Good,
+        "Answered" => Style::Good,
         "Adopted" | "Ended" | "Fallback" | "Received" => Style::Bold,
         "Ringing" | "Routed" => Style::Name,
         "Abandoned" | "Cancelled" | "Lost race" => Style::Warn,

@@ -62,6 +62,8 @@ struct Ladder<'a> {
     /// Which line a leg has; with more legs than lines, a line is used again.
     lane: BTreeMap<u16, usize>,
     talking: Option<usize>,
+    /// What was told last of destinations passed over: told once, not at each attempt.
+    skipped: String,
     last_ms: i64,
     failed: bool,
 }
@@ -92,6 +94,7 @@ impl<'a> Ladder<'a> {
             rows: Vec::new(),
             lane: lane.collect(),
             talking: None,
+            skipped: String::new(),
             last_ms: 0,
             failed: false,
         }
@@ -168,6 +171,7 @@ impl<'a> Ladder<'a> {
                 self.arrow(&mut row, lane, DIVERT, "200 OK", Style::Good);
                 self.arrow(&mut row, DIVERT, CALLER, "200 OK", Style::Good);
                 self.rows.push(row);
+                self.talking(lane);
             }
             Step::Ended { by, result, cause, .. } => {
                 self.ended(&mut row, by, result, cause);
@@ -203,13 +207,13 @@ impl<'a> Ladder<'a> {
                 let rest = sentence.strip_prefix(&plain(&name)).unwrap_or(&sentence).trim_start();
                 // Whom it passed over says more than how eagerly it was chosen.
                 let (chosen, skipped) = rest.split_once(" · ").unwrap_or((rest, ""));
-                if skipped.is_empty() {
+                if skipped.is_empty() || skipped == self.skipped {
                     self.remark(row, chosen.trim_matches(['(', ')']), false);
                 } else {
                     self.remark(row, skipped, true);
+                    skipped.clone_into(&mut self.skipped);
                 }
             }
-            Step::Talking { leg, .. } => self.talking(row, leg),
             Step::Unroutable { .. } => {
                 self.mark(&mut row);
                 self.say(row, &sentence, Style::Alarm);
@@ -218,8 +222,8 @@ impl<'a> Ladder<'a> {
     }
 
     /// Both parties' lines become double and are joined.
-    fn talking(&mut self, mut row: Row, leg: u16) {
-        let lane = self.lane_of(leg);
+    fn talking(&mut self, lane: usize) {
+        let mut row = self.row();
         let (from, to) = (self.at[CALLER], self.at[lane]);
         for at in from + 1..to {
             row.put(at, '═', Style::Good);
@@ -414,7 +418,7 @@ fn foot(call: &Call, terminal: Terminal) -> String {
         parts.push("still on".to_owned());
     }
     if call.is_test() {
-        parts.push("test: never billed, not in reports".to_owned());
+        parts.push("test, never billed".to_owned());
     }
     let rule = terminal.paint(Style::Dim, &"─".repeat(terminal.width));
     format!("{rule}\n{}\n", shorten(&parts.join(" · "), terminal.width))

@@ -6,9 +6,14 @@
 
 mod calls;
 mod client;
+mod database;
+mod doctor;
 mod flows;
+mod keys;
 mod ladder;
+mod plan;
 mod print;
+mod replay;
 mod serve;
 mod settings;
 mod terminal;
@@ -55,6 +60,12 @@ enum Command {
     /// Run the server
     #[command(after_help = "Example:\n  divert serve --config /etc/divert/divert.toml")]
     Serve,
+    /// What a configuration document would change
+    #[command(after_help = "Example:\n  divert plan flows.yaml")]
+    Plan(plan::PlanArgs),
+    /// Write a configuration document into the database
+    #[command(after_help = "Example:\n  divert apply flows.yaml --yes")]
+    Apply(plan::ApplyArgs),
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
@@ -67,6 +78,15 @@ enum Command {
     /// Pause, resume or disable a destination
     #[command(subcommand, after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
     Dest(flows::DestCommand),
+    /// Check everything a call needs, with what to do where it is missing
+    #[command(after_help = "Example:\n  divert doctor --json")]
+    Doctor(doctor::DoctorArgs),
+    /// Run a call's journal again and tell where divert would act differently
+    #[command(after_help = "Example:\n  divert replay call_…")]
+    Replay(replay::ReplayArgs),
+    /// Keys of the HTTP API
+    #[command(subcommand, after_help = "Example:\n  divert keys list")]
+    Keys(keys::KeysCommand),
     /// The program's own settings
     #[command(subcommand, after_help = "Example:\n  divert config show")]
     Config(settings::ConfigCommand),
@@ -142,18 +162,25 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         _ => {}
     }
     let loaded = config::load(&cli.global.given());
-    let loaded = loaded.map_err(|error| Failure::Input(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Command::Doctor(args) = &cli.command {
+        return runtime.block_on(doctor::run(args, loaded.as_ref()));
+    }
+    let loaded = loaded.map_err(|error| Failure::Input(error.to_string()))?;
     runtime.block_on(async {
         let config = &loaded.config;
         match &cli.command {
+            Command::Apply(args) => plan::apply(args, config).await,
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
             Command::Dest(command) => flows::dest(command, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
+            Command::Keys(command) => keys::run(command, config).await,
+            Command::Plan(args) => plan::plan(args, config).await,
+            Command::Replay(args) => replay::run(args, config).await,
             Command::Serve => serve::run(config.clone()).await,
             Command::TestCall(args) => test_call::run(args, config).await,
-            Command::Completions { .. } | Command::Print(_) => Ok(()),
+            Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),
         }
     })
 }

@@ -269,7 +269,6 @@ fn call(steps: usize, result: &str) -> Value {
             (13_500, routed(3, "toll-free")),
             (13_900, simple("ringing", "toll-free", 3)),
             (15_020, simple("answered", "toll-free", 3)),
-            (15_900, simple("talking", "toll-free", 3)),
             (
                 222_100,
                 json!({ "step": "ended", "by": "caller", "result": "answered",

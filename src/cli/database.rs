@@ -1,0 +1,33 @@
+//! What the commands that work on the database share: opening it, and telling why it failed.
+
+use crate::config::Config;
+use crate::store::{Db, StoreError};
+
+use super::Failure;
+
+/// Opens the database of the settings; its schema is brought up to date.
+///
+/// # Errors
+/// See [`failure`].
+pub async fn open(config: &Config) -> Result<Db, Failure> {
+    let opened = Db::open(config.database.expose()).await;
+    opened.map_err(|error| match failure(&error) {
+        Failure::Quiet(code) => Failure::Quiet(code),
+        Failure::Failed(text) => Failure::Failed(format!("{}: {text}", config.database)),
+        Failure::Input(text) => Failure::Input(format!("{}: {text}", config.database)),
+        Failure::NotConnected(text) => {
+            Failure::NotConnected(format!("{}: {text}", config.database))
+        }
+    })
+}
+
+/// An unreachable database is not connected, a wrong one is bad input, the rest has failed.
+#[must_use]
+pub fn failure(error: &StoreError) -> Failure {
+    let text = error.to_string();
+    match error {
+        StoreError::Unavailable(_) => Failure::NotConnected(text),
+        StoreError::Foreign(_) | StoreError::Folder(_) | StoreError::Url(_) => Failure::Input(text),
+        _ => Failure::Failed(text),
+    }
+}

@@ -1,0 +1,139 @@
+//! Checks of this machine: settings, database, limits.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tokio::net::UnixStream;
+
+use super::Finding;
+use crate::config::{Config, Loaded};
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::configuration::Configuration;
+use crate::store::Db;
+
+const MIN_FREE: u64 = 1 << 30;
+const MIN_FILES: u64 = 4_096;
+
+pub(super) fn settings(loaded: &Loaded) -> Vec<Finding> {
+    let mut findings = vec![match &loaded.file {
+        Some(path) => Finding::good("settings", path.display().to_string()),
+        None => Finding::good("settings", "no file: environment and defaults"),
+    }];
+    if let Some(path) = &loaded.file {
+        let holds = |shown: &crate::config::Shown| {
+            shown.key == "ari.password" && shown.source.starts_with(&path.display().to_string())
+        };
+        let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
+        if mode & 0o007 != 0 && loaded.shown().iter().any(holds) {
+            let fact = format!("{} holds a password and everybody may read it", path.display());
+            findings.push(Finding::warning(
+                "settings",
+                fact,
+                format!("chmod o= {}", path.display()),
+            ));
+        }
+    }
+    if loaded.config.ari.password.expose().is_empty() {
+        let fix = "set ari.password or ari.password_file to the password of ari.conf";
+        findings.push(Finding::bad("settings", "ari.password is empty", fix));
+    }
+    findings
+}
+
+/// Opens it, which brings its schema up to date as the server itself would.
+pub(super) async fn database(config: &Config) -> (Vec<Finding>, Option<Configuration>) {
+    let url = &config.database;
+    let mut findings = Vec::new();
+    if let Some(path) = url.sqlite_path().filter(|path| *path != Path::new(":memory:")) {
+        let folder = path.parent().filter(|parent| *parent != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        findings.extend(free_space(folder));
+        if folder.is_dir() && !path.exists() {
+            let fact = format!("{} does not exist yet", path.display());
+            let fix = "divert serve makes it at its first start, divert apply FILE fills it";
+            findings.insert(0, Finding::warning("database", fact, fix));
+            return (findings, None);
+        }
+    }
+    let opened = async {
+        let db = Db::open(url.expose()).await?;
+        db.configuration(DEFAULT_ACCOUNT).await
+    };
+    match opened.await {
+        Ok((configuration, version)) => {
+            let fact = format!(
+                "{url}: configuration {version}, {} flows, {} numbers",
+                configuration.forwarding_flows.len(),
+                configuration.numbers.len()
+            );
+            findings.insert(0, Finding::good("database", fact));
+            (findings, Some(configuration))
+        }
+        Err(error) => {
+            let fix = match url.sqlite_path().and_then(Path::parent) {
+                Some(folder) if !folder.is_dir() => format!("install -d {}", folder.display()),
+                Some(folder) => {
+                    format!("ls -l {}; divert must run as their owner", folder.display())
+                }
+                None => "is Postgres running, and may this user log in? psql 'URL'".to_owned(),
+            };
+            findings.insert(0, Finding::bad("database", format!("{url}: {error}"), fix));
+            (findings, None)
+        }
+    }
+}
+
+fn free_space(folder: &Path) -> Option<Finding> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let fact = format!("{} MiB free in {}", free >> 20, folder.display());
+    Some(if free >= MIN_FREE {
+        Finding::good("disk", fact)
+    } else {
+        Finding::warning("disk", fact, format!("df -h {}", folder.display()))
+    })
+}
+
+pub(super) fn limits() -> String {
+    fs::read_to_string("/proc/self/limits").unwrap_or_default()
+}
+
+/// From `/proc/PID/limits` (proc(5)): the soft limit, which a shell and the service may have
+/// different.
+pub(super) fn open_files(limits: &str) -> Finding {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    let fix = "the unit sets it: divert print systemd; in a shell: ulimit -n 65536";
+    match soft.map(|soft| (soft, soft.parse::<u64>())) {
+        Some((soft, Ok(files))) if files < MIN_FILES => {
+            Finding::warning("files", format!("{soft} open files in this shell"), fix)
+        }
+        Some((soft, _)) => Finding::good("files", format!("{soft} open files")),
+        None => Finding::unchecked("files", "/proc/self/limits can not be read", "ulimit -n"),
+    }
+}
+
+/// Whether a divert answers on this machine's socket.
+pub(super) async fn is_serving(config: &Config) -> bool {
+    match &config.api.socket {
+        Some(path) => UnixStream::connect(path).await.is_ok(),
+        None => tokio::net::TcpStream::connect(config.api.listen).await.is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn too_few_open_files_are_told() {
+        let limits =
+            |soft| format!("Limit  Soft  Hard\nMax open files   {soft}   1048576  files\n");
+        assert_eq!(open_files(&limits("1024")).state, State::Warning);
+        assert_eq!(open_files(&limits("4096")).state, State::Good);
+        assert_eq!(open_files(&limits("unlimited")).state, State::Good);
+        assert_eq!(open_files("").state, State::Unchecked);
+    }
+}

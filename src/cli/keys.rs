@@ -1,0 +1,130 @@
+//! `divert keys …`: the keys of the HTTP API, kept in the database. The first one has to be made
+//! here, because the API itself asks for one.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::view::Moment;
+use super::{Failure, database};
+use crate::api::{Scope, new_key};
+use crate::clock;
+use crate::config::Config;
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::id::KeyId;
+use crate::model::time::Timestamp;
+use crate::store::ApiKey;
+
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and print it, this once
+    #[command(after_help = "Example:\n  divert keys create --name grafana --scope calls:read")]
+    Create(CreateArgs),
+    /// All keys, without their secrets
+    #[command(after_help = "Example:\n  divert keys list")]
+    List(ListArgs),
+    /// Make a key worthless, at once and for good
+    #[command(after_help = "Example:\n  divert keys revoke key_…")]
+    Revoke(RevokeArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// Who or what will use it
+    #[arg(long)]
+    name: String,
+    /// admin, calls:read, calls:test or flows:write; may be given again
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    scopes: Vec<Scope>,
+    /// Days until it expires; it does not unless given
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=3650))]
+    days: Option<i64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct RevokeArgs {
+    id: KeyId,
+}
+
+/// # Errors
+/// See [`database::failure`]; [`Failure::Input`] for a key that does not exist.
+pub async fn run(command: &KeysCommand, config: &Config) -> anyhow::Result<()> {
+    let db = database::open(config).await?;
+    match command {
+        KeysCommand::Create(args) => {
+            if !(1..=60).contains(&args.name.trim().chars().count()) {
+                let text = "--name: 1 to 60 characters that tell who uses the key";
+                return Err(Failure::Input(text.to_owned()).into());
+            }
+            let now = clock::now();
+            let expires = args.days.map(|days| now.plus_ms(days.saturating_mul(DAY_MS)));
+            let id = KeyId::new(clock::mint());
+            let (text, key) = new_key(id, args.name.trim(), &args.scopes, now, expires);
+            let added = db.add_key(DEFAULT_ACCOUNT, &key).await;
+            added.map_err(|error| database::failure(&error))?;
+            if args.json {
+                return say_json(&json!({ "id": id.to_string(), "key": text }));
+            }
+            // The key alone on standard output, so that it can be piped into a file.
+            eprintln!("{id}, shown this once:");
+            say(&format!("{text}\n"))
+        }
+        KeysCommand::List(args) => {
+            let keys = db.keys(DEFAULT_ACCOUNT).await.map_err(|error| database::failure(&error))?;
+            list(&keys, args.json)
+        }
+        KeysCommand::Revoke(args) => {
+            let revoked = db.revoke_key(DEFAULT_ACCOUNT, args.id, clock::now()).await;
+            if revoked.map_err(|error| database::failure(&error))? {
+                return say(&format!("{} is revoked\n", args.id));
+            }
+            let text = format!("there is no key {} that was not revoked before", args.id);
+            Err(Failure::Input(text).into())
+        }
+    }
+}
+
+fn list(keys: &[ApiKey], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let at = |at: Option<Timestamp>| at.map(Timestamp::rfc3339);
+        let one = |key: &ApiKey| {
+            json!({ "id": key.id, "name": key.name, "scopes": key.scopes,
+                "created_at": key.created_at.rfc3339(), "expires_at": at(key.expires_at),
+                "revoked_at": at(key.revoked_at) })
+        };
+        return say_json(&keys.iter().map(one).collect::<Vec<_>>());
+    }
+    if keys.is_empty() {
+        return say("No keys yet. Make one:\n  divert keys create --name me --scope admin\n");
+    }
+    let now = clock::now();
+    let row = |key: &ApiKey| {
+        let day = |at: Timestamp| Moment(at.0).show("%F");
+        let (state, style) = match (key.revoked_at, key.expires_at) {
+            (Some(at), _) => (format!("revoked {}", day(at)), Style::Dim),
+            (None, Some(at)) if at <= now => (format!("expired {}", day(at)), Style::Dim),
+            (None, Some(at)) => (format!("until {}", day(at)), Style::Good),
+            (None, None) => ("good".to_owned(), Style::Good),
+        };
+        vec![
+            (Style::Plain, key.id.to_string()),
+            (Style::Name, plain(&key.name)),
+            (Style::Plain, key.scopes.join(" ")),
+            (style, state),
+        ]
+    };
+    let rows: Vec<_> = keys.iter().map(row).collect();
+    say(&table(Terminal::of_stdout(), &["ID", "NAME", "SCOPES", "STATE"], &rows))
+}

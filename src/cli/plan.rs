@@ -1,0 +1,177 @@
+//! `divert plan` and `divert apply`: a configuration document against what stands in the database,
+//! first as words, then as rows. A running server notices the new version by itself.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::{fs, iter};
+
+use clap::Args;
+use serde_json::json;
+
+use super::terminal::{Style, Terminal, plain, say, say_json};
+use super::{Failure, database};
+use crate::clock;
+use crate::config::Config;
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::configuration::{Configuration, diff};
+use crate::model::document::{Unnamed, read_document};
+use crate::model::plan::{Action, PlanLine, describe};
+use crate::model::problem::{Problem, render};
+use crate::routing::check::advise;
+use crate::store::{Db, StoreError};
+use crate::yaml;
+
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Args, Debug)]
+struct Source {
+    /// The document in YAML or JSON; - reads standard input
+    file: String,
+    /// Remove what the document does not name
+    #[arg(long)]
+    prune: bool,
+}
+
+/// A document that was read, and what it would change.
+struct Proposal {
+    version: i64,
+    old: Configuration,
+    new: Configuration,
+    lines: Vec<PlanLine>,
+    warnings: Vec<Problem>,
+}
+
+/// # Errors
+/// [`Failure::Input`] for a document with faults; see [`database::failure`].
+pub async fn plan(args: &PlanArgs, config: &Config) -> anyhow::Result<()> {
+    let db = database::open(config).await?;
+    let proposal = propose(&args.source, &db).await?;
+    if args.json {
+        let body = json!({ "version": proposal.version, "changes": proposal.lines,
+            "warnings": proposal.warnings });
+        return say_json(&body);
+    }
+    warn(&proposal, &args.source.file);
+    say(&proposal.show(Terminal::of_stdout()))
+}
+
+/// # Errors
+/// As [`plan`]; [`Failure::Failed`] when somebody else changed the configuration meanwhile.
+pub async fn apply(args: &ApplyArgs, config: &Config) -> anyhow::Result<()> {
+    let db = database::open(config).await?;
+    let proposal = propose(&args.source, &db).await?;
+    warn(&proposal, &args.source.file);
+    say(&proposal.show(Terminal::of_stdout()))?;
+    if proposal.lines.is_empty() {
+        return Ok(());
+    }
+    if !args.yes && !agreed(&args.source.file)? {
+        return Err(Failure::Failed("nothing was changed".to_owned()).into());
+    }
+    let changes = diff(&proposal.old, &proposal.new);
+    let written = db.change(DEFAULT_ACCOUNT, proposal.version, &changes, clock::now()).await;
+    match written {
+        Ok(version) => say(&format!("applied: this is configuration {version}\n")),
+        Err(error @ StoreError::Stale { .. }) => {
+            let text = format!("{error}; nothing was written, run divert apply again");
+            Err(Failure::Failed(text).into())
+        }
+        Err(error) => Err(database::failure(&error).into()),
+    }
+}
+
+async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
+    let text = read(&source.file)?;
+    let current = db.configuration(DEFAULT_ACCOUNT).await;
+    let (old, version) = current.map_err(|error| database::failure(&error))?;
+    let document = yaml::read(&text).map_err(|problem| faults(&[problem], &source.file))?;
+    let unnamed = if source.prune { Unnamed::Prune } else { Unnamed::Keep };
+    let reading = read_document(&document.value, &old, unnamed, &mut clock::mint);
+    let lined = |mut problems: Vec<Problem>| {
+        problems.extend(document.problems.iter().cloned());
+        yaml::fill_lines(&mut problems, &document.lines);
+        problems
+    };
+    match reading {
+        Ok(reading) if document.problems.is_empty() => {
+            let mut warnings = reading.warnings;
+            warnings.extend(advise(&reading.configuration, &reading.places));
+            yaml::fill_lines(&mut warnings, &document.lines);
+            let lines = describe(&old, &reading.configuration);
+            Ok(Proposal { version, old, new: reading.configuration, lines, warnings })
+        }
+        Ok(_) => Err(faults(&lined(Vec::new()), &source.file).into()),
+        Err(problems) => Err(faults(&lined(problems), &source.file).into()),
+    }
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    let read = if file == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+    read.map_err(|error| Failure::Input(format!("{file}: {error}")))
+}
+
+fn faults(problems: &[Problem], file: &str) -> Failure {
+    let summary = match problems.len() {
+        1 => "1 problem; nothing was changed".to_owned(),
+        more => format!("{more} problems; nothing was changed"),
+    };
+    let lines = problems.iter().map(|problem| plain(&render(problem, file)));
+    Failure::Input(lines.chain(iter::once(summary)).collect::<Vec<_>>().join("\n"))
+}
+
+fn warn(proposal: &Proposal, file: &str) {
+    for warning in &proposal.warnings {
+        eprintln!("warning: {}", plain(&render(warning, file)));
+    }
+}
+
+impl Proposal {
+    fn show(&self, terminal: Terminal) -> String {
+        if self.lines.is_empty() {
+            return format!("nothing to change: configuration {} is like that\n", self.version);
+        }
+        let line = |line: &PlanLine| {
+            let style = match line.action {
+                Action::Add => Style::Good,
+                Action::Change => Style::Warn,
+                Action::Remove => Style::Bad,
+            };
+            format!("{} {}\n", terminal.paint(style, &line.action.to_string()), plain(&line.text))
+        };
+        let count = |action| self.lines.iter().filter(|line| line.action == action).count();
+        let lines: String = self.lines.iter().map(line).collect();
+        format!(
+            "{lines}\n{} to add, {} to change, {} to remove\n",
+            count(Action::Add),
+            count(Action::Change),
+            count(Action::Remove)
+        )
+    }
+}
+
+/// Asks the person at the terminal.
+fn agreed(file: &str) -> Result<bool, Failure> {
+    if file == "-" || !io::stdin().is_terminal() {
+        return Err(Failure::Input("nobody is there to ask: add --yes".to_owned()));
+    }
+    eprint!("Apply? [y/N] ");
+    let _ = io::stderr().flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+}
