@@ -302,7 +302,9 @@ fn call(steps: usize, result: &str) -> Value {
         leg(2, "slave-b", "no_answer", 1_490, 13_490, None),
     ];
     if answered {
-        legs.push(leg(3, "toll-free", "answered", 13_500, 222_100, None));
+        let mut third = leg(3, "toll-free", "answered", 13_500, 222_100, None);
+        third["answered_at"] = at(15_020).into();
+        legs.push(third);
     }
     json!({ "id": CALL, "did": "8005550199", "tags": ["test"], "started_at": at(0),
         "caller": { "number": "+12025550100", "name": "Ann" },
@@ -375,6 +377,7 @@ fn show(result: &'static str, args: &[&str], columns: &str) -> String {
     command.args(["calls", "show", CALL]).args(args).env("COLUMNS", columns);
     let text = stdout(&mut command);
     let width = columns.parse().unwrap();
+    assert!(!text.contains('\x1b'), "a pipe gets no colour");
     for line in text.lines() {
         assert!(line.chars().count() <= width || args.is_empty(), "{line}");
     }
@@ -399,4 +402,193 @@ fn a_ladder_of_a_failed_call_marks_what_went_wrong_first() {
 #[test]
 fn a_call_is_told_step_by_step() {
     insta::assert_snapshot!("call", show("answered", &[], "80"));
+}
+
+// ---- the database
+
+const GOOD: &str = "\
+servers:
+  - name: pbx
+    role: master
+  - name: slave-a
+    role: slave
+    trunk: to-slave-a
+trunks:
+  - name: to-slave-a
+    address: 10.0.0.2
+forwarding_flows:
+  - name: sales
+    master: pbx
+    dids: [\"8005550199\"]
+    destinations:
+      - { name: slave-a-sales, server: slave-a, did: \"1001\" }
+";
+
+/// The program on a database of its own.
+fn with_database(dir: &Path) -> Command {
+    let mut command = divert(dir);
+    command.env("DIVERT_DATABASE", format!("sqlite:{}", dir.join("d.sqlite").display()));
+    command
+}
+
+#[test]
+fn a_document_is_planned_applied_and_then_nothing_is_left_to_do() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("flows.yaml");
+    fs::write(&file, GOOD).unwrap();
+    let plan = stdout(with_database(dir.path()).args(["plan", "flows.yaml"]));
+    assert!(plan.contains("+ forwarding flow sales (1 DID, 1 destination)\n"), "{plan}");
+    with_database(dir.path()).args(["apply", "flows.yaml"]).assert().code(2);
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    let again = stdout(with_database(dir.path()).args(["plan", "flows.yaml"]));
+    assert!(again.starts_with("nothing to change"), "{again}");
+
+    fs::write(&file, GOOD.replace("1001", "1002")).unwrap();
+    let changed = stdout(with_database(dir.path()).args(["plan", "flows.yaml", "--json"]));
+    let changed: Value = serde_json::from_str(&changed).unwrap();
+    assert_eq!(changed["changes"][0]["action"], "change", "{changed}");
+}
+
+#[test]
+fn a_document_with_faults_is_refused_with_their_lines() {
+    let dir = TempDir::new().unwrap();
+    let text =
+        GOOD.replace("server: slave-a,", "server: slave-x,").replace("role: master", "rol: x");
+    fs::write(dir.path().join("flows.yaml"), text).unwrap();
+    for command in ["plan", "apply"] {
+        let run = with_database(dir.path()).args([command, "flows.yaml"]).assert().code(2);
+        let text = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+        assert!(text.contains("flows.yaml:3: "), "{text}");
+        assert!(text.contains("flows.yaml:15: "), "{text}");
+        assert!(text.contains("nothing was changed"), "{text}");
+    }
+    with_database(dir.path()).args(["plan", "missing.yaml"]).assert().code(2);
+}
+
+#[test]
+fn a_key_is_made_listed_and_revoked() {
+    let dir = TempDir::new().unwrap();
+    let create = ["keys", "create", "--name", "me", "--scope", "calls:read", "--scope", "admin"];
+    let key = stdout(with_database(dir.path()).args(create));
+    assert!(key.starts_with("dvk_") && key.lines().count() == 1, "{key}");
+    let list = || stdout(with_database(dir.path()).args(["keys", "list", "--json"]));
+    let keys: Value = serde_json::from_str(&list()).unwrap();
+    assert_eq!(keys[0]["scopes"], json!(["calls:read", "admin"]));
+    assert!(!list().contains(key.trim().rsplit('_').next().unwrap()), "the secret is not kept");
+    let id = keys[0]["id"].as_str().unwrap();
+    with_database(dir.path()).args(["keys", "revoke", id]).assert().success();
+    with_database(dir.path()).args(["keys", "revoke", id]).assert().code(2);
+    let keys: Value = serde_json::from_str(&list()).unwrap();
+    assert!(keys[0]["revoked_at"].is_string(), "{keys}");
+    let wrong = ["keys", "create", "--name", "me", "--scope", "all"];
+    with_database(dir.path()).args(wrong).assert().code(2);
+}
+
+#[test]
+fn a_call_without_a_journal_can_not_be_replayed() {
+    let dir = TempDir::new().unwrap();
+    with_database(dir.path()).args(["replay", CALL]).assert().code(2);
+    let mut other = divert(dir.path());
+    other.env("DIVERT_DATABASE", "sqlite:/nowhere/at/all.sqlite");
+    other.args(["replay", CALL]).assert().code(2);
+}
+
+// ---- doctor
+
+/// Findings by check: `["ari bad", …]`.
+fn doctor(dir: &Path, ari: &str) -> (Option<i32>, Vec<String>, Value) {
+    let mut command = with_database(dir);
+    command.env("DIVERT_ARI_URL", ari).env("DIVERT_ARI_PASSWORD", "x");
+    command.env("DIVERT_API_SOCKET", "none").args(["doctor", "--json"]);
+    command.args(["--asterisk-etc", concat!(env!("CARGO_MANIFEST_DIR"), "/asterisk/etc")]);
+    let output = command.output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let word = |finding: &Value| {
+        format!("{} {}", finding["check"].as_str().unwrap(), finding["state"].as_str().unwrap())
+    };
+    (output.status.code(), findings.iter().map(word).collect(), report)
+}
+
+/// An Asterisk in which nothing is wrong but what `refused` says.
+fn asterisk(refused: Option<StatusCode>) -> (Runtime, String) {
+    let runtime = Runtime::new().unwrap();
+    let reply = move |uri: Uri| async move {
+        if let Some(status) = refused {
+            return status.into_response();
+        }
+        let answer = match uri.path() {
+            "/ari/asterisk/info" => json!({ "system": { "version": "22.10.1",
+                "entity_id": "02:d1:00:00:13:c4" } }),
+            "/ari/asterisk/ping" => {
+                json!({ "timestamp": divert::clock::now().rfc3339().replace('Z', "+0000") })
+            }
+            "/ari/asterisk/variable" => json!({ "value": "" }),
+            "/ari/asterisk/modules" => json!([{ "name": "res_ari.so", "status": "Running" }]),
+            "/ari/endpoints/PJSIP/carrier" => json!({ "state": "offline" }),
+            _ => return StatusCode::NOT_FOUND.into_response(),
+        };
+        axum::Json(answer).into_response()
+    };
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}/ari", listener.local_addr().unwrap());
+    let app = Router::new().fallback(reply);
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    (runtime, url)
+}
+
+#[test]
+fn doctor_tells_refused_wrong_password_and_no_ari_apart() {
+    let dir = TempDir::new().unwrap();
+    let fix = |ari: &str| {
+        let (code, words, report) = doctor(dir.path(), ari);
+        assert_eq!(code, Some(1));
+        assert!(words.contains(&"ari bad".to_owned()), "{words:?}");
+        let findings = report["findings"].as_array().unwrap().clone();
+        let ari = findings.into_iter().find(|finding| finding["check"] == "ari").unwrap();
+        ari["fix"].as_str().unwrap().to_owned()
+    };
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(fix(&format!("http://{closed}/ari")).contains("http.conf"));
+    let (_keep, url) = asterisk(Some(StatusCode::UNAUTHORIZED));
+    assert!(fix(&url).contains("ari show user divert"));
+    let (_keep, url) = asterisk(Some(StatusCode::NOT_FOUND));
+    assert!(fix(&url).contains("module load res_ari.so"));
+}
+
+#[test]
+fn doctor_goes_through_asterisk_and_the_trunks() {
+    let dir = TempDir::new().unwrap();
+    let text = GOOD.replace("address: 10.0.0.2", "endpoint: carrier");
+    fs::write(dir.path().join("flows.yaml"), text).unwrap();
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    let (_keep, url) = asterisk(None);
+    let (code, words, report) = doctor(dir.path(), &url);
+    assert_eq!(code, Some(1), "a module is missing");
+    for word in [
+        "settings good",
+        "database good",
+        "ari good",
+        "version good",
+        "entity good",
+        "clock good",
+        "modules bad",
+        "app good",
+        "heartbeat warning",
+        "trunk warning",
+        "sessions good",
+        "variables good",
+        "dialplan unchecked",
+    ] {
+        assert!(words.contains(&word.to_owned()), "{word}: {report}");
+    }
+}
+
+#[test]
+fn doctor_says_when_the_settings_can_not_be_read() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("divert.toml"), "[ari\n").unwrap();
+    let run = divert(dir.path()).arg("doctor").assert().code(1);
+    let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(text.starts_with("✘ settings") && text.contains("divert.toml:1"), "{text}");
 }
