@@ -18,6 +18,7 @@
 //! * [`api`]: divert's own HTTP API.
 //! * [`node`]: the loop that brings them together, and the only place where adapters meet.
 //! * [`harness`]: test calls.
+//! * [`yaml`]: configuration documents as text, with the line of everything in them.
 //! * [`cli`], [`config`], [`telemetry`], [`clock`]: the program around it.
 
 pub mod api;
@@ -32,3 +33,4 @@ pub mod node;
 pub mod routing;
 pub mod store;
 pub mod telemetry;
+pub mod yaml;

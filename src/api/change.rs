@@ -127,11 +127,10 @@ pub(super) async fn update<R: Resource>(
     let (configuration, id) = change(api, identity.account, |current| {
         let before = R::find(current, parent, id)?;
         etag::check_if_match(headers, &before)?;
-        let mut next = match how {
+        let next = match how {
             Update::Patch => merged(before, document),
             Update::Replace => document.clone(),
         };
-        check_id(&mut next, id)?;
         R::put(&next, parent, Some(id), current).map_err(ApiError::document)
     })
     .await?;
@@ -149,7 +148,7 @@ pub(super) async fn remove<R: Resource>(
     identity.require(Scope::FlowsWrite)?;
     change(api, identity.account, |current| {
         etag::check_if_match(headers, &R::find(current, parent, id)?)?;
-        let next = R::remove(current, parent, id).map_err(ApiError::in_use)?;
+        let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;
         Ok((next, ()))
     })
     .await?;
@@ -180,24 +179,6 @@ async fn change<T>(
     }
     let detail = "The configuration is being changed by others all the time.";
     Err(ApiError::conflict("busy", "Busy", detail).hint("try again in a few seconds"))
-}
-
-/// An id in the document must be the one in the path; then it says nothing more.
-fn check_id(document: &mut Value, id: impl Display) -> Result<(), ApiError> {
-    let Some(found) = document.as_object_mut().and_then(|object| object.remove("id")) else {
-        return Ok(());
-    };
-    let id = id.to_string();
-    if found == id.as_str() {
-        return Ok(());
-    }
-    Err(ApiError::document(vec![Problem {
-        pointer: "/id".to_owned(),
-        line: None,
-        code: "fixed",
-        message: "an id cannot be changed".to_owned(),
-        hint: format!("leave it out, or send {id}"),
-    }]))
 }
 
 /// JSON merge patch, RFC 7396 §2.
@@ -246,14 +227,5 @@ mod tests {
         for (target, patch, result) in cases {
             assert_eq!(merged(target.clone(), &patch), result, "{target} + {patch}");
         }
-    }
-
-    #[test]
-    fn an_id_in_the_document_may_only_repeat_the_one_in_the_path() {
-        let mut same = json!({"id": "srv_1", "name": "a"});
-        assert!(check_id(&mut same, "srv_1").is_ok());
-        assert_eq!(same, json!({"name": "a"}));
-        assert!(check_id(&mut json!({"id": "srv_2"}), "srv_1").is_err());
-        assert!(check_id(&mut json!([]), "srv_1").is_ok());
     }
 }

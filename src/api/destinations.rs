@@ -16,7 +16,7 @@ use super::page::PageParameters;
 use super::path::{DestinationPath, PathId};
 use super::schema::{Destination, DestinationDocument, PageOf};
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{Configuration, remove_destination};
 use crate::model::document;
 use crate::model::id::{DestinationId, ForwardingFlowId};
 use crate::model::problem::Problem;
@@ -56,7 +56,7 @@ impl Resource for Kind {
         flow: ForwardingFlowId,
         id: DestinationId,
     ) -> Result<Configuration, Vec<Problem>> {
-        document::remove_destination(configuration, flow, id)
+        remove_destination(configuration, flow, id)
     }
 }
 
@@ -82,7 +82,7 @@ async fn list(
     path = "/v1/forwarding-flows/{id}/destinations",
     params(("id" = String, Path, description = "Id of the forwarding flow")),
     request_body(content = DestinationDocument, example = json!({
-        "name": "slave-a-evening", "slave": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+        "name": "slave-a-evening", "server": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
     })),
     responses((status = 201, description = "It was made", body = Destination)),
 )]
@@ -123,7 +123,7 @@ async fn read(
         ("destination_id" = String, Path, description = "Id of a destination"),
     ),
     request_body(content = DestinationDocument, example = json!({
-        "name": "slave-a-evening", "slave": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+        "name": "slave-a-evening", "server": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
     })),
     responses((status = 200, description = "It was replaced", body = Destination)),
 )]

@@ -133,10 +133,14 @@ impl ApiError {
         error.errors(problems)
     }
 
-    /// What is to be removed is still in use.
-    pub fn in_use(problems: Vec<Problem>) -> Self {
-        let detail = problems.first().map(|p| p.message.clone()).unwrap_or_default();
-        Self::conflict("in_use", "Still in use", detail).errors(problems)
+    /// Something stands in the way of a removal.
+    pub fn not_removable(problems: Vec<Problem>) -> Self {
+        let Some(first) = problems.first() else {
+            return Self::internal("a removal was refused without a reason");
+        };
+        Self::conflict(first.code, "Cannot be removed", first.message.clone())
+            .hint(first.hint.clone())
+            .errors(problems)
     }
 
     /// Our fault: `what` goes to the log, the client gets the id to ask about.

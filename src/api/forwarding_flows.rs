@@ -16,7 +16,7 @@ use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{Configuration, remove_forwarding_flow};
 use crate::model::document;
 use crate::model::id::ForwardingFlowId;
 use crate::model::problem::Problem;
@@ -52,7 +52,7 @@ impl Resource for Kind {
         (): (),
         id: ForwardingFlowId,
     ) -> Result<Configuration, Vec<Problem>> {
-        document::remove_forwarding_flow(configuration, id)
+        remove_forwarding_flow(configuration, id)
     }
 }
 
@@ -79,7 +79,7 @@ async fn list(
         "name": "sales",
         "master": "pbx",
         "dids": ["+12025550100"],
-        "destinations": [{ "name": "slave-a-sales", "slave": "slave-a", "did": "1001" }],
+        "destinations": [{ "name": "slave-a-sales", "server": "slave-a", "did": "1001" }],
     })),
     responses((status = 201, description = "It was made", body = ForwardingFlow)),
 )]
@@ -116,7 +116,7 @@ async fn read(
         "name": "sales",
         "master": "pbx",
         "dids": ["+12025550100"],
-        "destinations": [{ "name": "slave-a-sales", "slave": "slave-a", "did": "1001" }],
+        "destinations": [{ "name": "slave-a-sales", "server": "slave-a", "did": "1001" }],
     })),
     responses((status = 200, description = "It was replaced", body = ForwardingFlow)),
 )]

@@ -1,8 +1,11 @@
+//! Changes happen once, or not at all.
+//!
 //! `Idempotency-Key` on every POST: the request is executed once, and a repetition gets the same
 //! status and body for 24 hours, also after a restart.
 //!
 //! The same key with another request is 422; while the first is still being executed, 409. A request
-//! that failed on our side or was held back by a rate limit is forgotten, so that it may be repeated.
+//! that failed on our side, met a conflict or was held back by a rate limit had no effect: it is
+//! forgotten, so that it may be repeated.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,9 +14,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use super::auth::Identity;
 use super::body::{self, MAX_BODY};
@@ -30,15 +36,23 @@ const MAX_KEY: usize = 255;
 
 /// The innermost layer: the identity is known and its rate limit passed.
 pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    match Repeatable::of(&api, request).await {
-        Ok((repeatable, request)) => {
-            repeatable.answer(request, next).await.unwrap_or_else(IntoResponse::into_response)
+    // A change runs in a task of its own: a client that goes away must not leave half of it behind.
+    let change = async move {
+        if request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY) {
+            let answer = match Repeatable::of(&api, request).await {
+                Ok((repeatable, request)) => repeatable.answer(request, next).await,
+                Err(error) => Err(error),
+            };
+            answer.unwrap_or_else(IntoResponse::into_response)
+        } else {
+            next.run(request).await
         }
-        Err(error) => error.into_response(),
-    }
+    };
+    let task = tokio::spawn(change.in_current_span());
+    task.await.unwrap_or_else(|_| ApiError::internal("the handler panicked").into_response())
 }
 
 /// One request with its key.
@@ -47,7 +61,7 @@ struct Repeatable {
     identity: Identity,
     id: RequestId,
     key: String,
-    fingerprint: [u8; 32],
+    fingerprint: String,
     path: String,
 }
 
@@ -100,9 +114,7 @@ impl Repeatable {
                 .hint("use a new key for every new request"));
             }
         }
-        // In a task of its own: a client that goes away must not leave half a request behind.
-        let task = tokio::spawn(async move { self.execute(request, next).await });
-        task.await.unwrap_or_else(|_| Err(ApiError::internal("the request was cut off")))
+        self.execute(request, next).await
     }
 
     async fn execute(self, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -117,7 +129,8 @@ impl Repeatable {
         let body = to_bytes(body, 64 * MAX_BODY).await;
         let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
         let (db, account) = (&self.api.db, self.identity.account);
-        let kept = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let passing = matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
+        let kept = if passing || status.is_server_error() {
             db.forget_request(account, &self.key).await
         } else {
             db.finish_request(account, &self.key, status.as_u16(), &to_keep(&body)).await
@@ -131,14 +144,14 @@ impl Repeatable {
 }
 
 /// What makes a request the same one: who asks, where, and the body byte for byte.
-fn fingerprint(identity: &Identity, path: &str, body: &[u8]) -> [u8; 32] {
+fn fingerprint(identity: &Identity, path: &str, body: &[u8]) -> String {
     let key = identity.key.map_or_else(|| "local".to_owned(), |key| key.to_string());
     let mut hash = Sha256::new();
     for part in [key.as_bytes(), path.as_bytes(), body] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().into()
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 /// The body without the secret of a new key, which must be shown once and kept nowhere.

@@ -1,7 +1,7 @@
 //! API keys: `dvk_<26 characters of the key's id>_<52 characters of 32 random bytes>`.
 //!
-//! Only the SHA-256 of the secret part is kept: it has 256 bits of entropy, so a slow hash would
-//! add nothing. The text is shown once, when the key is made.
+//! Only its SHA-256 is kept: the secret part has 256 bits of entropy, so a slow hash would add
+//! nothing. The text is shown once, when the key is made.
 
 use rand::RngExt as _;
 use sha2::{Digest, Sha256};
@@ -52,17 +52,17 @@ pub fn new_key(
 ) -> (String, ApiKey) {
     let mut random = [0; SECRET_BYTES];
     rand::rng().fill(&mut random);
-    let secret = base32(&random);
+    let plain = format!("{PREFIX}{}_{}", id.digits(), base32(&random));
     let key = ApiKey {
         id,
         name: name.to_owned(),
-        sha256: Sha256::digest(&secret).into(),
+        sha256: Sha256::digest(&plain).into(),
         scopes: scopes.iter().map(Scope::to_string).collect(),
         created_at,
         expires_at,
         revoked_at: None,
     };
-    (format!("{PREFIX}{}_{secret}", id.digits()), key)
+    (plain, key)
 }
 
 /// A key as a client presents it. Not yet compared with anything.
@@ -77,7 +77,7 @@ impl PresentedKey {
         if secret.len() != SECRET_CHARS {
             return None;
         }
-        Some(Self { id: KeyId::from_digits(id)?, sha256: Sha256::digest(secret).into() })
+        Some(Self { id: KeyId::from_digits(id)?, sha256: Sha256::digest(text).into() })
     }
 
     /// Whether it is `kept`, in a time that tells nothing about how much of it is right.

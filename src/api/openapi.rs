@@ -2,6 +2,7 @@
 //!
 //! What all routes share (errors, headers, the key) is added here once instead of at every handler.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use axum::http::{HeaderValue, header};
@@ -95,6 +96,7 @@ fn complete(document: &mut Value) {
             "description": "The API key as user name, the password empty: curl -u dvk_…:",
         },
     });
+    let mut patches = BTreeSet::new();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -108,8 +110,29 @@ fn complete(document: &mut Value) {
             operation["operationId"] = json!(operation_id(method, path));
             add_headers(path, method, operation);
             add_problems(path, method, operation);
+            patches.extend(make_patch(operation));
         }
     }
+    let schemas = &mut document["components"]["schemas"];
+    for name in patches {
+        let mut schema = schemas[&name].clone();
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("required");
+        }
+        schemas[name + PATCH] = schema;
+    }
+}
+
+/// Ends the name of a schema of which every member may be left out.
+const PATCH: &str = "Patch";
+
+/// Lets a merge patch refer to the patch schema of its document, and names the document.
+fn make_patch(operation: &mut Value) -> Option<String> {
+    let pointer = "/requestBody/content/application~1merge-patch+json/schema/$ref";
+    let reference = operation.pointer_mut(pointer)?;
+    let whole = reference.as_str()?.to_owned();
+    *reference = json!(format!("{whole}{PATCH}"));
+    whole.rsplit('/').next().map(str::to_owned)
 }
 
 /// `post_v1_forwarding_flows_id_test_calls`
@@ -190,8 +213,6 @@ fn add_problems(path: &str, method: &str, operation: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -203,6 +224,26 @@ mod tests {
         let unique: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
         assert_eq!(unique.len(), ids.len());
         assert!(unique.contains("\"post_v1_forwarding_flows_id_test_calls\""), "{unique:?}");
+    }
+
+    #[test]
+    fn reading_and_removing_take_no_body() {
+        for (path, method, operation) in operations(document()) {
+            let fields = operation.as_object().unwrap();
+            let takes = matches!(method, "put" | "patch");
+            assert!(fields.contains_key("requestBody") || !takes, "{method} {path}");
+            let may = takes || method == "post";
+            assert!(may || !fields.contains_key("requestBody"), "{method} {path}");
+            assert!(fields.values().all(|value| !value.is_null()), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_patch_requires_nothing() {
+        let schemas = &document()["components"]["schemas"];
+        assert!(schemas["ServerDocument"]["required"].is_array());
+        assert!(schemas["ServerDocumentPatch"]["properties"]["name"].is_object());
+        assert!(schemas["ServerDocumentPatch"]["required"].is_null());
     }
 
     #[test]

@@ -32,7 +32,6 @@ pub(super) enum ServerRole {
 pub(super) struct Server {
     #[schema(example = "srv_01j3nnnyejx8kz0q4tt3b7m9ra")]
     id: String,
-    #[schema(inline)]
     #[serde(flatten)]
     document: ServerDocument,
 }
@@ -72,7 +71,7 @@ pub(super) struct ForwardingFlowDocument {
     #[schema(example = "pbx")]
     master: String,
     /// Numbers as the carrier delivers them. Each belongs to one flow at most.
-    #[schema(example = json!(["+12025550100"]))]
+    #[schema(example = json!(["+12025550100"]), required = false)]
     dids: Vec<String>,
     #[schema(required = false)]
     destinations: Vec<DestinationDocument>,
@@ -90,10 +89,11 @@ pub(super) struct ForwardingFlowDocument {
     #[schema(default = 6, minimum = 1, maximum = 20, required = false)]
     max_attempts: u32,
     /// Longest conversation.
-    #[schema(default = 14400, maximum = 43200, required = false)]
+    #[schema(default = 14400, minimum = 10, maximum = 43200, required = false)]
     max_call_sec: u32,
-    /// Where a call goes that no destination took.
-    #[schema(required = false)]
+    /// Where a call goes that no destination took: `"dialplan"` (default), `"hang_up"`,
+    /// `{"hang_up": <Q.850 cause>}` or `{"trunk": <name>, "number": <number>}`.
+    #[schema(example = "dialplan", required = false)]
     fallback: serde_json::Value,
 }
 
@@ -120,15 +120,18 @@ pub(super) struct ForwardingFlow {
     document: ForwardingFlowDocument,
 }
 
-/// Where calls of a flow may go: `slave` and `did`, or `trunk` and `number`.
+/// Where calls of a flow may go: `server` and `did`, or `trunk` and `number`.
 #[derive(ToSchema)]
 pub(super) struct DestinationDocument {
-    /// Unique in its flow, 1 to 60 characters.
-    #[schema(example = "slave-a-sales", min_length = 1, max_length = 60)]
+    /// Inside a flow: the destination this was; leave it out for a new one.
+    #[schema(example = "dst_01j3nnnyejx8kz0q4tt3b7m9ra", required = false)]
+    id: Option<String>,
+    /// Unique in its flow, 1 to 60 characters; absent takes the server's name, or the number.
+    #[schema(example = "slave-a-sales", min_length = 1, max_length = 60, required = false)]
     name: String,
     /// The name of a slave.
     #[schema(example = "slave-a", required = false)]
-    slave: Option<String>,
+    server: Option<String>,
     /// The DID on that slave.
     #[schema(example = "1001", required = false)]
     did: Option<String>,
@@ -139,7 +142,7 @@ pub(super) struct DestinationDocument {
     #[schema(required = false)]
     number: Option<String>,
     /// Lower is tried first; equal numbers share.
-    #[schema(default = 0, minimum = -100, maximum = 100, required = false)]
+    #[schema(default = 1, minimum = -100, maximum = 100, required = false)]
     priority: i32,
     /// Share among equal priorities; 0 takes no new calls.
     #[schema(default = 1, minimum = 0, maximum = 1000, required = false)]

@@ -16,7 +16,7 @@ use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{PageOf, Server, ServerDocument};
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{Configuration, remove_server};
 use crate::model::document;
 use crate::model::id::ServerId;
 use crate::model::problem::Problem;
@@ -52,7 +52,7 @@ impl Resource for Kind {
         (): (),
         id: ServerId,
     ) -> Result<Configuration, Vec<Problem>> {
-        document::remove_server(configuration, id)
+        remove_server(configuration, id)
     }
 }
 

@@ -16,7 +16,7 @@ use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{PageOf, Trunk, TrunkDocument};
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{Configuration, remove_trunk};
 use crate::model::document;
 use crate::model::id::TrunkId;
 use crate::model::problem::Problem;
@@ -52,7 +52,7 @@ impl Resource for Kind {
         (): (),
         id: TrunkId,
     ) -> Result<Configuration, Vec<Problem>> {
-        document::remove_trunk(configuration, id)
+        remove_trunk(configuration, id)
     }
 }
 

@@ -163,6 +163,17 @@ impl Client {
         self.http.send(request).await?.json().map(|endpoint: Endpoint| endpoint.state)
     }
 
+    /// The names of all endpoints of a technology.
+    pub async fn endpoints(&self, tech: &str) -> Result<Vec<String>, AriError> {
+        #[derive(Deserialize)]
+        struct Endpoint {
+            resource: String,
+        }
+        let endpoints: Vec<Endpoint> =
+            self.http.send(get("endpoints", &["endpoints", tech])).await?.json()?;
+        Ok(endpoints.into_iter().map(|endpoint| endpoint.resource).collect())
+    }
+
     // The caller's channel
 
     /// Tells the caller that it rings: SIP 180, or a tone once answered.
@@ -240,11 +251,13 @@ impl Client {
         self.http.send(request).await?.done_or(StatusCode::CONFLICT)
     }
 
-    /// Hangs up, or rejects what is not answered yet. A channel that is gone already is fine.
-    pub async fn hang_up(&self, channel: &ChannelId, cause: HangupCause) -> Result<(), AriError> {
+    /// Hangs up, or rejects what is not answered yet; `false` when the channel was gone already.
+    pub async fn hang_up(&self, channel: &ChannelId, cause: HangupCause) -> Result<bool, AriError> {
         let request =
             delete("hang_up", &["channels", &channel.0]).query("reason_code", &cause.to_string());
-        self.http.send(request).await?.done_or(StatusCode::NOT_FOUND)
+        let answer = self.http.send(request).await?;
+        let was_there = answer.is_success();
+        answer.done_or(StatusCode::NOT_FOUND).map(|()| was_there)
     }
 
     // Variables
@@ -356,6 +369,26 @@ impl Client {
         let request = put("put_dynamic", &dynamic(config_class, object_type, id))
             .body(json!({ "fields": fields }));
         self.http.send(request).await?.done()
+    }
+
+    /// Reads such an object, attribute by attribute; `None` when there is none.
+    pub async fn dynamic(
+        &self,
+        config_class: &str,
+        object_type: &str,
+        id: &str,
+    ) -> Result<Option<Vec<(String, String)>>, AriError> {
+        #[derive(Deserialize)]
+        struct Field {
+            attribute: String,
+            value: String,
+        }
+        let request = get("dynamic", &dynamic(config_class, object_type, id));
+        let fields: Vec<Field> = match self.http.send(request).await?.json() {
+            Err(AriError::NotFound { .. }) => return Ok(None),
+            other => other?,
+        };
+        Ok(Some(fields.into_iter().map(|field| (field.attribute, field.value)).collect()))
     }
 
     /// Removes such an object; one that does not exist is fine.

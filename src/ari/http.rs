@@ -105,6 +105,10 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
     /// Any 2xx.
     pub(super) fn done(self) -> Result<(), AriError> {
         self.success().map(|_| ())

@@ -251,7 +251,8 @@ impl Life {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let connecting = connect_async_with_config(request.clone(), Some(config), true);
+        // Boxed: the upgrade takes 20 kB of state that nobody needs afterwards.
+        let connecting = Box::pin(connect_async_with_config(request.clone(), Some(config), true));
         match timeout(self.timing.connect, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(WsError::Http(response))) => Err(match response.status() {

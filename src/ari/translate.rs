@@ -119,7 +119,7 @@ mod tests {
         translate(&wire::decode(event.to_string().as_bytes()).unwrap())
     }
 
-    fn start(id: &str, state: &str, args: Value) -> Option<Translated> {
+    fn start(id: &str, state: &str, args: &Value) -> Option<Translated> {
         let caller = json!({"name": "A\r\nX: 1", "number": "12025550100"});
         read(&json!({
             "type": "StasisStart",
@@ -139,12 +139,15 @@ mod tests {
             })
         };
         let did = "+1#2*a".parse::<Did>().unwrap();
-        assert_eq!(start("1.1", "Ring", json!(["did", "+1#2*a"])), arrived(Ok(did.clone()), false));
-        assert_eq!(start("1.1", "Up", json!(["did", "+1#2*a"])), arrived(Ok(did), true));
+        assert_eq!(
+            start("1.1", "Ring", &json!(["did", "+1#2*a"])),
+            arrived(Ok(did.clone()), false)
+        );
+        assert_eq!(start("1.1", "Up", &json!(["did", "+1#2*a"])), arrived(Ok(did), true));
         let wrong = ("1 2".to_owned(), NumberError::Character(' '));
-        assert_eq!(start("1.1", "Ring", json!(["did", "1 2"])), arrived(Err(wrong), false));
+        assert_eq!(start("1.1", "Ring", &json!(["did", "1 2"])), arrived(Err(wrong), false));
         let empty = (String::new(), NumberError::Empty);
-        assert_eq!(start("1.1", "Ring", json!(["did", ""])), arrived(Err(empty), false));
+        assert_eq!(start("1.1", "Ring", &json!(["did", ""])), arrived(Err(empty), false));
     }
 
     #[test]
@@ -152,23 +155,23 @@ mod tests {
         let id = leg().channel().0;
         let ready = Translated::Channel { channel: leg().channel(), event: ChannelEvent::Ready };
         let args = json!(["leg", leg().call.to_string(), "1"]);
-        assert_eq!(start(&id, "Down", args.clone()), Some(ready));
-        assert_eq!(start("1.1", "Down", args), None, "no channel of ours");
+        assert_eq!(start(&id, "Down", &args), Some(ready));
+        assert_eq!(start("1.1", "Down", &args), None, "no channel of ours");
 
         let call = leg().call;
         let caller = Translated::TestCaller { channel: ChannelId("t-1".into()), call };
-        assert_eq!(start("t-1", "Up", json!(["testcaller", call.to_string()])), Some(caller));
-        assert_eq!(start("t-1", "Up", json!(["testcaller", "x"])), None);
+        assert_eq!(start("t-1", "Up", &json!(["testcaller", call.to_string()])), Some(caller));
+        assert_eq!(start("t-1", "Up", &json!(["testcaller", "x"])), None);
         for args in [json!([]), json!(["did"]), json!(["inbound", "1", "2"]), json!(["", ""])] {
-            assert_eq!(start("1.1", "Ring", args.clone()), None, "{args}");
+            assert_eq!(start("1.1", "Ring", &args), None, "{args}");
         }
-        assert_eq!(start(&id, "Down", json!(["did", "1"])), None, "a leg is no call");
+        assert_eq!(start(&id, "Down", &json!(["did", "1"])), None, "a leg is no call");
     }
 
     #[test]
     fn the_caller_of_a_test_call_is_an_ordinary_caller() {
         let id = LegId { no: LegId::CALLER, ..leg() }.channel().0;
-        let arrived = start(&id, "Ring", json!(["did", "1"]));
+        let arrived = start(&id, "Ring", &json!(["did", "1"]));
         assert!(matches!(arrived, Some(Translated::Arrived { .. })), "{arrived:?}");
         let end = read(&json!({"type": "StasisEnd", "channel": {"id": id, "state": "Up"}}));
         assert!(matches!(end, Some(Translated::Channel { .. })), "{end:?}");

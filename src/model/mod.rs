@@ -5,11 +5,14 @@
 pub mod account;
 pub mod call;
 pub mod cause;
+pub mod check;
 pub mod configuration;
 pub mod destination;
+pub mod document;
 pub mod forwarding_flow;
 pub mod id;
 pub mod number;
+pub mod plan;
 pub mod problem;
 pub mod server;
 pub mod time;

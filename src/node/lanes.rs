@@ -10,15 +10,14 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::ari::AriError;
-use crate::ari::client::{Client, CreateChannel};
+use crate::ari::client::{BridgeKind, Client, CreateChannel};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
-use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
+use crate::model::id::{BridgeId, CallId, ChannelId};
 
 /// How long a failed bridge may turn out to be a hang-up that was quicker.
 const SECOND_TRY: Duration = Duration::from_millis(200);
-const BRIDGE_TYPE: &str = "mixing,dtmf_events";
 
 /// One command, with what only the loop knows.
 #[derive(Debug)]
@@ -115,20 +114,22 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             failed(leg, FailedCommand::Connect, done)
         }
         Command::Create { leg, endpoint, originator, limit_ms } => {
-            let variables = vec![
-                (Variable::Call, leg.call.to_string()),
-                (Variable::Leg, leg.no.to_string()),
-                (Variable::CallHeader, leg.call.to_string()),
-                (Variable::AbsoluteTimeout, seconds(limit_ms).to_string()),
-            ];
+            let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
+            let (call, no) = (leg.call.to_string(), leg.no.to_string());
+            let limit = seconds(limit_ms).to_string();
             let create = CreateChannel {
-                channel_id: leg.channel(),
-                endpoint,
-                app_args: Role::Leg(leg).to_string(),
-                originator: Some(originator),
-                variables,
+                channel_id: &id,
+                endpoint: &endpoint,
+                app_args: &args,
+                originator: Some(&originator),
+                variables: &[
+                    (Variable::Call, &call),
+                    (Variable::Leg, &no),
+                    (Variable::CallHeader, &call),
+                    (Variable::AbsoluteTimeout, &limit),
+                ],
             };
-            let done = client.create(&create).await;
+            let done = client.create(create).await;
             // A 404 here is the technology or endpoint, not the channel.
             done.err().map(|error| command_failed(leg.channel(), FailedCommand::Create, &error))
         }
@@ -175,15 +176,16 @@ async fn connect(
     must_make: bool,
 ) -> Result<(), AriError> {
     if must_make {
-        client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
+        client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
     }
-    let first = client.add_to_bridge(bridge, channels).await;
+    let channels: Vec<&ChannelId> = channels.iter().collect();
+    let first = client.add_to_bridge(bridge, &channels).await;
     if first.is_ok() {
         return first;
     }
     tokio::time::sleep(SECOND_TRY).await;
-    client.create_bridge(bridge, &format!("divert/{bridge}"), BRIDGE_TYPE).await?;
-    client.add_to_bridge(bridge, channels).await
+    client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
+    client.add_to_bridge(bridge, &channels).await
 }
 
 /// What a failure means to the engine: a channel that Asterisk does not know is gone.
@@ -222,7 +224,7 @@ fn seconds(ms: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::CallId;
+    use crate::model::id::LegId;
 
     #[test]
     fn seconds_are_rounded_up() {

@@ -58,16 +58,17 @@ impl Port {
         let expected = answer.await.map_err(|_| stopping())?;
         let (call, did, arrived) = expected.map_err(|why| refused("not_served", why))?;
         let caller = request.caller.unwrap_or_else(|| Caller::clean("", "Test call"));
+        let endpoint = format!("Local/{did}@{}/n", self.context);
         let originate = Originate {
-            endpoint: format!("Local/{did}@{}/n", self.context),
-            app_args: Role::TestCaller(call).to_string(),
-            channel_id: ChannelId(format!("tcaller-{}", call.digits())),
-            other_channel_id: Some(test_channel(call)),
-            caller: Some(caller),
-            variables: vec![(Variable::CdrDisable, "1".to_owned())],
+            endpoint: &endpoint,
+            app_args: &Role::TestCaller(call).to_string(),
+            channel_id: &ChannelId(format!("tcaller-{}", call.digits())),
+            other_channel_id: Some(&test_channel(call)),
+            caller: Some(&caller),
+            variables: &[(Variable::CdrDisable, "1")],
         };
         self.client
-            .originate(&originate)
+            .originate(originate)
             .await
             .map_err(|error| refused("asterisk_refused", error.to_string()))?;
         match tokio::time::timeout(ARRIVAL, arrived).await {

@@ -62,7 +62,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let db = Db::open(config.database.expose()).await.context("opening the store")?;
-    let settings = config.ari_settings();
+    let settings = settings(&config);
     let client = Client::new(&settings)?;
     let (snapshot, version) = load(&db, &config.node.master).await.context("reading the store")?;
     let snapshot = Arc::new(snapshot);
@@ -231,6 +231,15 @@ pub async fn run(
     }
     listening.abort();
     ended
+}
+
+fn settings(config: &Config) -> ari::Settings {
+    ari::Settings {
+        url: config.ari.url.clone(),
+        user: config.ari.user.clone(),
+        password: config.ari.password.expose().to_owned(),
+        app: config.ari.app.clone(),
+    }
 }
 
 /// What the loop needs to send others on errands.

@@ -17,6 +17,7 @@ use crate::model::id::TrunkId;
 use crate::model::trunk::{Reach, SipAddress, Trunk};
 use crate::routing::snapshot::Snapshot;
 
+const CLASS: &str = "res_pjsip";
 const PREFIX: &str = "divert-";
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -87,8 +88,8 @@ fn contact(address: &SipAddress) -> String {
 }
 
 async fn exists(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
-    let aor = client.dynamic("aor", &trunk.endpoint()).await?;
-    let endpoint = client.dynamic("endpoint", &trunk.endpoint()).await?;
+    let aor = client.dynamic(CLASS, "aor", &trunk.endpoint()).await?;
+    let endpoint = client.dynamic(CLASS, "endpoint", &trunk.endpoint()).await?;
     let leads_there = aor.is_some_and(|fields| {
         fields.iter().any(|(name, value)| name == "contact" && *value == contact(address))
     });
@@ -100,7 +101,7 @@ async fn push(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<()
     remove(client, &name).await?;
     let contact = contact(address);
     let aor = [("contact", contact.as_str()), ("qualify_frequency", "15")];
-    client.put_dynamic("aor", &name, &aor).await?;
+    client.put_dynamic(CLASS, "aor", &name, &aor).await?;
     let endpoint = [
         ("aors", name.as_str()),
         ("disallow", "all"),
@@ -113,10 +114,10 @@ async fn push(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<()
         ("send_pai", "yes"),
         ("trust_id_outbound", "yes"),
     ];
-    client.put_dynamic("endpoint", &name, &endpoint).await
+    client.put_dynamic(CLASS, "endpoint", &name, &endpoint).await
 }
 
 async fn remove(client: &Client, name: &str) -> Result<(), AriError> {
-    client.delete_dynamic("endpoint", name).await?;
-    client.delete_dynamic("aor", name).await
+    client.delete_dynamic(CLASS, "endpoint", name).await?;
+    client.delete_dynamic(CLASS, "aor", name).await
 }

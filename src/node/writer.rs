@@ -107,7 +107,7 @@ fn coalesce(batch: &mut Vec<Record>) {
 async fn store(db: &Db, node: &str, batch: &[Record]) {
     let mut is_down = false;
     while let Err(error) = db.record(node, batch).await {
-        if !error.retry_may_help() {
+        if !error.may_retry() {
             error!(rows = batch.len(), %error, "rows refused by the store are lost");
             metrics::counter!("divert_rows_lost_total").increment(batch.len() as u64);
             return;

@@ -1,1 +1,79 @@
-//! (to come)
+//! What is wrong, or likely not meant, with a configuration as something that routes calls.
+//!
+//! The rules between objects are those of `model::check`, applied here to a configuration that is
+//! already there. Reading a document applies them by itself.
+
+use std::collections::BTreeMap;
+
+use crate::model::check::{self, Places};
+use crate::model::configuration::Configuration;
+use crate::model::destination::{DestinationState, Landing};
+use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
+use crate::model::number::Did;
+use crate::model::problem::Problem;
+
+/// Everything that does not hold; the pointers are into the configuration itself.
+#[must_use]
+pub fn check(whole: &Configuration) -> Vec<Problem> {
+    check::problems(whole, &Places::of(whole))
+}
+
+/// What is allowed and would route badly, for the objects that `places` knows: flows in which
+/// nothing can ring, numbers that lead back to a DID of ours, settings that cannot take effect.
+#[must_use]
+pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    let flows = whole.forwarding_flows.iter();
+    let owners: BTreeMap<&str, &ForwardingFlow> =
+        flows.flat_map(|flow| flow.dids.iter().map(move |did| (Did::as_str(did), flow))).collect();
+    let mut advice = Vec::new();
+    for flow in &whole.forwarding_flows {
+        let Some(here) = places.find(flow.id) else {
+            continue;
+        };
+        if flow.destinations.iter().all(|one| one.state != DestinationState::Active) {
+            advice.push(Problem::new(
+                format!("{here}/destinations"),
+                "no_active_destination",
+                format!("no destination of forwarding flow {} is active", flow.name),
+                "every call goes to the fallback until one is",
+            ));
+        }
+        if flow.ring_timeout_sec > flow.ring_budget_sec {
+            advice.push(Problem::new(
+                format!("{here}/ring_timeout_sec"),
+                "no_effect",
+                format!(
+                    "one destination may ring {} s, all together only {} s",
+                    flow.ring_timeout_sec, flow.ring_budget_sec
+                ),
+                "type a ring_timeout_sec that is not above ring_budget_sec",
+            ));
+        }
+        let landings = flow.destinations.iter().map(|one| {
+            let number = match &one.landing {
+                Landing::Trunk { number, .. } => Some(number),
+                Landing::Slave { .. } => None,
+            };
+            (places.find(one.id).map(|at| format!("{at}/number")), number)
+        });
+        let fallback = match &flow.fallback {
+            Fallback::Number { number, .. } => Some(number),
+            Fallback::Dialplan | Fallback::HangUp(_) => None,
+        };
+        let fallback = (Some(format!("{here}/fallback/number")), fallback);
+        for (pointer, number) in landings.chain([fallback]) {
+            let Some((pointer, number)) = pointer.zip(number) else {
+                continue;
+            };
+            if let Some(owner) = owners.get(number.as_str()) {
+                advice.push(Problem::new(
+                    pointer,
+                    "may_loop",
+                    format!("{number} is a DID of forwarding flow {}", owner.name),
+                    "check that the carrier does not send the call back here",
+                ));
+            }
+        }
+    }
+    advice
+}

@@ -1,4 +1,7 @@
 //! What can go wrong with the database. No text here or below it contains a password.
+//!
+//! The driver's own words are part of the message and not a `source`: one line in the log says all,
+//! and a printed chain says nothing twice.
 
 use std::path::PathBuf;
 
@@ -21,7 +24,7 @@ pub enum StoreError {
     /// The query or its answer is not what this program expects: a fault of the program, or rows
     /// that somebody changed by hand.
     #[error("the database answered something unexpected: {0}")]
-    Internal(#[source] sqlx::Error),
+    Internal(sqlx::Error),
     /// Two things of one kind with one name.
     #[error("the name {name:?} is taken")]
     NameTaken { name: String },
@@ -38,7 +41,7 @@ pub enum StoreError {
     Taken { did: Did },
     /// The database could not be reached, was busy for too long, or has no room.
     #[error("the database is not available: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(sqlx::Error),
     #[error("{0}; use sqlite:/path/to/file.sqlite or postgres://user@host/database")]
     Url(&'static str),
 }

@@ -1,6 +1,8 @@
 //! Requests that may be sent twice: the first one with an idempotency key is served, the others
 //! get its answer. Which header carries the key and what is fingerprinted is the API's business.
 
+use sqlx::FromRow;
+
 use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::id::AccountId;
@@ -62,11 +64,11 @@ impl Db {
                 sqlx::query_as(FIND).bind(Text(account)).bind(Text(key)).fetch_optional(db).await
             })?;
             // Gone again: it was forgotten in between, and the key is free for another claim.
-            let Some((Text(first), status, body)) = found else {
+            let Some(found) = found else {
                 continue;
             };
-            return Ok(match (status, body) {
-                _ if first != fingerprint => Begun::OtherBody,
+            return Ok(match (found.status, found.body) {
+                _ if found.fingerprint.0 != fingerprint => Begun::OtherBody,
                 (Some(Int(status)), Some(Text(body))) => Begun::Done { status, body },
                 _ => Begun::InProgress,
             });
@@ -110,7 +112,12 @@ impl Db {
     }
 }
 
-type Found = (Text<String>, Option<Int<u16>>, Option<Text<String>>);
+#[derive(FromRow)]
+struct Found {
+    fingerprint: Text<String>,
+    status: Option<Int<u16>>,
+    body: Option<Text<String>>,
+}
 
 /// How long an answer is kept.
 pub const KEPT_MS: i64 = 24 * 3_600_000;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{
@@ -83,7 +84,7 @@ async fn connect_file(options: &SqliteConnectOptions) -> Result<SqliteConnection
             Ok(connection) => return Ok(connection),
             Err(refused) => refused,
         };
-        let code = refused.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        let code = refused.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
         match code.parse::<i64>().unwrap_or_default() & 0xff {
             SQLITE_BUSY if tries > 0 => tries -= 1,
             SQLITE_NOT_A_DATABASE => {
@@ -178,10 +179,11 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "configuration", include_str!("../../migrations/0001_configuration.sql")),
     (2, "calls", include_str!("../../migrations/0002_calls.sql")),
     (3, "access", include_str!("../../migrations/0003_access.sql")),
+    (4, "nodes", include_str!("../../migrations/0004_nodes.sql")),
 ];
 
 /// How long anything waits for the database before it is called unavailable.

@@ -95,8 +95,8 @@ impl<'a> Rows<'a> {
     fn of(batch: &'a [Record]) -> Result<Self, sqlx::Error> {
         let mut calls: BTreeMap<CallId, &CallRecord> = BTreeMap::new();
         let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
-        let mut steps = BTreeMap::new();
-        let mut journal = BTreeMap::new();
+        let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
+        let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -105,8 +105,9 @@ impl<'a> Rows<'a> {
                         *kept = call;
                     }
                 }
-                Record::Journal { account, call, seq, at, body } => {
-                    journal.entry((*call, *seq)).or_insert((*account, *at, json(body)?));
+                &Record::Journal { account, call, seq, at, ref body } => {
+                    let line = Line { call, seq, account, at, body: json(body)? };
+                    journal.entry((call, seq)).or_insert(line);
                 }
                 Record::Leg { account, leg } => {
                     let kept = legs.entry((leg.call, leg.no)).or_insert((*account, leg));
@@ -114,26 +115,19 @@ impl<'a> Rows<'a> {
                         *kept = (*account, leg);
                     }
                 }
-                Record::Step { account, call, entry } => {
-                    let step = json(&entry.step)?;
-                    steps.entry((*call, entry.seq)).or_insert((*account, entry.at, step));
+                &Record::Step { account, call, ref entry } => {
+                    let TimelineEntry { seq, at, ref step } = *entry;
+                    let line = Line { call, seq, account, at, body: json(step)? };
+                    steps.entry((call, seq)).or_insert(line);
                 }
             }
         }
         Ok(Self {
             calls: calls.into_values().collect(),
             legs: legs.into_values().collect(),
-            steps: steps.into_iter().map(Line::of).collect(),
-            journal: journal.into_iter().map(Line::of).collect(),
+            steps: steps.into_values().collect(),
+            journal: journal.into_values().collect(),
         })
-    }
-}
-
-type Keyed = ((CallId, u32), (AccountId, Timestamp, Json<Box<RawValue>>));
-
-impl Line {
-    fn of(((call, seq), (account, at, body)): Keyed) -> Self {
-        Self { call, seq, account, at, body }
     }
 }
 

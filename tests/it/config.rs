@@ -1,1 +1,462 @@
-//! (to come)
+//! Configuration documents from their text to the plan: what is refused and how, what is changed
+//! and what is not.
+
+mod changes;
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use divert::model::configuration::{
+    Change, Configuration, Number, diff, remove_destination, remove_forwarding_flow, remove_number,
+    remove_server, remove_trunk,
+};
+use divert::model::destination::{DestinationState, Landing};
+use divert::model::document::{
+    Reading, Unnamed, put_destination, put_forwarding_flow, put_server, put_trunk, read_document,
+    write_destination, write_document, write_forwarding_flow, write_server,
+};
+use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
+use divert::model::number::Did;
+use divert::model::plan::describe;
+use divert::model::problem::{Problem, render};
+use divert::routing::check;
+use divert::yaml;
+use serde_json::{Value, json};
+
+const EXAMPLE: &str = include_str!("../../asterisk/divert.example.yaml");
+
+/// Ids in the order of minting, from 1.
+fn minter() -> impl FnMut() -> u128 {
+    let mut last = 0;
+    move || {
+        last += 1;
+        last
+    }
+}
+
+/// Ids that no other call of this function gives.
+fn mint_from(start: u128) -> impl FnMut() -> u128 {
+    let mut last = start;
+    move || {
+        last += 1;
+        last
+    }
+}
+
+fn read_into(
+    text: &str,
+    current: &Configuration,
+    unnamed: Unnamed,
+) -> Result<Reading, Vec<Problem>> {
+    let start = 1_000 * u128::try_from(text.len()).unwrap();
+    yaml::read_configuration(text, current, unnamed, &mut mint_from(start))
+}
+
+fn read(text: &str) -> Configuration {
+    read_into(text, &Configuration::default(), Unnamed::Keep)
+        .unwrap_or_else(|problems| panic!("{}", rendered(&problems)))
+        .configuration
+}
+
+fn rendered(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| render(problem, "f.yaml") + "\n").collect()
+}
+
+/// The problems of a text read into nothing.
+fn faults(text: &str) -> String {
+    match read_into(text, &Configuration::default(), Unnamed::Keep) {
+        Ok(_) => String::new(),
+        Err(problems) => rendered(&problems),
+    }
+}
+
+fn plan(old: &Configuration, new: &Configuration) -> Vec<String> {
+    describe(old, new).iter().map(ToString::to_string).collect()
+}
+
+fn flow<'a>(of: &'a Configuration, name: &str) -> &'a ForwardingFlow {
+    of.forwarding_flows.iter().find(|flow| flow.name == name).unwrap()
+}
+
+/// Applies the changes one by one as a database with foreign keys and unique names would.
+fn apply(to: &Configuration, changes: &[Change]) -> Configuration {
+    fn put<T: Clone>(all: &mut Vec<T>, one: &T, same: impl Fn(&T) -> bool) {
+        match all.iter_mut().find(|other| same(other)) {
+            Some(other) => *other = one.clone(),
+            None => all.push(one.clone()),
+        }
+    }
+    let mut now = to.clone();
+    for change in changes {
+        match change {
+            Change::DeleteForwardingFlow(id) => now.forwarding_flows.retain(|one| one.id != *id),
+            Change::DeleteNumber(id) => now.numbers.retain(|one| one.id != *id),
+            Change::DeleteServer(id) => now.servers.retain(|one| one.id != *id),
+            Change::DeleteTrunk(id) => now.trunks.retain(|one| one.id != *id),
+            Change::PutForwardingFlow(flow) => {
+                put(&mut now.forwarding_flows, flow, |one| one.id == flow.id);
+            }
+            Change::PutNumber(number) => put(&mut now.numbers, number, |one| one.id == number.id),
+            Change::PutServer(server) => put(&mut now.servers, server, |one| one.id == server.id),
+            Change::PutTrunk(trunk) => put(&mut now.trunks, trunk, |one| one.id == trunk.id),
+        }
+        let broken = broken_row(&now);
+        assert_eq!(broken, None, "after {change:?} of {changes:#?}");
+    }
+    // The DIDs of a flow are its numbers.
+    for flow in &mut now.forwarding_flows {
+        let own = |number: &&Number| number.forwarding_flow == Some(flow.id);
+        flow.dids = now.numbers.iter().filter(own).map(|number| number.did.clone()).collect();
+    }
+    now.sort();
+    now
+}
+
+fn broken_row(now: &Configuration) -> Option<String> {
+    let servers: BTreeSet<_> = now.servers.iter().map(|one| one.id).collect();
+    let trunks: BTreeSet<_> = now.trunks.iter().map(|one| one.id).collect();
+    let flows: BTreeSet<_> = now.forwarding_flows.iter().map(|one| one.id).collect();
+    let unique = |names: Vec<&str>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+    let names = unique(now.servers.iter().map(|one| one.name.as_str()).collect())
+        && unique(now.trunks.iter().map(|one| one.name.as_str()).collect())
+        && unique(now.forwarding_flows.iter().map(|one| one.name.as_str()).collect());
+    if !names {
+        return Some("a name is taken twice".into());
+    }
+    let keys: BTreeSet<_> = now.numbers.iter().map(|one| (one.server, &one.did)).collect();
+    if keys.len() != now.numbers.len() {
+        return Some("a number stands twice".into());
+    }
+    if now.servers.iter().any(|one| one.trunk.is_some_and(|id| !trunks.contains(&id))) {
+        return Some("a server's trunk is gone".into());
+    }
+    for number in &now.numbers {
+        if !servers.contains(&number.server) {
+            return Some("a number's server is gone".into());
+        }
+        if number.forwarding_flow.is_some_and(|id| !flows.contains(&id)) {
+            return Some("a number's owner is gone".into());
+        }
+    }
+    for flow in &now.forwarding_flows {
+        let landed = flow.destinations.iter().all(|one| match &one.landing {
+            Landing::Slave { server, .. } => servers.contains(server),
+            Landing::Trunk { trunk, .. } => trunks.contains(trunk),
+        });
+        let falls = match &flow.fallback {
+            Fallback::Number { trunk, .. } => trunks.contains(trunk),
+            _ => true,
+        };
+        if !servers.contains(&flow.master) || !landed || !falls {
+            return Some(format!("a reference of {} dangles", flow.name));
+        }
+    }
+    None
+}
+
+const FULL: &str = r#"
+servers:
+  - {name: master, role: master}
+  - {name: slave-a, role: slave, trunk: to-slave-a, max_live: 30}
+trunks:
+  - {name: to-slave-a, address: "127.0.0.1:5070"}
+  - {name: carrier, endpoint: carrier, max_live: 100}
+numbers:
+  - {did: "+12025550199", server: master}
+forwarding_flows:
+  - name: solar-east
+    master: master
+    dids: ["+12025550100", TF-123]
+    spread: round_robin
+    ringback: early_media
+    ring_timeout_sec: 25
+    ring_budget_sec: 60
+    max_attempts: 3
+    max_call_sec: 3600
+    fallback: {trunk: carrier, number: "18005550199"}
+    destinations:
+      - {server: slave-a, did: "1001", priority: -1, weight: 70, max_live: 10}
+      - {trunk: carrier, number: "8005550199", ring_timeout_sec: 20, state: paused}
+"#;
+
+#[test]
+fn the_example_is_read_and_planned() {
+    let nothing = Configuration::default();
+    let Reading { configuration, warnings, places } =
+        read_into(EXAMPLE, &nothing, Unnamed::Keep).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(check::advise(&configuration, &places), []);
+    assert_eq!(check::check(&configuration), []);
+    let lines = [
+        "+ server master",
+        "+ server phones",
+        "+ trunk to-phones",
+        "+ forwarding flow solar-east (2 DIDs, 2 destinations)",
+    ];
+    assert_eq!(plan(&nothing, &configuration), lines);
+
+    let flow = flow(&configuration, "solar-east");
+    let dids: Vec<&str> = flow.dids.iter().map(Did::as_str).collect();
+    assert_eq!(dids, ["+12025550100", "TF-123"]);
+    assert_eq!(flow.destinations[0].name, "desk-a");
+    assert_eq!(flow.destinations[1].priority, 2);
+    assert_eq!(flow.ring_budget_sec, ForwardingFlow::RING_BUDGET_SEC);
+    assert_eq!(configuration.numbers.len(), 2);
+    assert!(configuration.numbers.iter().all(|number| number.forwarding_flow == Some(flow.id)));
+}
+
+#[test]
+fn every_setting_of_a_document_arrives() {
+    let whole = read(FULL);
+    let flow = flow(&whole, "solar-east");
+    let carrier = whole.trunks.iter().find(|trunk| trunk.name == "carrier").unwrap();
+    assert_eq!(carrier.endpoint(), "carrier");
+    assert_eq!(carrier.max_live, Some(100));
+    let slave = whole.servers.iter().find(|server| server.name == "slave-a").unwrap();
+    assert_eq!(slave.max_live, Some(30));
+    assert_eq!((flow.ring_timeout_sec, flow.ring_budget_sec), (25, 60));
+    assert_eq!((flow.max_attempts, flow.max_call_sec), (3, 3_600));
+    assert_eq!(flow.spread.to_string(), "round_robin");
+    assert_eq!(flow.ringback.to_string(), "early_media");
+    let number = "18005550199".parse().unwrap();
+    assert_eq!(flow.fallback, Fallback::Number { trunk: carrier.id, number });
+    let [first, second] = &flow.destinations[..] else { panic!("two destinations") };
+    assert_eq!((first.name.as_str(), first.priority, first.weight), ("slave-a", -1, 70));
+    assert_eq!(first.landing, Landing::Slave { server: slave.id, did: "1001".parse().unwrap() });
+    assert_eq!((second.name.as_str(), second.ring_timeout_sec), ("8005550199", Some(20)));
+    assert_eq!(second.state, DestinationState::Paused);
+    let unowned: Vec<_> =
+        whole.numbers.iter().filter(|one| one.forwarding_flow.is_none()).collect();
+    assert_eq!(unowned.len(), 1);
+    assert_eq!(unowned[0].did.as_str(), "+12025550199");
+}
+
+#[test]
+fn every_problem_of_a_bad_document_is_listed_at_once() {
+    let text = r#"
+servers:
+  - name: master
+    role: boss
+  - name: slave-a
+    role: slave
+    max_live: 0
+  - name: slave-a
+    role: slave
+    trunk: to-slaev
+  - role: master
+trunks:
+  - name: to-slave
+    address: 10.0.0.1:99999
+    endpoint: carrier
+  - name: other
+  - name: carrier
+    endpoint: car/rier
+    adress: 10.0.0.1
+numbers:
+  - did: "1 2"
+    server: master
+flows: []
+forwarding_flows:
+  - name: east
+    master: slave-a
+    dids: ["+12025550100", 1.5, TF&1, TF-1, TF-1]
+    spread: wieghted
+    ring_timeout_sec: 4
+    max_attempts: "6"
+    fallback: voicemail
+    destinations:
+      - server: slave-a
+        did: "1001"
+        wieght: 70
+        priority: high
+      - server: slave-a
+        did: "1002"
+        weight: 1001
+        state: on
+      - trunk: to-slave
+        did: "1003"
+      - server: master
+      - weight: 1.5
+  - name: west
+    master: slave-a
+    dids: [TF-1]
+    destinations: []
+    fallback: {hang_up: 200}
+    ring_timeout_sec: 30
+    ring_timeout_sec: 31
+"#;
+    insta::assert_snapshot!(faults(text), @r##"
+    f.yaml:4: servers[0].role: "boss" is not a choice here; type master or slave
+    f.yaml:5: servers[1].trunk: server slave-a is a slave without a trunk; type the trunk over which the master reaches it
+    f.yaml:7: servers[1].max_live: 0 would let no call through; pause the destinations instead, or leave max_live out for no limit
+    f.yaml:8: servers[2].name: another server named slave-a is servers[1]; give each its own name
+    f.yaml:10: servers[2].trunk: there is no trunk "to-slaev"; did you mean to-slave?
+    f.yaml:11: servers[3].name: name is missing; type a name of 1 to 60 characters
+    f.yaml:14: trunks[0].address: "10.0.0.1:99999" is not an address; the port must be a number from 1 to 65535
+    f.yaml:15: trunks[0].endpoint: address and endpoint exclude each other; keep address if divert shall make the endpoint, endpoint if pjsip.conf has it
+    f.yaml:16: trunks[1].address: address is missing; type the peer's address, or endpoint: and a section of your pjsip.conf
+    f.yaml:18: trunks[2].endpoint: "car/rier" is not the name of an endpoint; type the endpoint's name in pjsip.conf: letters, digits, _ - and .
+    f.yaml:19: trunks[2].adress: "adress" is not a key here; did you mean address?
+    f.yaml:21: numbers[0].did: "1 2" is not a DID; ' ' cannot be part of it; use letters, digits and _ - . * # + only
+    f.yaml:23: flows: "flows" is not a key here; did you mean forwarding_flows?
+    f.yaml:26: forwarding_flows[0].master: slave-a is the master of forwarding flow east but its role is slave, not master; type the name of a master there, or change the role
+    f.yaml:27: forwarding_flows[0].dids[1]: it is read as the number 1.5, which may not be what was typed; put it in quotes
+    f.yaml:27: forwarding_flows[0].dids[2]: "TF&1" is not a DID; '&' cannot be part of it; use letters, digits and _ - . * # + only
+    f.yaml:27: forwarding_flows[0].dids[4]: TF-1 is listed twice in this flow; leave one of them out
+    f.yaml:28: forwarding_flows[0].spread: "wieghted" is not a choice here; did you mean weighted?
+    f.yaml:29: forwarding_flows[0].ring_timeout_sec: 4 is out of range; type a number from 5 to 120
+    f.yaml:30: forwarding_flows[0].max_attempts: "6" is text, not a number; type 6 without quotes
+    f.yaml:31: forwarding_flows[0].fallback: "voicemail" is not a fallback; type dialplan, hang_up, {hang_up: 17} or {trunk: carrier, number: "…"}
+    f.yaml:35: forwarding_flows[0].destinations[0].wieght: "wieght" is not a key here; did you mean weight?
+    f.yaml:36: forwarding_flows[0].destinations[0].priority: "high" is text, not a number; type a number from -100 to 100
+    f.yaml:37: forwarding_flows[0].destinations[1].name: destinations[0] of forwarding flow east is named slave-a too; give each destination of a flow its own name
+    f.yaml:39: forwarding_flows[0].destinations[1].weight: 1001 is out of range; type a number from 0 to 1000
+    f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or paused
+    f.yaml:42: forwarding_flows[0].destinations[2].did: a destination on a trunk has a number; type number: instead
+    f.yaml:43: forwarding_flows[0].destinations[3].did: did is missing; type the DID on the slave where the call lands
+    f.yaml:43: forwarding_flows[0].destinations[3].server: master is the server of destination master of forwarding flow east but its role is master, not slave; type the name of a slave there, or change the role
+    f.yaml:44: forwarding_flows[0].destinations[4].trunk: trunk is missing; type server: and did:, or trunk: and number:
+    f.yaml:44: forwarding_flows[0].destinations[4].weight: 1.5 is not a whole number; type a number from 0 to 1000
+    f.yaml:46: forwarding_flows[1].master: slave-a is the master of forwarding flow west but its role is slave, not master; type the name of a master there, or change the role
+    f.yaml:47: forwarding_flows[1].dids[0]: TF-1 belongs to forwarding flow east (forwarding_flows[0].dids[3]) already; leave it out here, or take it out of east first
+    f.yaml:48: forwarding_flows[1].destinations: forwarding flow west has no destination; list at least one server with a did, or one trunk with a number
+    f.yaml:49: forwarding_flows[1].fallback.hang_up: 200 is out of range; type a number from 1 to 127
+    f.yaml:51: forwarding_flows[1].ring_timeout_sec: ring_timeout_sec stands here a second time; the first is on line 50; keep one of them
+    "##);
+}
+
+#[test]
+fn numbers_are_taken_as_typed_or_refused() {
+    let with = |dids: &str| {
+        format!(
+            "servers: [{{name: m, role: master}}]\ntrunks: [{{name: t, endpoint: t}}]\n\
+             forwarding_flows:\n  - name: no\n    master: m\n    dids: [{dids}]\n    \
+             destinations: [{{trunk: t, number: 0800123}}]\n"
+        )
+    };
+    let typed = [
+        "12025550100",
+        "0800",
+        "+12025550100",
+        "1e5",
+        "0x1F",
+        "1_000",
+        "no",
+        "on",
+        "007",
+        "123456789012345678901234567890",
+    ];
+    let whole = read(&with(&typed.join(", ")));
+    let kept: BTreeSet<&str> = flow(&whole, "no").dids.iter().map(Did::as_str).collect();
+    assert_eq!(kept, BTreeSet::from(typed));
+    assert_eq!(flow(&whole, "no").destinations[0].name, "0800123");
+
+    assert_eq!(
+        faults(&with("1.5, true, null")),
+        "f.yaml:6: forwarding_flows[0].dids[0]: it is read as the number 1.5, which may not be \
+         what was typed; put it in quotes\n\
+         f.yaml:6: forwarding_flows[0].dids[1]: true is a yes-or-no value, not text; put it in \
+         quotes if you mean the word: \"true\"\n\
+         f.yaml:6: forwarding_flows[0].dids[2]: nothing stands here; type a text\n"
+    );
+    // The same in JSON, where 1e5 has become 100000 before anybody could look.
+    let body = json!({"name": "a", "role": "master", "max_live": 1e5});
+    let refused = put_server(&body, None, &Configuration::default(), &mut minter()).unwrap_err();
+    assert_eq!(refused[0].message, "100000.0 is not a whole number");
+}
+
+#[test]
+fn what_is_written_reads_back_as_itself() {
+    for text in [EXAMPLE, FULL] {
+        let whole = read(text);
+        let written = write_document(&whole);
+        for unnamed in [Unnamed::Keep, Unnamed::Prune] {
+            let reading = read_document(&written, &whole, unnamed, &mut minter()).unwrap();
+            assert_eq!((reading.configuration, reading.warnings), (whole.clone(), vec![]));
+        }
+        // As text too: JSON is YAML.
+        let text = serde_json::to_string_pretty(&written).unwrap();
+        assert_eq!(yaml::read(&text).unwrap().value, written);
+        // Elsewhere the ids are unknown: said, but no fault.
+        let nothing = Configuration::default();
+        let elsewhere = read_document(&written, &nothing, Unnamed::Keep, &mut minter()).unwrap();
+        assert!(elsewhere.warnings.iter().all(|warning| warning.code == "unknown_id"));
+        assert!(!elsewhere.warnings.is_empty());
+        let names = |of: &Configuration| plan(&nothing, of);
+        assert_eq!(names(&elsewhere.configuration), names(&whole));
+    }
+}
+
+#[test]
+fn a_did_has_one_owner_on_each_master() {
+    let text = |master: &str| {
+        format!(
+            r#"
+servers: [{{name: m1, role: master}}, {{name: m2, role: master}}]
+trunks: [{{name: t, endpoint: t}}]
+forwarding_flows:
+  - {{name: a, master: m1, dids: [X-1], destinations: [{{trunk: t, number: "1"}}]}}
+  - {{name: b, master: {master}, dids: [x-1, X-1], destinations: [{{trunk: t, number: "1"}}]}}
+"#
+        )
+    };
+    assert_eq!(
+        faults(&text("m1")),
+        "f.yaml:6: forwarding_flows[1].dids[1]: X-1 belongs to forwarding flow a \
+         (forwarding_flows[0].dids[0]) already; leave it out here, or take it out of a first\n"
+    );
+    let nothing = Configuration::default();
+    let reading = read_into(&text("m2"), &nothing, Unnamed::Keep).unwrap();
+    assert_eq!(reading.configuration.numbers.len(), 3);
+    assert_eq!(
+        rendered(&reading.warnings),
+        "f.yaml:6: forwarding_flows[1].dids[0]: x-1 and X-1 differ in upper and lower case only; \
+         check which one the carrier sends; VICIdial cannot tell them apart\n"
+    );
+}
+
+#[test]
+fn numbers_may_name_their_owner() {
+    let text = FULL.replace(
+        "server: master}",
+        "server: master}\n  - {did: N-1, forwarding_flow: solar-east}\n  - {did: N-2, \
+         forwarding_flow: solar-east, server: slave-a}\n  - {did: N-3}\n  - {did: N-4, server: \
+         slave-a}",
+    );
+    assert_eq!(
+        faults(&text),
+        "f.yaml:11: numbers[2].server: the forwarding flow that owns it has another master; leave \
+         server out: it is the flow's master\n\
+         f.yaml:12: numbers[3].server: server is missing; type the name of the server where it \
+         arrives\n\
+         f.yaml:13: numbers[4].server: slave-a is the server of number N-4 but its role is slave, \
+         not master; type the name of a master there, or change the role\n"
+    );
+    let good: String = text
+        .lines()
+        .filter(|line| !line.contains("N-2") && !line.contains("N-3"))
+        .fold(String::new(), |text, line| {
+            text + &line.replace("N-4, server: slave-a", "N-4, server: master") + "\n"
+        });
+    let whole = read(&good);
+    assert!(flow(&whole, "solar-east").dids.iter().any(|did| did.as_str() == "N-1"));
+    assert_eq!(check::check(&whole), []);
+}
+
+#[test]
+fn bad_routing_is_advised_against() {
+    let text = FULL
+        .replace("max_live: 10}", "state: disabled}")
+        .replace("ring_timeout_sec: 25", "ring_timeout_sec: 90")
+        .replace("\"8005550199\"", "TF-123");
+    let nothing = Configuration::default();
+    let Reading { configuration, places, .. } = read_into(&text, &nothing, Unnamed::Keep).unwrap();
+    let advice = check::advise(&configuration, &places);
+    let codes: BTreeMap<_, _> = advice.iter().map(|one| (one.code, &*one.pointer)).collect();
+    let wanted = [
+        ("may_loop", "/forwarding_flows/0/destinations/1/number"),
+        ("no_active_destination", "/forwarding_flows/0/destinations"),
+        ("no_effect", "/forwarding_flows/0/ring_timeout_sec"),
+    ];
+    assert_eq!(codes, BTreeMap::from(wanted));
+}

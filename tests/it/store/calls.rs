@@ -316,48 +316,8 @@ async fn paging_meets_every_call_once_whatever_the_filter(
     }
     store.db.record("n1", &batch).await.unwrap();
 
-    type Case = (CallFilter, fn(&CallRecord) -> bool);
     let all = CallFilter::default;
-    let cases: Vec<Case> = vec![
-        (all(), |_| true),
-        (CallFilter { flow: Some(ForwardingFlowId::new(1)), ..all() }, |call| {
-            call.flow.as_ref().is_some_and(|(id, _)| *id == ForwardingFlowId::new(1))
-        }),
-        (CallFilter { did: Some("abc".parse().unwrap()), ..all() }, |call| {
-            call.did.as_str() == "abc"
-        }),
-        (CallFilter { caller: Some("100".into()), ..all() }, |call| call.caller.number == "100"),
-        (CallFilter { result: Some(CallResult::Busy), ..all() }, |call| {
-            call.result == Some(CallResult::Busy)
-        }),
-        (CallFilter { is_test: Some(true), ..all() }, |call| call.is_test),
-        (CallFilter { is_test: Some(false), ..all() }, |call| !call.is_test),
-        (CallFilter { live: Some(true), ..all() }, |call| call.ended_at.is_none()),
-        (CallFilter { live: Some(false), ..all() }, |call| call.ended_at.is_some()),
-        (CallFilter { from: Some(NOW.plus_ms(50)), ..all() }, |call| {
-            call.started_at >= NOW.plus_ms(50)
-        }),
-        (CallFilter { to: Some(NOW.plus_ms(50)), ..all() }, |call| {
-            call.started_at < NOW.plus_ms(50)
-        }),
-        (
-            CallFilter {
-                did: Some("ABC".parse().unwrap()),
-                caller: Some("1000".into()),
-                flow: Some(ForwardingFlowId::new(1)),
-                result: Some(CallResult::Busy),
-                is_test: Some(false),
-                live: Some(false),
-                from: Some(NOW.plus_ms(1)),
-                to: Some(NOW.plus_ms(119)),
-            },
-            |call| {
-                let at = call.started_at.since_ms(NOW);
-                at % 4 != 0 && at % 5 != 0 && at % 6 == 3 && at % 7 != 0 && at < 119
-            },
-        ),
-    ];
-    for (filter, passes) in cases {
+    let check = async |filter: CallFilter, passes: fn(&CallRecord) -> bool| {
         let expected: Vec<CallRecord> =
             calls.iter().rev().filter(|call| passes(call)).cloned().collect();
         assert!(!expected.is_empty(), "{filter:?}");
@@ -372,7 +332,51 @@ async fn paging_meets_every_call_once_whatever_the_filter(
             found.extend(page);
         }
         assert_eq!(found, expected, "{filter:?}");
-    }
+    };
+    check(all(), |_| true).await;
+    check(CallFilter { flow: Some(ForwardingFlowId::new(1)), ..all() }, |call| {
+        call.flow.as_ref().is_some_and(|(id, _)| *id == ForwardingFlowId::new(1))
+    })
+    .await;
+    check(CallFilter { did: Some("abc".parse().unwrap()), ..all() }, |call| {
+        call.did.as_str() == "abc"
+    })
+    .await;
+    check(CallFilter { caller: Some("100".into()), ..all() }, |call| call.caller.number == "100")
+        .await;
+    check(CallFilter { result: Some(CallResult::Busy), ..all() }, |call| {
+        call.result == Some(CallResult::Busy)
+    })
+    .await;
+    check(CallFilter { is_test: Some(true), ..all() }, |call| call.is_test).await;
+    check(CallFilter { is_test: Some(false), ..all() }, |call| !call.is_test).await;
+    check(CallFilter { live: Some(true), ..all() }, |call| call.ended_at.is_none()).await;
+    check(CallFilter { live: Some(false), ..all() }, |call| call.ended_at.is_some()).await;
+    check(CallFilter { from: Some(NOW.plus_ms(50)), ..all() }, |call| {
+        call.started_at >= NOW.plus_ms(50)
+    })
+    .await;
+    check(CallFilter { to: Some(NOW.plus_ms(50)), ..all() }, |call| {
+        call.started_at < NOW.plus_ms(50)
+    })
+    .await;
+    check(
+        CallFilter {
+            did: Some("ABC".parse().unwrap()),
+            caller: Some("1000".into()),
+            flow: Some(ForwardingFlowId::new(1)),
+            result: Some(CallResult::Busy),
+            is_test: Some(false),
+            live: Some(false),
+            from: Some(NOW.plus_ms(1)),
+            to: Some(NOW.plus_ms(119)),
+        },
+        |call| {
+            let at = call.started_at.since_ms(NOW);
+            at % 4 != 0 && at % 5 != 0 && at % 6 == 3 && at % 7 != 0 && at < 119
+        },
+    )
+    .await;
     assert!(listed(&store, &all(), None, 0).await.is_empty());
     assert!(listed(&store, &all(), Some(CallId::new(0)), 10).await.is_empty());
 }

@@ -5,6 +5,7 @@
 //! A cluster of our own ends with the process, however that ends: a shell holds the other end of a
 //! pipe, and stops the cluster when the pipe closes.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -105,12 +106,12 @@ async fn new_postgres_database() -> String {
 
 fn cluster_url() -> &'static str {
     static URL: OnceLock<(String, Option<Child>)> = OnceLock::new();
-    let (url, _watcher) = URL.get_or_init(|| match std::env::var("DIVERT_TEST_POSTGRES") {
-        Ok(url) => (url, None),
-        Err(_) => {
-            let (url, watcher) = start_cluster();
-            (url, Some(watcher))
+    let (url, _keeper) = URL.get_or_init(|| {
+        if let Ok(url) = std::env::var("DIVERT_TEST_POSTGRES") {
+            return (url, None);
         }
+        let (url, keeper) = start_cluster();
+        (url, Some(keeper))
     });
     url
 }
@@ -118,24 +119,18 @@ fn cluster_url() -> &'static str {
 fn start_cluster() -> (String, Child) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres-test");
     let folder = tempfile::Builder::new().prefix("divert-test-").tempdir().unwrap().keep();
-    let started = Command::new(script)
-        .arg("start")
-        .arg(&folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {script}: {error}"));
-    assert!(
-        started.status.success(),
-        "the store tests need Postgres: {}",
-        String::from_utf8_lossy(&started.stderr).trim()
-    );
-    let watcher = Command::new("/bin/sh")
-        .args(["-c", r#"cat; exec "$0" stop "$1""#, script])
+    // One shell starts and stops it: there is no moment at which nobody would.
+    let mut keeper = Command::new("/bin/sh")
+        .args(["-c", r#""$0" start "$1"; exec >/dev/null 2>&1; cat; exec "$0" stop "$1""#, script])
         .arg(&folder)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    (String::from_utf8(started.stdout).unwrap().trim().to_owned(), watcher)
+        .unwrap_or_else(|error| panic!("cannot run /bin/sh: {error}"));
+    let (mut url, mut complaint) = (String::new(), String::new());
+    keeper.stdout.take().unwrap().read_to_string(&mut url).unwrap();
+    keeper.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    assert!(!url.is_empty(), "the store tests need Postgres: {}", complaint.trim());
+    (url.trim().to_owned(), keeper)
 }

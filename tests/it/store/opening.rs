@@ -1,11 +1,12 @@
 //! Opening a database: URLs, migrations, and what is refused.
 
+use divert::model::configuration::Configuration;
 use divert::store::{Db, StoreError};
 use rstest::rstest;
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
-use super::ACCOUNT;
 use super::engine::Engine;
+use super::{ACCOUNT, NOW};
 
 #[rstest]
 #[tokio::test]
@@ -17,7 +18,7 @@ async fn a_new_database_has_the_default_account_and_nothing_else(
     assert_eq!(store.db.accounts().await.unwrap(), [ACCOUNT]);
     assert_eq!(store.db.versions().await.unwrap().into_iter().collect::<Vec<_>>(), [(ACCOUNT, 0)]);
     let (configuration, version) = store.db.configuration(ACCOUNT).await.unwrap();
-    assert_eq!((configuration, version), (Default::default(), 0));
+    assert_eq!((configuration, version), (Configuration::default(), 0));
 }
 
 #[rstest]
@@ -169,10 +170,48 @@ async fn no_error_prints_the_password() {
 
     let store = Engine::Postgres.store().await;
     let mut url = url::Url::parse(&store.place.url).unwrap();
-    url.set_path("absent");
+    // The cluster of the tests trusts everybody, whatever the password.
     url.set_password(Some("hunter2")).unwrap();
+    let db = Db::open(url.as_str()).await.unwrap();
+    assert!(!format!("{db:?} {db:#?}").contains("hunter2"));
+    url.set_path("absent");
     let refused = Db::open(url.as_str()).await.unwrap_err();
     assert!(refused.to_string().contains("absent"), "{refused}");
     assert!(!format!("{refused} {refused:?} {refused:#?}").contains("hunter2"));
-    assert!(!format!("{:?}", store.db).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_replaced() {
+    let store = Engine::Postgres.store().await;
+    let Db::Postgres(pool) = &store.db else { unreachable!() };
+    let mut admin = sqlx::PgConnection::connect(&store.place.url).await.unwrap();
+    for _ in 0..3 {
+        store.db.ping().await.unwrap();
+        assert!(pool.size() > 0);
+        // Waits until they are gone.
+        let ended: Vec<bool> = sqlx::query_scalar(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND backend_type = 'client backend'",
+        )
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        assert!(!ended.is_empty() && ended.iter().all(|ended| *ended));
+        assert_eq!(store.db.accounts().await.unwrap(), [ACCOUNT]);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_stays_locked_is_unavailable_and_nothing_worse() {
+    let store = Engine::Sqlite.store().await;
+    let Db::Sqlite(pool) = &store.db else { unreachable!() };
+    let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let refused = store.db.change(ACCOUNT, 0, &[], NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(refused.may_retry());
+    // Reading goes on meanwhile.
+    assert_eq!(store.db.configuration(ACCOUNT).await.unwrap().1, 0);
+    lock.rollback().await.unwrap();
+    assert_eq!(store.db.change(ACCOUNT, 0, &[], NOW).await.unwrap(), 1);
 }

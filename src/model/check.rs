@@ -1,0 +1,378 @@
+//! What must hold between the objects of a configuration: references lead somewhere, roles fit,
+//! names are unique and each DID has one owner.
+//!
+//! What one object must look like by itself is known where it is read; whether calls would loop is
+//! a matter of routing. Neither is here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::configuration::{Configuration, Named, Number};
+use super::destination::{Destination, Landing};
+use super::forwarding_flow::{Fallback, ForwardingFlow};
+use super::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
+use super::number::Did;
+use super::problem::{Problem, path};
+use super::server::{Server, ServerRole};
+
+/// Where in a document each object came from; those that came from elsewhere are not in it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Places {
+    objects: BTreeMap<ObjectId, String>,
+    dids: BTreeMap<ForwardingFlowId, BTreeMap<Did, String>>,
+}
+
+/// The id of anything that a document has a place for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ObjectId {
+    Destination(DestinationId),
+    ForwardingFlow(ForwardingFlowId),
+    Number(NumberId),
+    Server(ServerId),
+    Trunk(TrunkId),
+}
+
+macro_rules! object_ids {
+    ($($variant:ident $id:ident;)*) => {$(
+        impl From<$id> for ObjectId {
+            fn from(id: $id) -> Self {
+                Self::$variant(id)
+            }
+        }
+    )*};
+}
+
+object_ids! {
+    Destination DestinationId;
+    ForwardingFlow ForwardingFlowId;
+    Number NumberId;
+    Server ServerId;
+    Trunk TrunkId;
+}
+
+impl Places {
+    /// The object stands at this JSON pointer.
+    pub fn put(&mut self, id: impl Into<ObjectId>, pointer: impl Into<String>) {
+        self.objects.insert(id.into(), pointer.into());
+    }
+
+    /// This flow was given this DID at this JSON pointer.
+    pub fn put_did(&mut self, flow: ForwardingFlowId, did: &Did, pointer: impl Into<String>) {
+        self.dids.entry(flow).or_default().insert(did.clone(), pointer.into());
+    }
+
+    /// The places of every object in a configuration that is itself the document.
+    #[must_use]
+    pub fn of(whole: &Configuration) -> Self {
+        let mut places = Self::default();
+        for (i, server) in whole.servers.iter().enumerate() {
+            places.put(server.id, format!("/servers/{i}"));
+        }
+        for (i, trunk) in whole.trunks.iter().enumerate() {
+            places.put(trunk.id, format!("/trunks/{i}"));
+        }
+        for (i, number) in whole.numbers.iter().enumerate() {
+            places.put(number.id, format!("/numbers/{i}"));
+        }
+        for (i, flow) in whole.forwarding_flows.iter().enumerate() {
+            places.put(flow.id, format!("/forwarding_flows/{i}"));
+            for (j, did) in flow.dids.iter().enumerate() {
+                places.put_did(flow.id, did, format!("/forwarding_flows/{i}/dids/{j}"));
+            }
+            for (j, destination) in flow.destinations.iter().enumerate() {
+                places.put(destination.id, format!("/forwarding_flows/{i}/destinations/{j}"));
+            }
+        }
+        places
+    }
+
+    /// The pointer of an object; `None` when it is not from the document.
+    #[must_use]
+    pub fn find(&self, id: impl Into<ObjectId>) -> Option<&str> {
+        self.objects.get(&id.into()).map(String::as_str)
+    }
+
+    /// The pointer of a DID under the flow that lists it.
+    #[must_use]
+    pub fn did(&self, flow: ForwardingFlowId, did: &Did) -> Option<&str> {
+        self.dids.get(&flow)?.get(did).map(String::as_str)
+    }
+
+    fn key(&self, id: impl Into<ObjectId>, key: &str) -> Option<String> {
+        self.find(id).map(|pointer| format!("{pointer}/{key}"))
+    }
+}
+
+/// Everything that does not hold, each at the place in the document that can mend it; the pointer
+/// is empty when nothing in the document has a part in it.
+#[must_use]
+pub fn problems(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    let mut check = Check { whole, places, problems: Vec::new() };
+    check.unique(&whole.trunks);
+    check.unique(&whole.servers);
+    check.unique(&whole.forwarding_flows);
+    for server in &whole.servers {
+        check.server(server);
+    }
+    for flow in &whole.forwarding_flows {
+        check.flow(flow);
+    }
+    check.owners();
+    check.numbers();
+    check.problems
+}
+
+/// DIDs of one master that differ in case only: legal, but a VICIdial behind it cannot tell them
+/// apart.
+#[must_use]
+pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    let mut seen: BTreeMap<(ServerId, String), (&Did, Option<&str>)> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for number in &whole.numbers {
+        let key = (number.server, number.did.as_str().to_ascii_lowercase());
+        let owner = number.forwarding_flow;
+        let place = owner.and_then(|flow| places.did(flow, &number.did));
+        let place = place.or_else(|| places.find(number.id));
+        let Some((other, elsewhere)) = seen.insert(key, (&number.did, place)) else {
+            continue;
+        };
+        if let Some(pointer) = place.or(elsewhere).filter(|_| *other != number.did) {
+            let message = format!("{} and {other} differ in upper and lower case only", number.did);
+            let hint = "check which one the carrier sends; VICIdial cannot tell them apart";
+            warnings.push(Problem::new(pointer, "case_only", message, hint));
+        }
+    }
+    warnings
+}
+
+/// What refers to this server, in words.
+#[must_use]
+pub fn users_of_server(whole: &Configuration, id: ServerId) -> Vec<String> {
+    let mut users = Vec::new();
+    for flow in &whole.forwarding_flows {
+        if flow.master == id {
+            users.push(format!("forwarding flow {}", flow.name));
+        }
+        for destination in &flow.destinations {
+            if matches!(destination.landing, Landing::Slave { server, .. } if server == id) {
+                users.push(words(flow, destination));
+            }
+        }
+    }
+    let idle = |number: &&Number| number.server == id && number.forwarding_flow.is_none();
+    users.extend(whole.numbers.iter().filter(idle).map(|number| format!("number {}", number.did)));
+    users
+}
+
+/// What refers to this trunk, in words.
+#[must_use]
+pub fn users_of_trunk(whole: &Configuration, id: TrunkId) -> Vec<String> {
+    let servers = whole.servers.iter().filter(|server| server.trunk == Some(id));
+    let mut users: Vec<String> = servers.map(|server| format!("server {}", server.name)).collect();
+    for flow in &whole.forwarding_flows {
+        for destination in &flow.destinations {
+            if matches!(destination.landing, Landing::Trunk { trunk, .. } if trunk == id) {
+                users.push(words(flow, destination));
+            }
+        }
+        if matches!(flow.fallback, Fallback::Number { trunk, .. } if trunk == id) {
+            users.push(format!("the fallback of forwarding flow {}", flow.name));
+        }
+    }
+    users
+}
+
+fn words(flow: &ForwardingFlow, destination: &Destination) -> String {
+    format!("destination {} of forwarding flow {}", destination.name, flow.name)
+}
+
+struct Check<'a> {
+    whole: &'a Configuration,
+    places: &'a Places,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Notes a problem at the first of the places that is in the document.
+    fn note(
+        &mut self,
+        places: impl IntoIterator<Item = Option<String>>,
+        code: &'static str,
+        message: String,
+        hint: impl Into<String>,
+    ) {
+        let pointer = places.into_iter().flatten().next().unwrap_or_default();
+        self.problems.push(Problem::new(pointer, code, message, hint));
+    }
+
+    fn unique<T: Named>(&mut self, all: &[T]) {
+        let mut bearers: BTreeMap<&str, T::Id> = BTreeMap::new();
+        // Those that are there already come first, so that the newcomer is told.
+        let (there, new): (Vec<&T>, Vec<&T>) =
+            all.iter().partition(|one| self.places.find(one.id()).is_none());
+        for one in there.into_iter().chain(new) {
+            let Some(other) = bearers.insert(one.name(), one.id()) else {
+                continue;
+            };
+            let place = self.places.find(other).map(path);
+            let place =
+                place.map_or_else(|| "is there already".to_owned(), |at| format!("is {at}"));
+            self.note(
+                [self.places.key(one.id(), "name")],
+                "taken",
+                format!("another {} named {} {place}", T::KIND, one.name()),
+                "give each its own name",
+            );
+        }
+    }
+
+    fn server(&mut self, server: &Server) {
+        let here = || [self.places.key(server.id, "trunk"), self.places.key(server.id, "role")];
+        match (server.role, server.trunk) {
+            (ServerRole::Slave, None) => self.note(
+                here(),
+                "missing",
+                format!("server {} is a slave without a trunk", server.name),
+                "type the trunk over which the master reaches it",
+            ),
+            (ServerRole::Master, Some(_)) => self.note(
+                here(),
+                "not_allowed",
+                format!("server {} is a master, which is not reached over a trunk", server.name),
+                "leave trunk out, or make its role slave",
+            ),
+            (ServerRole::Slave, Some(trunk)) => {
+                self.trunk(trunk, &format!("server {}", server.name), here());
+            }
+            (ServerRole::Master, None) => {}
+        }
+    }
+
+    fn flow(&mut self, flow: &ForwardingFlow) {
+        let who = format!("forwarding flow {}", flow.name);
+        let here = self.places.key(flow.id, "master");
+        self.server_as(flow.master, ServerRole::Master, &format!("master of {who}"), here);
+        if flow.destinations.is_empty() {
+            self.note(
+                [self.places.key(flow.id, "destinations")],
+                "no_destination",
+                format!("{who} has no destination"),
+                "list at least one server with a did, or one trunk with a number",
+            );
+        }
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for (at, destination) in flow.destinations.iter().enumerate() {
+            if let Some(first) = names.insert(&destination.name, at) {
+                self.note(
+                    [self.places.key(destination.id, "name"), self.places.key(flow.id, "name")],
+                    "taken",
+                    format!("destinations[{first}] of {who} is named {} too", destination.name),
+                    "give each destination of a flow its own name",
+                );
+            }
+            let who = words(flow, destination);
+            match &destination.landing {
+                Landing::Slave { server, .. } => {
+                    let here = self.places.key(destination.id, "server");
+                    self.server_as(*server, ServerRole::Slave, &format!("server of {who}"), here);
+                }
+                Landing::Trunk { trunk, .. } => {
+                    self.trunk(*trunk, &who, [self.places.key(destination.id, "trunk"), None]);
+                }
+            }
+        }
+        if let Fallback::Number { trunk, .. } = &flow.fallback {
+            let here = self.places.key(flow.id, "fallback/trunk");
+            self.trunk(*trunk, &format!("the fallback of {who}"), [here, None]);
+        }
+    }
+
+    fn trunk(&mut self, id: TrunkId, who: &str, here: [Option<String>; 2]) {
+        if self.whole.trunk(id).is_none() {
+            let message = format!("{who} names a trunk that does not exist");
+            self.note(here, "dangling", message, "type the name of one of the trunks");
+        }
+    }
+
+    /// `what` (`master of forwarding flow x`) must be a server of this role.
+    fn server_as(&mut self, id: ServerId, role: ServerRole, what: &str, here: Option<String>) {
+        match self.whole.server(id) {
+            None => {
+                let message = format!("the {what} does not exist");
+                self.note([here], "dangling", message, format!("type the name of a {role}"));
+            }
+            Some(server) if server.role != role => self.note(
+                [here, self.places.key(id, "role")],
+                "wrong_role",
+                format!(
+                    "{} is the {what} but its role is {}, not {role}",
+                    server.name, server.role
+                ),
+                format!("type the name of a {role} there, or change the role"),
+            ),
+            Some(_) => {}
+        }
+    }
+
+    fn owners(&mut self) {
+        let mut owners: BTreeMap<(ServerId, &Did), &ForwardingFlow> = BTreeMap::new();
+        let (there, new): (Vec<_>, Vec<_>) = self
+            .whole
+            .forwarding_flows
+            .iter()
+            .flat_map(|flow| flow.dids.iter().map(move |did| (flow, did)))
+            .partition(|(flow, did)| self.places.did(flow.id, did).is_none());
+        for (flow, did) in there.into_iter().chain(new) {
+            let Some(owner) = owners.insert((flow.master, did), flow) else {
+                continue;
+            };
+            if owner.id == flow.id {
+                continue;
+            }
+            let place = self.places.did(owner.id, did).map(path);
+            let place = place.map_or_else(String::new, |at| format!(" ({at})"));
+            let pointer = self.places.did(flow.id, did).map(str::to_owned);
+            self.note(
+                [pointer, self.places.key(flow.id, "master")],
+                "taken",
+                format!("{did} belongs to forwarding flow {}{place} already", owner.name),
+                format!("leave it out here, or take it out of {} first", owner.name),
+            );
+        }
+    }
+
+    fn numbers(&mut self) {
+        let mut seen: BTreeSet<(ServerId, &Did)> = BTreeSet::new();
+        let flows = self.whole.forwarding_flows.iter();
+        let listed: BTreeSet<(ForwardingFlowId, ServerId, &Did)> = flows
+            .flat_map(|flow| flow.dids.iter().map(move |did| (flow.id, flow.master, did)))
+            .collect();
+        for number in &self.whole.numbers {
+            let did = &number.did;
+            let here = self.places.key(number.id, "server");
+            // A number with an owner stands on the owner's master, which was judged there.
+            if number.forwarding_flow.is_none() {
+                let what = format!("server of number {did}");
+                self.server_as(number.server, ServerRole::Master, &what, here.clone());
+            }
+            if !seen.insert((number.server, did)) {
+                self.note(
+                    [self.places.key(number.id, "did")],
+                    "taken",
+                    format!("number {did} is listed twice"),
+                    "leave one of them out",
+                );
+            }
+            let Some(owner) = number.forwarding_flow else {
+                continue;
+            };
+            if !listed.contains(&(owner, number.server, did)) {
+                self.note(
+                    [self.places.key(number.id, "forwarding_flow")],
+                    "dangling",
+                    format!("number {did} names an owner that does not list it on that server"),
+                    "list it under dids of the flow",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The difference between two configurations as people read it before they agree to it.
+//!
+//! ```text
+//! + forwarding flow solar-east (2 DIDs, 2 destinations)
+//! ~ destination slave-a of solar-east: weight 70 → 50
+//! - trunk old-carrier
+//! ```
+//! The rows to write are another matter: see `configuration::diff`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::configuration::{Configuration, Named};
+use super::document::{write_destination, write_forwarding_flow, write_server, write_trunk};
+use super::forwarding_flow::ForwardingFlow;
+use super::id::{DestinationId, NumberId};
+use super::server::Server;
+use super::trunk::Trunk;
+
+/// One line of a plan: `~ server slave-a: max_live 30 → 20`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct PlanLine {
+    pub action: Action,
+    /// What, and for a change how.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Add,
+    Change,
+    Remove,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Add => "+",
+            Self::Change => "~",
+            Self::Remove => "-",
+        })
+    }
+}
+
+impl fmt::Display for PlanLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.action, self.text)
+    }
+}
+
+/// What would change. Empty exactly when `configuration::diff` is.
+#[must_use]
+pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
+    // Both sides are written with the names of `new`, so that a rename is told once and not again
+    // by everything that refers to it; what is gone keeps the name it had.
+    let mut names = new.clone();
+    let gone = |id| new.server(id).is_none();
+    names.servers.extend(old.servers.iter().filter(|one| gone(one.id)).cloned());
+    let gone = |id| new.trunk(id).is_none();
+    names.trunks.extend(old.trunks.iter().filter(|one| gone(one.id)).cloned());
+    let mut plan = Plan { old, new, names, lines: Vec::new() };
+    plan.objects(&old.servers, &new.servers, &plain, write_server);
+    plan.objects(&old.trunks, &new.trunks, &plain, write_trunk);
+    plan.numbers();
+    plan.objects(&old.forwarding_flows, &new.forwarding_flows, &sized, write_forwarding_flow);
+    plan.lines
+}
+
+fn plain<T: Named>(one: &T) -> String {
+    format!("{} {}", T::KIND, one.name())
+}
+
+fn sized(flow: &ForwardingFlow) -> String {
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let dids = count(flow.dids.len(), "DID");
+    let destinations = count(flow.destinations.len(), "destination");
+    format!("{} ({dids}, {destinations})", plain(flow))
+}
+
+struct Plan<'a> {
+    old: &'a Configuration,
+    new: &'a Configuration,
+    names: Configuration,
+    lines: Vec<PlanLine>,
+}
+
+impl Plan<'_> {
+    fn line(&mut self, action: Action, text: impl Into<String>) {
+        self.lines.push(PlanLine { action, text: text.into() });
+    }
+
+    fn changed(&mut self, what: &str, changes: &[String]) {
+        if !changes.is_empty() {
+            self.line(Action::Change, format!("{what}: {}", changes.join(", ")));
+        }
+    }
+
+    fn objects<T: Named>(
+        &mut self,
+        old: &[T],
+        new: &[T],
+        whole: &dyn Fn(&T) -> String,
+        write: fn(&T, &Configuration) -> Value,
+    ) where
+        Self: Parts<T>,
+    {
+        for gone in old.iter().filter(|one| !new.iter().any(|other| other.id() == one.id())) {
+            self.line(Action::Remove, plain(gone));
+        }
+        for one in new {
+            let Some(before) = old.iter().find(|other| other.id() == one.id()) else {
+                self.line(Action::Add, whole(one));
+                continue;
+            };
+            let mut changes = fields(&write(before, &self.names), &write(one, &self.names));
+            changes.extend(self.summary(before, one));
+            self.changed(&plain(before), &changes);
+            self.parts(before, one);
+        }
+    }
+
+    /// Only those without an owner: the others are seen at their flow.
+    fn numbers(&mut self) {
+        let (old, new) = (&self.old.numbers, &self.new.numbers);
+        for (action, from, other) in [(Action::Remove, old, new), (Action::Add, new, old)] {
+            let there: BTreeSet<NumberId> = other.iter().map(|number| number.id).collect();
+            for number in from.iter().filter(|number| number.forwarding_flow.is_none()) {
+                if !there.contains(&number.id) {
+                    let server = self.names.server(number.server);
+                    let server = server.map_or_else(String::new, |one| format!(" on {}", one.name));
+                    self.line(action, format!("number {}{server}", number.did));
+                }
+            }
+        }
+    }
+}
+
+/// What a kind of object shows beyond its own fields.
+trait Parts<T> {
+    /// More for the line of the object itself.
+    fn summary(&self, _old: &T, _new: &T) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Lines of their own.
+    fn parts(&mut self, _old: &T, _new: &T) {}
+}
+
+impl Parts<Server> for Plan<'_> {}
+impl Parts<Trunk> for Plan<'_> {}
+
+impl Parts<ForwardingFlow> for Plan<'_> {
+    fn summary(&self, old: &ForwardingFlow, new: &ForwardingFlow) -> Vec<String> {
+        let (was, is) = (BTreeSet::from_iter(&old.dids), BTreeSet::from_iter(&new.dids));
+        let added = is.difference(&was).map(|did| format!("DID {did} added"));
+        let dropped = was.difference(&is).map(|did| format!("DID {did} removed"));
+        let mut changes: Vec<String> = added.chain(dropped).collect();
+
+        let order = |of: &ForwardingFlow, among: &ForwardingFlow| -> Vec<DestinationId> {
+            let both = |id: &DestinationId| among.destinations.iter().any(|other| other.id == *id);
+            of.destinations.iter().map(|one| one.id).filter(both).collect()
+        };
+        if order(old, new) != order(new, old) {
+            changes.push("destinations in another order".to_owned());
+        }
+        changes
+    }
+
+    fn parts(&mut self, old: &ForwardingFlow, new: &ForwardingFlow) {
+        let label = |name: &str| format!("destination {name} of {}", new.name);
+        for gone in &old.destinations {
+            if !new.destinations.iter().any(|one| one.id == gone.id) {
+                self.line(Action::Remove, label(&gone.name));
+            }
+        }
+        for one in &new.destinations {
+            let Some(before) = old.destinations.iter().find(|other| other.id == one.id) else {
+                self.line(Action::Add, label(&one.name));
+                continue;
+            };
+            let was = write_destination(before, &self.names);
+            let is = write_destination(one, &self.names);
+            self.changed(&label(&before.name), &fields(&was, &is));
+        }
+    }
+}
+
+/// `weight 70 → 50` for each field that differs; what has lines of its own is left to them.
+fn fields(old: &Value, new: &Value) -> Vec<String> {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return Vec::new();
+    };
+    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    keys.retain(|key| !["destinations", "dids"].contains(&key.as_str()));
+    let shown = |value: Option<&Value>| match value {
+        None => "none".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    keys.into_iter()
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| format!("{key} {} → {}", shown(old.get(key)), shown(new.get(key))))
+        .collect()
+}

@@ -1,0 +1,200 @@
+//! Everything that can be wrong with a request before its content matters, and the probes.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use axum::http::{Method, StatusCode};
+use divert::api::{Readiness, Scope, TestCallRefused};
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::ServerId;
+use divert::store::Db;
+use serde_json::{Value, json};
+
+use super::{Ask, World};
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_a_clear_problem() {
+    let world = World::new().await;
+    let post = || Ask::post("/v1/servers");
+    let json = "application/json";
+    let answer = world.local(post().raw("{\"name\": }").header("content-type", json)).await;
+    answer.assert_problem(400, "not_json");
+    assert!(answer.json["detail"].as_str().unwrap().contains("line 1 column 10"));
+    world.local(post().header("content-type", json)).await.assert_problem(400, "not_json");
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+        let answer = world.local(post().raw("{}").header("content-type", kind)).await;
+        answer.assert_problem(415, "content_type");
+        assert!(answer.json["detail"].as_str().unwrap().contains(kind));
+    }
+    world.local(post().raw("{}")).await.assert_problem(415, "content_type");
+    let answer = world.local(post().json(&json!([1]))).await;
+    answer.assert_problem(422, "invalid");
+
+    let kind = "Application/JSON; charset=utf-8";
+    let body = json!({ "name": "a", "role": "master" }).to_string();
+    let answer = world.local(post().raw(body).header("content-type", kind)).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_body_has_a_largest_size() {
+    let world = World::new().await;
+    let body = |len: usize| format!("{{\"name\":\"{}\"}}", "a".repeat(len - 11));
+    for once in [false, true] {
+        let ask = |len| {
+            let ask = Ask::post("/v1/servers").raw(body(len));
+            let ask = ask.header("content-type", "application/json");
+            if once { ask.header("idempotency-key", format!("k{len}")) } else { ask }
+        };
+        world.local(ask(256 * 1024)).await.assert_problem(422, "invalid");
+        world.local(ask(256 * 1024 + 1)).await.assert_problem(413, "body_too_large");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_and_parameters_are_problems_too() {
+    let world = World::new().await;
+    for path in ["/", "/v1", "/v1/nothing", "/v2/servers", "/v1/servers/a/b"] {
+        world.keyed(Ask::get(path)).await.assert_problem(404, "unknown_path");
+    }
+    let answer = world.local(Ask::new(Method::DELETE, "/v1/servers")).await;
+    answer.assert_problem(405, "method_not_allowed");
+    let allow = answer.header("allow");
+    assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+    let answer = world.local(Ask::post("/healthz")).await;
+    answer.assert_problem(405, "method_not_allowed");
+
+    let server = json!({ "name": "a", "role": "master" });
+    for ask in [
+        Ask::get("/v1/servers?limitt=5"),
+        Ask::post("/v1/servers?dry_run=1").json(&server),
+        Ask::get("/healthz?x"),
+    ] {
+        world.local(ask).await.assert_problem(400, "invalid_query");
+    }
+    let servers = world.local(Ask::get("/v1/servers")).await;
+    assert_eq!(servers.json["data"], json!([]), "nothing was made");
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_the_security_headers() {
+    let world = World::new().await;
+    for path in ["/healthz", "/v1/servers", "/nothing", "/metrics", "/openapi.json"] {
+        let answer = world.keyed(Ask::get(path).header("x-request-id", "mine-1.a_B")).await;
+        assert_eq!(answer.header("x-request-id"), "mine-1.a_B");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+        assert_ne!(answer.header("cache-control"), "");
+    }
+    let long = "a".repeat(129);
+    for bad in ["", "a b", "<script>", long.as_str()] {
+        let answer = world.keyed(Ask::get("/healthz").header("x-request-id", bad)).await;
+        assert!(answer.header("x-request-id").starts_with("req_"), "{bad:?}");
+    }
+    let ids: Vec<String> = [
+        world.keyed(Ask::get("/healthz")).await.header("x-request-id").to_owned(),
+        world.keyed(Ask::get("/healthz")).await.header("x-request-id").to_owned(),
+    ]
+    .into();
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_fault_inside_is_not_shown() {
+    let world = World::new().await;
+    let key = world.key(&[Scope::Admin]).await;
+    let Db::Sqlite(pool) = &world.db else { panic!("asked for SQLite") };
+    sqlx::query("ALTER TABLE server RENAME TO vanished").execute(pool).await.unwrap();
+    let answer = world.keyed(Ask::get("/v1/servers").bearer(&key)).await;
+    answer.assert_problem(500, "internal");
+    for secret in ["vanished", "server", "sql", "table", "SELECT"] {
+        assert!(!answer.text.contains(secret), "{}", answer.text);
+    }
+    pool.close().await;
+    let answer = world.keyed(Ask::get("/v1/servers").bearer(&key)).await;
+    answer.assert_problem(503, "store_unavailable");
+    assert_eq!(answer.header("retry-after"), "2");
+}
+
+#[tokio::test]
+async fn a_panic_is_caught() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let refused = TestCallRefused { code: "panic", message: "on purpose".into() };
+    *world.node.refuse.lock().unwrap() = Some(refused);
+    let ask = Ask::post(format!("/v1/forwarding-flows/{flow}/test-calls"));
+    for ask in [ask.clone(), ask.header("idempotency-key", "p")] {
+        let answer = world.local(ask).await;
+        answer.assert_problem(500, "internal");
+        assert!(!answer.text.contains("on purpose"));
+    }
+    world.db.configuration(DEFAULT_ACCOUNT).await.unwrap();
+}
+
+#[tokio::test]
+async fn readiness_gives_its_reasons() {
+    let world = World::new().await;
+    let answer = world.keyed(Ask::get("/readyz")).await;
+    assert_eq!((answer.status, &answer.json["ready"]), (StatusCode::OK, &json!(true)));
+    *world.node.readiness.lock().unwrap() =
+        Readiness { asterisk: Err("no connection to Asterisk since 14:03".into()), store: Ok(()) };
+    let answer = world.keyed(Ask::get("/readyz")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        answer.json,
+        json!({ "ready": false, "checks": [
+            {
+                "name": "asterisk", "ok": false,
+                "reason": "no connection to Asterisk since 14:03",
+            },
+            { "name": "store", "ok": true, "reason": null },
+        ] })
+    );
+    assert_eq!(world.keyed(Ask::get("/healthz")).await.json, json!({ "status": "ok" }));
+    let metrics = world.keyed(Ask::get("/metrics")).await;
+    assert_eq!(metrics.text, "divert_up 1\n");
+    assert!(metrics.header("content-type").starts_with("text/plain"));
+}
+
+/// What was logged, line by line.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_logged_once_with_its_route_and_without_its_key() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new().await;
+    let key = world.key(&[Scope::Admin]).await;
+    let path = format!("/v1/servers/{}", ServerId::new(1));
+    let ask = Ask::get(path).bearer(&key).header("x-request-id", "r-1");
+    world.keyed(ask).await.assert_problem(404, "not_found");
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["fields"]["request.id"] == "r-1")
+        .collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    let fields = &lines[0]["fields"];
+    assert_eq!(fields["http.method"], "GET");
+    assert_eq!(fields["http.route"], "/v1/servers/{id}");
+    assert_eq!(fields["http.status"], 404);
+    assert!(fields["duration_ms"].is_u64());
+    assert!(!text.contains(key.rsplit('_').next().unwrap()));
+}

@@ -1,0 +1,142 @@
+//! `Idempotency-Key`.
+
+use axum::http::StatusCode;
+use divert::api::{Scope, TestCallRefused};
+use divert::model::account::DEFAULT_ACCOUNT;
+use serde_json::{Value, json};
+
+use super::{Ask, OTHER_ACCOUNT, World};
+
+#[tokio::test]
+async fn a_repetition_gets_the_same_answer_and_changes_nothing() {
+    let world = World::new().await;
+    let server = json!({ "name": "pbx", "role": "master" });
+    let ask = Ask::post("/v1/servers").json(&server).header("idempotency-key", "k1");
+    let first = world.local(ask.clone()).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    assert_eq!(first.header("idempotency-replayed"), "");
+    let again = world.local(ask).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    for name in ["content-type", "etag", "location"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+    assert_eq!(world.changes(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_too() {
+    let world = World::new().await;
+    let ask = Ask::post("/v1/servers").json(&json!({})).header("idempotency-key", "k1");
+    let first = world.local(ask.clone()).await;
+    first.assert_problem(422, "invalid");
+    let again = world.local(ask).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(again.header("content-type"), "application/problem+json");
+}
+
+#[tokio::test]
+async fn the_same_key_for_another_request_is_refused() {
+    let world = World::new().await;
+    let key = world.key(&[Scope::FlowsWrite]).await;
+    let ask = |path: &str, name: &str| {
+        let server = json!({ "name": name, "role": "master" });
+        Ask::post(path).json(&server).header("idempotency-key", "k1")
+    };
+    world.local(ask("/v1/servers", "a")).await.id();
+    let reused = "idempotency_key_reused";
+    world.local(ask("/v1/servers", "b")).await.assert_problem(422, reused);
+    world.local(ask("/v1/trunks", "a")).await.assert_problem(422, reused);
+    // Another API key must not read what the first was answered.
+    world.keyed(ask("/v1/servers", "a").bearer(&key)).await.assert_problem(422, reused);
+    // Another account has keys of its own.
+    let (other, _) = world.key_of(OTHER_ACCOUNT, &[Scope::FlowsWrite], None).await;
+    world.keyed(ask("/v1/servers", "a").bearer(&other)).await.id();
+}
+
+#[tokio::test]
+async fn a_key_has_1_to_255_characters() {
+    let world = World::new().await;
+    let long = "k".repeat(256);
+    for bad in ["", long.as_str(), "é"] {
+        let ask = Ask::post("/v1/servers").json(&json!({})).header("idempotency-key", bad);
+        world.local(ask).await.assert_problem(400, "idempotency_key_invalid");
+    }
+    let ask = Ask::post("/v1/servers").json(&json!({ "name": "a", "role": "master" }));
+    world.local(ask.header("idempotency-key", &long[1..])).await.id();
+}
+
+#[tokio::test]
+async fn while_the_first_is_being_executed_the_second_is_refused() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let ask = Ask::post(format!("/v1/forwarding-flows/{flow}/test-calls"))
+        .header("idempotency-key", "k1");
+    let held = world.node.hold().await;
+    let (router, first) = (world.local.clone(), ask.clone());
+    let first = tokio::spawn(async move { first.send(&router).await });
+    world.node.asked().await;
+    let second = world.local(ask.clone()).await;
+    second.assert_problem(409, "request_in_progress");
+    assert_eq!(second.header("retry-after"), "1");
+    drop(held);
+    let first = first.await.unwrap();
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    assert_eq!(world.local(ask).await.text, first.text);
+    assert_eq!(world.node.placed.lock().unwrap().len(), 1, "one call was placed");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_a_finished_request() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let ask = Ask::post(format!("/v1/forwarding-flows/{flow}/test-calls"))
+        .header("idempotency-key", "k1");
+    let held = world.node.hold().await;
+    let (router, first) = (world.local.clone(), ask.clone());
+    let first = tokio::spawn(async move { first.send(&router).await });
+    world.node.asked().await;
+    first.abort();
+    assert!(first.await.is_err());
+    drop(held);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    loop {
+        let answer = world.local(ask.clone()).await;
+        if answer.status == StatusCode::CREATED {
+            assert_eq!(answer.header("idempotency-replayed"), "true");
+            break;
+        }
+        answer.assert_problem(409, "request_in_progress");
+        assert!(tokio::time::Instant::now() < deadline);
+    }
+    assert_eq!(world.node.placed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_had_no_effect_may_be_repeated() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let ask = Ask::post(format!("/v1/forwarding-flows/{flow}/test-calls"))
+        .header("idempotency-key", "k1");
+    for (code, status, told) in [("panic", 500, "internal"), ("full", 409, "full")] {
+        let refused = TestCallRefused { code, message: "on purpose".into() };
+        *world.node.refuse.lock().unwrap() = Some(refused);
+        world.local(ask.clone()).await.assert_problem(status, told);
+    }
+    *world.node.refuse.lock().unwrap() = None;
+    assert_eq!(world.local(ask).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn the_secret_of_a_new_key_is_not_kept_for_the_repetition() {
+    let world = World::new().await;
+    let ask = Ask::post("/v1/keys").json(&json!({ "name": "ci" })).header("idempotency-key", "k1");
+    let first = world.local(ask.clone()).await;
+    let plain = first.json["key"].as_str().unwrap();
+    assert!(plain.starts_with("dvk_"));
+    let again = world.local(ask).await;
+    assert_eq!(again.status, StatusCode::CREATED);
+    assert_eq!(again.json["id"], first.json["id"]);
+    assert_eq!(again.json["key"], Value::Null);
+    assert_eq!(world.db.keys(DEFAULT_ACCOUNT).await.unwrap().len(), 1);
+}

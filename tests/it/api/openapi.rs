@@ -1,0 +1,201 @@
+//! The description: complete, and every example in it works.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use divert::api::document;
+use divert::model::account::DEFAULT_ACCOUNT;
+use serde_json::{Value, json};
+
+use super::calls::record_call;
+use super::{Ask, World};
+
+/// Method, path and operation of everything described.
+fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
+    let paths = document()["paths"].as_object().unwrap();
+    let of = |(path, item): (&'static String, &'static Value)| {
+        let item = item.as_object().unwrap();
+        item.iter().map(move |(method, it)| (method.as_str(), path.as_str(), it))
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn the_document_is_served_as_it_is() {
+    let world = World::new().await;
+    let answer = world.keyed(Ask::get("/openapi.json")).await;
+    assert_eq!(&answer.json, document());
+}
+
+/// The paths in the router itself, from its debug output, are those of the description.
+#[tokio::test]
+async fn every_route_is_described() {
+    let world = World::new().await;
+    let debug = format!("{:?}", world.keyed);
+    // Besides the routes, axum lists where its fallback hangs.
+    let fallback = ["/", "/{*__private__axum_fallback}"];
+    let in_router: BTreeSet<&str> =
+        debug.split('"').filter(|text| text.starts_with('/') && !fallback.contains(text)).collect();
+    let described: BTreeSet<&str> = operations().iter().map(|(_, path, _)| *path).collect();
+    assert!(in_router.len() > 10, "the router tells its paths: {debug}");
+    assert_eq!(in_router, described);
+}
+
+#[test]
+fn the_promised_routes_exist() {
+    let all: BTreeSet<String> =
+        operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let crud = |path: &str, id: &str| {
+        [
+            format!("get {path}"),
+            format!("post {path}"),
+            format!("get {path}/{id}"),
+            format!("put {path}/{id}"),
+            format!("patch {path}/{id}"),
+            format!("delete {path}/{id}"),
+        ]
+    };
+    let mut promised: BTreeSet<String> = [
+        "post /v1/forwarding-flows/{id}/test-calls",
+        "get /v1/numbers",
+        "get /v1/calls",
+        "get /v1/calls/{id}",
+        "post /v1/calls/{id}/end",
+        "get /v1/keys",
+        "post /v1/keys",
+        "delete /v1/keys/{id}",
+        "get /openapi.json",
+        "get /healthz",
+        "get /readyz",
+        "get /metrics",
+    ]
+    .map(String::from)
+    .into();
+    promised.extend(crud("/v1/servers", "{id}"));
+    promised.extend(crud("/v1/trunks", "{id}"));
+    promised.extend(crud("/v1/forwarding-flows", "{id}"));
+    promised.extend(crud("/v1/forwarding-flows/{id}/destinations", "{destination_id}"));
+    assert_eq!(all, promised);
+}
+
+/// Executes every operation once, with its example where it has a body, in an order in which that
+/// works, and compares status and members of the answer with what is described.
+#[tokio::test]
+async fn every_example_does_what_its_description_says() {
+    let world = World::new().await;
+    let call = record_call(&world, |_| {}).await;
+    world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call));
+    // The examples name it as the master.
+    let master = json!({ "name": "pbx", "role": "master" });
+    world.local(Ask::post("/v1/servers").json(&master)).await.id();
+
+    let mut ids = BTreeMap::from([("/v1/calls".to_owned(), call.to_string())]);
+    let mut all = operations();
+    all.sort_by_key(|(method, path, _)| order(method, path));
+    for (method, path, operation) in all {
+        let filled = fill(path, &ids);
+        let mut ask = Ask::new(method.to_uppercase().parse().unwrap(), &filled);
+        if let Some(content) = operation["requestBody"]["content"].as_object() {
+            assert_eq!(content.len(), 1, "{method} {path}");
+            let (kind, content) = content.iter().next().unwrap();
+            let example = &content["example"];
+            assert!(example.is_object(), "{method} {path} has no example");
+            ask = ask.raw(example.to_string()).header("content-type", kind.as_str());
+        }
+        let answer = world.local(ask).await;
+        let responses = operation["responses"].as_object().unwrap();
+        let good: Vec<&String> =
+            responses.keys().filter(|status| status.starts_with('2')).collect();
+        assert_eq!(good, [answer.status.as_str()], "{method} {filled}: {}", answer.text);
+        let described = &responses[answer.status.as_str()]["content"]["application/json"]["schema"];
+        if !described.is_null() && path != "/openapi.json" {
+            assert_members(described, &answer.json, &format!("{method} {path}"));
+        }
+        if method == "post" && answer.status == 201 && !path.ends_with("test-calls") {
+            ids.insert(path.to_owned(), answer.id());
+        }
+    }
+}
+
+/// First what others refer to, then what refers to it; removal the other way round.
+fn order(method: &str, path: &str) -> (usize, usize, usize) {
+    let kinds = ["trunks", "servers", "destinations", "test-calls", "forwarding-flows"];
+    let last = path.split('/').rfind(|part| !part.starts_with('{')).unwrap();
+    let made = match last {
+        "trunks" => 1,
+        "servers" => 2,
+        "forwarding-flows" => 3,
+        "destinations" => 4,
+        _ => 5 + usize::from(kinds.contains(&last)),
+    };
+    let verb = ["post", "get", "put", "patch", "delete"].iter().position(|verb| *verb == method);
+    let verb = verb.unwrap();
+    if method == "delete" { (1, 10 - made, verb) } else { (0, made, verb) }
+}
+
+fn fill(path: &str, ids: &BTreeMap<String, String>) -> String {
+    let mut filled = String::new();
+    let mut template = String::new();
+    for part in path.split('/').skip(1) {
+        let value = if part.starts_with('{') {
+            ids.get(&template).unwrap_or_else(|| panic!("no id for {template}")).as_str()
+        } else {
+            part
+        };
+        filled.push('/');
+        filled.push_str(value);
+        template.push('/');
+        template.push_str(part);
+    }
+    filled
+}
+
+/// Every member of the answer is described, and every required one is there.
+fn assert_members(schema: &Value, value: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document().pointer(&reference[1..]).unwrap();
+        return assert_members(target, value, place);
+    }
+    match value {
+        Value::Array(items) if !schema["items"].is_null() => {
+            for item in items {
+                assert_members(&schema["items"], item, place);
+            }
+        }
+        Value::Object(members) => {
+            let mut properties = BTreeMap::new();
+            let mut required = BTreeSet::new();
+            collect(schema, &mut properties, &mut required);
+            if properties.is_empty() {
+                return;
+            }
+            for (name, member) in members {
+                let described = properties.get(name.as_str());
+                let described =
+                    described.unwrap_or_else(|| panic!("{place}: {name} not described"));
+                assert_members(described, member, &format!("{place} {name}"));
+            }
+            for name in required {
+                assert!(members.contains_key(name), "{place}: {name} is required: {value}");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn collect<'s>(
+    schema: &'s Value,
+    properties: &mut BTreeMap<&'s str, &'s Value>,
+    required: &mut BTreeSet<&'s str>,
+) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        collect(document().pointer(&reference[1..]).unwrap(), properties, required);
+    }
+    for all in [&schema["allOf"], &schema["oneOf"]] {
+        for part in all.as_array().into_iter().flatten() {
+            collect(part, properties, required);
+        }
+    }
+    let own = schema["properties"].as_object().into_iter().flatten();
+    properties.extend(own.map(|(name, property)| (name.as_str(), property)));
+    required.extend(schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str));
+}
