@@ -1,0 +1,272 @@
+//! Commands that ask the running server: here a small one that answers as divert's API would.
+
+use std::sync::{Arc, Mutex};
+
+use assert_cmd::Command;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use divert::model::time::Timestamp;
+use divert::model::timeline::Step;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+
+use super::{divert, stdout};
+
+/// Answers as divert's API would.
+struct Server {
+    dir: TempDir,
+    _runtime: Runtime,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<(Method, String, String)>>,
+    looks: Mutex<usize>,
+    result: Mutex<&'static str>,
+}
+
+impl Server {
+    fn start(result: &'static str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let seen = Arc::new(Seen { result: Mutex::new(result), ..Seen::default() });
+        let runtime = Runtime::new().unwrap();
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&seen));
+        let path = dir.path().join("s");
+        let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self { dir, _runtime: runtime, seen }
+    }
+
+    fn divert(&self) -> Command {
+        let mut command = divert(self.dir.path());
+        command.env("DIVERT_API_SOCKET", self.dir.path().join("s"));
+        command
+    }
+
+    fn requests(&self) -> Vec<String> {
+        let seen = self.seen.requests.lock().unwrap();
+        seen.iter().map(|(method, path, body)| format!("{method} {path} {body}")).collect()
+    }
+}
+
+pub(super) const CALL: &str = "call_01jd3nnnyejx8kz0q4tt3b7m9r";
+const FLOW: &str = "flw_01jd3nnnyejx8kz0q4tt3b7m9r";
+const DEST: &str = "dst_01jd3nnnyejx8kz0q4tt3b7m9r";
+
+async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: String) -> Response {
+    let path = uri.path_and_query().unwrap().to_string();
+    seen.requests.lock().unwrap().push((method.clone(), path, body));
+    let ok = |value: Value| axum::Json(value).into_response();
+    match (method, uri.path()) {
+        (Method::GET, "/v1/forwarding-flows") => ok(json!({ "data": [{
+            "id": FLOW, "name": "Solar East", "dids": ["8005550199"],
+            "destinations": [{ "id": DEST, "name": "slave-a", "state": "active",
+                "priority": 1, "weight": 70, "max_live": 10 }],
+        }], "has_more": false, "next_cursor": null })),
+        (Method::POST, path) if path.ends_with("/test-calls") => {
+            (StatusCode::CREATED, axum::Json(json!({ "id": CALL, "tags": ["test"] })))
+                .into_response()
+        }
+        (Method::PATCH | Method::POST, _) => ok(json!({})),
+        (Method::GET, "/v1/calls") => {
+            ok(json!({ "data": [call(9, "answered")], "has_more": true, "next_cursor": "abc" }))
+        }
+        (Method::GET, path) if path.ends_with(CALL) => {
+            // One more step at each look; not known at the first.
+            let mut looks = seen.looks.lock().unwrap();
+            *looks += 1;
+            let result = *seen.result.lock().unwrap();
+            match *looks {
+                1 => problem(StatusCode::NOT_FOUND, "no such call"),
+                looks => ok(call(looks - 1, result)),
+            }
+        }
+        _ => problem(StatusCode::NOT_FOUND, "nothing here"),
+    }
+}
+
+fn problem(status: StatusCode, title: &str) -> Response {
+    (status, axum::Json(json!({ "title": title, "status": status.as_u16() }))).into_response()
+}
+
+/// The first `steps` steps of a call that one destination refuses, one lets ring, and, if that is
+/// the result, a third one answers.
+fn call(steps: usize, result: &str) -> Value {
+    let start = 1_795_269_787_120_i64;
+    let at = |ms: i64| Timestamp(start + ms).rfc3339();
+    let candidate = |name: &str, priority, verdict: Value| {
+        json!({ "destination": DEST, "name": name, "priority": priority, "weight": 70,
+            "verdict": verdict })
+    };
+    let routed = |leg: u16, name: &str| {
+        json!({ "step": "routed", "leg": leg, "name": name, "endpoint": "PJSIP/1001@trunk",
+            "candidates": [
+                candidate(name, leg, json!({ "verdict": "chosen" })),
+                candidate("slave-x", 1, json!({ "verdict": "full", "scope": "destination",
+                    "live": 10, "max": 10 })),
+            ] })
+    };
+    let simple =
+        |step: &str, name: &str, leg: u16| json!({ "step": step, "leg": leg, "name": name });
+    let missed = |leg: u16, name: &str, outcome: &str, cause: u16, code: Option<u16>, rang: i64| {
+        json!({ "step": "not_answered", "leg": leg, "name": name, "outcome": outcome,
+            "cause": cause, "sip_code": code, "rang_ms": rang })
+    };
+    let mut all = vec![
+        (
+            0,
+            json!({ "step": "received", "did": "8005550199", "is_test": true,
+            "caller": { "number": "+12025550100", "name": "Ann" }, "flow": "Solar East" }),
+        ),
+        (4, routed(1, "slave-a")),
+        (210, simple("ringing", "slave-a", 1)),
+        (1_480, missed(1, "slave-a", "busy", 17, Some(486), 1_270)),
+        (1_490, routed(2, "slave-b")),
+        (1_700, simple("ringing", "slave-b", 2)),
+        (13_490, missed(2, "slave-b", "no_answer", 19, None, 11_790)),
+    ];
+    let answered = result == "answered";
+    if answered {
+        all.extend([
+            (13_500, routed(3, "toll-free")),
+            (13_900, simple("ringing", "toll-free", 3)),
+            (15_020, simple("answered", "toll-free", 3)),
+            (
+                222_100,
+                json!({ "step": "ended", "by": "caller", "result": "answered",
+                "talk_ms": 206_200, "cause": 16 }),
+            ),
+        ]);
+    } else {
+        all.extend([
+            (13_491, json!({ "step": "unroutable", "reason": "all_tried", "candidates": [] })),
+            (
+                13_500,
+                json!({ "step": "ended", "by": "divert", "result": result, "talk_ms": 0,
+                "cause": 19 }),
+            ),
+        ]);
+    }
+    let over = steps >= all.len();
+    let entry = |(seq, (ms, step)): (usize, &(i64, Value))| {
+        let read: Step = serde_json::from_value(step.clone()).unwrap();
+        json!({ "seq": seq, "at": at(*ms), "offset_ms": ms, "title": read.title(),
+            "sentence": read.sentence(), "step": step })
+    };
+    let timeline: Vec<Value> = all.iter().take(steps).enumerate().map(entry).collect();
+    let leg = |no: u16, name: &str, outcome: &str, from: i64, to: i64, code: Option<u16>| {
+        json!({ "no": no, "destination": DEST, "name": name, "endpoint": "PJSIP/1001@trunk",
+            "started_at": at(from), "ringing_at": at(from + 200), "ended_at": at(to),
+            "answered_at": null, "outcome": outcome, "cause": 17, "sip_code": code })
+    };
+    let mut legs = vec![
+        leg(1, "slave-a", "busy", 4, 1_480, Some(486)),
+        leg(2, "slave-b", "no_answer", 1_490, 13_490, None),
+    ];
+    if answered {
+        let mut third = leg(3, "toll-free", "answered", 13_500, 222_100, None);
+        third["answered_at"] = at(15_020).into();
+        legs.push(third);
+    }
+    json!({ "id": CALL, "did": "8005550199", "tags": ["test"], "started_at": at(0),
+        "caller": { "number": "+12025550100", "name": "Ann" },
+        "forwarding_flow": { "id": FLOW, "name": "Solar East" },
+        "status": if over { "ended" } else { "ringing" },
+        "ended_at": over.then(|| at(222_100)),
+        "result": over.then_some(result),
+        "talk_sec": if over && answered { 206.2 } else { 0.0 },
+        "ended_by": over.then_some(if answered { "caller" } else { "divert" }),
+        "cause": over.then_some(if answered { 16 } else { 19 }),
+        "legs": legs, "timeline": timeline })
+}
+
+#[test]
+fn a_test_call_shows_its_steps_as_they_happen_and_succeeds_when_answered() {
+    let server = Server::start("answered");
+    let mut command = server.divert();
+    let run = command.args(["test-call", "solar east", "--caller", "+1202"]).assert().success();
+    insta::assert_snapshot!("test_call", String::from_utf8_lossy(&run.get_output().stdout));
+    let requests = server.requests();
+    let posted = format!(
+        "POST /v1/forwarding-flows/{FLOW}/test-calls {{\"caller\":{{\"name\":\"\",\"number\":\"+1202\"}}}}"
+    );
+    assert!(requests.contains(&posted), "{requests:?}");
+}
+
+#[test]
+fn a_test_call_that_nobody_answers_fails() {
+    let server = Server::start("no_answer");
+    let run = server.divert().args(["test-call", "Solar East"]).assert().code(1);
+    let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(text.contains("✘ no answer, talk 0 ms. Never billed, not in reports."), "{text}");
+}
+
+#[test]
+fn without_a_server_the_exit_code_is_3_and_a_wrong_name_is_2() {
+    let dir = TempDir::new().unwrap();
+    let run = divert(dir.path()).args(["test-call", "x"]).env("DIVERT_API_SOCKET", "none").assert();
+    let output = run.code(3).get_output().clone();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("is divert running?"), "{text}");
+    let server = Server::start("answered");
+    server.divert().args(["test-call", "Lunar"]).assert().code(2);
+    server.divert().args(["calls", "show", "flw_1"]).assert().code(2);
+}
+
+#[test]
+fn calls_are_listed_with_their_filters() {
+    let server = Server::start("answered");
+    let run =
+        server.divert().args(["calls", "list", "--live", "--test", "only"]).assert().success();
+    insta::assert_snapshot!("calls", String::from_utf8_lossy(&run.get_output().stdout));
+    let wanted = "GET /v1/calls?test=only&live=true&limit=50 ".to_owned();
+    assert_eq!(server.requests(), [wanted]);
+}
+
+#[test]
+fn a_destination_is_paused_by_name() {
+    let server = Server::start("answered");
+    server.divert().args(["dest", "pause", "Solar East", "slave-a"]).assert().success();
+    let wanted =
+        format!("PATCH /v1/forwarding-flows/{FLOW}/destinations/{DEST} {{\"state\":\"paused\"}}");
+    assert_eq!(server.requests().last(), Some(&wanted));
+}
+
+fn show(result: &'static str, args: &[&str], columns: &str) -> String {
+    let server = Server::start(result);
+    *server.seen.looks.lock().unwrap() = 90;
+    let mut command = server.divert();
+    command.args(["calls", "show", CALL]).args(args).env("COLUMNS", columns);
+    let text = stdout(&mut command);
+    let width = columns.parse().unwrap();
+    assert!(!text.contains('\x1b'), "a pipe gets no colour");
+    for line in text.lines() {
+        assert!(line.chars().count() <= width || args.is_empty(), "{line}");
+    }
+    text
+}
+
+#[test]
+fn a_ladder_fits_80_columns() {
+    insta::assert_snapshot!("ladder_80", show("answered", &["--ladder"], "80"));
+}
+
+#[test]
+fn a_ladder_has_remarks_where_there_is_room() {
+    insta::assert_snapshot!("ladder_120", show("answered", &["--ladder"], "120"));
+}
+
+#[test]
+fn a_ladder_of_a_failed_call_marks_what_went_wrong_first() {
+    insta::assert_snapshot!("ladder_failed", show("no_answer", &["--ladder"], "100"));
+}
+
+#[test]
+fn a_call_is_told_step_by_step() {
+    insta::assert_snapshot!("call", show("answered", &[], "80"));
+}
