@@ -218,6 +218,9 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         StatusCode::CONFLICT if problem.code == "asterisk_unreachable" => {
             Failure::NotConnected(format!("{text}\n  = help: divert doctor"))
         }
+        StatusCode::CONFLICT if problem.code.starts_with("asterisk_") => {
+            Failure::Failed(format!("{text}\n  = help: divert doctor"))
+        }
         StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => Failure::Failed(text),
         status if status.is_client_error() => Failure::Input(text),
         _ => Failure::Failed(text),
