@@ -106,7 +106,8 @@ mod tests {
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
     use crate::model::number::Caller;
     use crate::model::time::Timestamp;
-    use crate::routing::decide::{Decision, Offer};
+    use crate::routing::decide::Decision;
+    use crate::routing::snapshot::Offer;
 
     const CALL: CallId = CallId::new(7);
 
