@@ -54,11 +54,6 @@ impl Bridges {
         self.free.clear();
         self.made = existing.into_iter().collect();
     }
-
-    #[must_use]
-    pub fn is_free(&self, bridge: &BridgeId) -> bool {
-        self.free.iter().any(|(_, free)| free == bridge)
-    }
 }
 
 #[cfg(test)]
@@ -75,7 +70,6 @@ mod tests {
         let first = bridges.lend(|| bridge("a"));
         assert!(bridges.must_make(&first));
         bridges.give_back(first.clone(), Timestamp(0));
-        assert!(bridges.is_free(&first));
         assert_eq!(bridges.lend(|| bridge("b")), first);
         assert!(!bridges.must_make(&first), "it exists");
         assert_eq!(bridges.retire(Timestamp(60_000)), [], "it is in use");

@@ -50,12 +50,6 @@ impl Writer {
             error!("the writing task is gone: a row is lost");
         }
     }
-
-    /// Rows that wait to be written.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
-    }
 }
 
 async fn write(
