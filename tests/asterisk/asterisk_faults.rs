@@ -13,7 +13,7 @@ async fn a_restart_of_asterisk_closes_its_calls_truthfully() {
     with_divert(&stage::one(&["1001"]), async |lab| {
         let (line, phone) = talk(lab).await;
         let call = lab.divert.call_on(&stage::own_did()).await;
-        lab.kill_asterisk().await;
+        lab.kill_asterisk();
         lab.divert.until_unready(Duration::from_secs(12)).await;
         lab.start_asterisk().await;
         lab.divert.until_ready().await;

@@ -50,9 +50,12 @@ async fn nobody_outside_can_make_a_call_a_test() {
             let gone = line.until_gone(Duration::from_secs(10)).await;
             assert_eq!(gone.cause, 17, "{endpoint} {gone:?}");
         }
-        let calls = lab.divert.get("/v1/calls").await;
-        let tags: Vec<_> =
-            calls["data"].as_array().unwrap().iter().map(|call| &call["tags"]).collect();
+        let calls = eventually("all calls to be in the log", Duration::from_secs(5), async || {
+            let calls = lab.divert.get("/v1/calls").await["data"].as_array().cloned()?;
+            (calls.len() == 3).then_some(calls)
+        })
+        .await;
+        let tags: Vec<_> = calls.iter().map(|call| &call["tags"]).collect();
         assert_eq!(tags, [&json!([]), &json!([]), &json!([])]);
     })
     .await;
