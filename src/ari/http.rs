@@ -36,6 +36,8 @@ impl Default for Timeouts {
 pub(super) enum Repeat {
     /// Doing it twice is the same as doing it once.
     Always,
+    /// The caller has a rhythm of its own.
+    Never,
     /// Only if the first one certainly never reached Asterisk.
     Unsent,
 }
@@ -83,6 +85,12 @@ impl Request {
     /// Must not be done twice.
     pub(super) fn once(mut self) -> Self {
         self.repeat = Repeat::Unsent;
+        self
+    }
+
+    /// Is sent once and that is all: for what is asked again and again anyway.
+    pub(super) fn never_again(mut self) -> Self {
+        self.repeat = Repeat::Never;
         self
     }
 
@@ -213,7 +221,12 @@ impl Http {
             };
             let unsent = error.is_connect();
             is_echo |= !unsent;
-            if tries_left == 0 || !(unsent || request.repeat == Repeat::Always) {
+            let may_repeat = match request.repeat {
+                Repeat::Always => true,
+                Repeat::Never => false,
+                Repeat::Unsent => unsent,
+            };
+            if tries_left == 0 || !may_repeat {
                 let detail = describe(&error);
                 return Err(AriError::Transport { op, sent: is_echo, detail });
             }

@@ -14,8 +14,16 @@ use crate::engine::ChannelState;
 use crate::model::id::{BridgeId, ChannelId};
 use crate::model::number::Caller;
 
-/// What the name of each of divert's bridges begins with.
-pub const BRIDGE_PREFIX: &str = "divert/";
+/// The name of a bridge of ours, by which it is known again. It names the application, so that
+/// two nodes on one Asterisk never tidy up after each other.
+#[must_use]
+pub fn bridge_name(app: &str, bridge: &BridgeId) -> String {
+    format!("{}{bridge}", bridge_prefix(app))
+}
+
+fn bridge_prefix(app: &str) -> String {
+    format!("divert/{app}/")
+}
 
 /// The state of our application in one Asterisk.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,12 +57,13 @@ impl Snapshot {
             let channels = bridge.channels.iter().cloned().map(ChannelId).collect();
             (bridge.bridge_id(), channels)
         };
+        let prefix = bridge_prefix(app);
         Self {
             startup_time,
             channels: channels.iter().filter_map(channel).collect(),
             bridges: bridges
                 .iter()
-                .filter(|bridge| bridge.name.starts_with(BRIDGE_PREFIX))
+                .filter(|bridge| bridge.name.starts_with(&prefix))
                 .map(bridge)
                 .collect(),
         }
@@ -116,7 +125,11 @@ mod tests {
         let bridge = |id: &str, name: &str| -> Bridge {
             from_value(json!({"id": id, "name": name, "channels": ["1.1", "x"]})).unwrap()
         };
-        let bridges = [bridge("b1", "divert/a/1"), bridge("b2", ""), bridge("b3", "diverted")];
+        let bridges = [
+            bridge("b1", "divert/divert-a/1"),
+            bridge("b2", ""),
+            bridge("b3", "divert/divert-ab/1"),
+        ];
         let snapshot = Snapshot::of("then".into(), "divert-a", &channels, &bridges);
 
         let found: Vec<_> = snapshot

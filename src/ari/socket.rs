@@ -7,26 +7,36 @@
 //! What the consumer owes: after each [`SocketEvent::Connected`] set the event filter, read a
 //! [snapshot](super::resync::snapshot), and only then handle the events queued since.
 //!
+//! A connection that answers pings may still be of no use. When Asterisk comes out of a stall, it
+//! carries out every upgrade it was sent meanwhile, also the abandoned ones; one of these then
+//! replaces us, or takes our application with it when it ends (seen on 22.10.1). Hence three rules:
+//! no upgrade is sent before Asterisk has answered a plain request; being replaced by what may be
+//! an attempt of our own is no fencing; and the way from our application to us is tried out all the
+//! time with an event of our own.
+//!
 //! Follows RFC 6455; Asterisk itself never pings, so a dead peer is noticed only from here.
 
 use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use metrics::{counter, gauge, histogram};
+use reqwest::Method;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 
+use super::http::{Answer, Http, Request as HttpRequest, Timeouts};
 use super::wire::{self, Event};
 use super::{AriError, Settings, encode, install_tls};
 use crate::clock;
@@ -58,8 +68,12 @@ pub enum Reason {
     AriDisabled,
     /// The other side closed it in good order.
     Closed { code: Option<u16>, text: String },
+    /// The connection stands, but our application's events do not come through it.
+    Deaf,
     /// The consumer was too slow for [`CAPACITY`].
     Overflow,
+    /// Replaced, most likely by an earlier attempt of our own that came through late.
+    Overtaken,
     /// The upgrade was answered with another status.
     Refused { status: u16 },
     /// Neither an event nor an answer to our pings.
@@ -76,7 +90,9 @@ impl Reason {
         match self {
             Self::AriDisabled => "ari_disabled",
             Self::Closed { .. } => "closed",
+            Self::Deaf => "deaf",
             Self::Overflow => "overflow",
+            Self::Overtaken => "overtaken",
             Self::Refused { .. } => "refused",
             Self::Silent => "silent",
             Self::Unauthorized => "unauthorized",
@@ -102,6 +118,10 @@ impl fmt::Display for Reason {
                 write!(f, "Asterisk closed the event connection ({code} {text})")
             }
             Self::Closed { .. } => f.write_str("Asterisk closed the event connection"),
+            Self::Deaf => f.write_str("Asterisk no longer sends us our events; registering anew"),
+            Self::Overtaken => {
+                f.write_str("an earlier attempt of ours took the application over; starting over")
+            }
             Self::Overflow => {
                 f.write_str("events came faster than they were handled; starting over")
             }
@@ -120,8 +140,11 @@ impl fmt::Display for Reason {
 /// The intervals of one connection's life.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// For the connection with its upgrade.
+    /// For one answer to a plain request, and again for the connection with its upgrade.
     pub connect: Duration,
+    /// Between two tries whether our application's events still reach us; one that was accepted
+    /// may take as long again.
+    pub check: Duration,
     /// Between two of our pings.
     pub ping: Duration,
     /// Without any frame for so long, the connection counts as dead.
@@ -136,6 +159,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            check: Duration::from_secs(5),
             ping: Duration::from_secs(5),
             dead: Duration::from_secs(10),
             first_pause: Duration::from_millis(100),
@@ -170,7 +194,10 @@ pub async fn run_timed(
 ) -> Result<(), AriError> {
     install_tls();
     let request = upgrade(&settings)?;
-    let mut life = Life { app: settings.app, timing, sender, cancel, told: None };
+    let timeouts = Timeouts { connect: timing.connect, request: timing.connect };
+    let http = Http::new(&settings, timeouts)?;
+    let app = settings.app;
+    let mut life = Life { app, http, timing, sender, cancel, ghosts: 0, told: None };
     life.live(&request).await;
     gauge!("divert_ari_connected").set(0);
     Ok(())
@@ -201,9 +228,12 @@ enum End {
 
 struct Life {
     app: String,
+    http: Http,
     timing: Timing,
     sender: mpsc::Sender<SocketEvent>,
     cancel: CancellationToken,
+    /// Upgrades that were sent and given up: Asterisk may still carry them out.
+    ghosts: u32,
     /// The reason told last, so that an hour of the same one is told once.
     told: Option<Reason>,
 }
@@ -247,7 +277,8 @@ impl Life {
         }
     }
 
-    async fn connect(&self, request: &Request) -> Result<Socket, Reason> {
+    async fn connect(&mut self, request: &Request) -> Result<Socket, Reason> {
+        self.probe().await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
@@ -255,24 +286,71 @@ impl Life {
         let connecting = Box::pin(connect_async_with_config(request.clone(), Some(config), true));
         match timeout(self.timing.connect, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(WsError::Http(response))) => Err(match response.status() {
-                StatusCode::UNAUTHORIZED => Reason::Unauthorized,
-                StatusCode::NOT_FOUND => Reason::AriDisabled,
-                status => Reason::Refused { status: status.as_u16() },
-            }),
-            Ok(Err(error)) => Err(Reason::Unreachable { detail: error.to_string() }),
-            Err(_) => Err(Reason::Unreachable { detail: "no connection in time".to_owned() }),
+            Ok(Err(WsError::Http(response))) => Err(refused(response.status().as_u16())),
+            Ok(Err(error)) => Err(broken(&error)),
+            Err(_) => {
+                self.ghosts += 1;
+                Err(Reason::Unreachable { detail: "no upgrade in time".to_owned() })
+            }
+        }
+    }
+
+    /// Whether Asterisk answers at all; a request that it answers too late does no harm.
+    async fn probe(&self) -> Result<(), Reason> {
+        let request = HttpRequest::new("probe", Method::GET, &["asterisk", "info"])
+            .query("only", "status")
+            .never_again();
+        match self.http.send(request).await.and_then(Answer::done) {
+            Ok(()) => Ok(()),
+            Err(AriError::Unauthorized { .. }) => Err(Reason::Unauthorized),
+            Err(AriError::NotFound { .. }) => Err(Reason::AriDisabled),
+            Err(AriError::Refused { status, .. }) => Err(refused(status)),
+            Err(AriError::Transport { detail, .. }) => Err(Reason::Unreachable { detail }),
+            Err(error) => Err(Reason::Unreachable { detail: error.to_string() }),
+        }
+    }
+
+    /// Sends our application an event again and again; ends when one does not arrive.
+    async fn watch(&self, has_arrived: &AtomicBool) {
+        loop {
+            sleep(self.timing.check).await;
+            has_arrived.store(false, Ordering::Relaxed);
+            let request = HttpRequest::new("check", Method::POST, &["events", "user", CHECK])
+                .query("application", &self.app)
+                .never_again();
+            match self.http.send(request).await.and_then(Answer::done) {
+                Ok(()) => sleep(self.timing.check).await,
+                Err(AriError::NotFound { .. }) => return,
+                // Says nothing about the events; the pings will tell.
+                Err(_) => continue,
+            }
+            if !has_arrived.load(Ordering::Relaxed) {
+                return;
+            }
         }
     }
 
     /// Reads until the connection ends, one way or another.
-    async fn listen(&mut self, mut socket: Socket) -> End {
+    async fn listen(&mut self, socket: Socket) -> End {
+        let begun = Instant::now();
         if let Some(end) = self.enqueue(SocketEvent::Connected) {
             return end;
         }
         self.told = None;
+        let end = self.hear(socket, begun).await;
+        if begun.elapsed() >= self.timing.dead {
+            self.ghosts = 0;
+        } else if matches!(end, End::Lost(Reason::Overtaken)) {
+            self.ghosts = self.ghosts.saturating_sub(1);
+        }
+        end
+    }
+
+    async fn hear(&self, mut socket: Socket, begun: Instant) -> End {
         gauge!("divert_ari_connected").set(1);
 
+        let has_arrived = AtomicBool::new(false);
+        let mut watch = pin!(self.watch(&has_arrived));
         let mut ping = interval_at(Instant::now() + self.timing.ping, self.timing.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -294,6 +372,7 @@ impl Life {
                         Err(_) => return End::Lost(Reason::Silent),
                     }
                 }
+                () = &mut watch => return End::Lost(Reason::Deaf),
                 frame = socket.next() => frame,
             };
             heard = Instant::now();
@@ -310,6 +389,16 @@ impl Life {
                 None => return End::Lost(Reason::Closed { code: None, text: String::new() }),
             };
             match event {
+                Some(SocketEvent::Event(Event::ChannelUserevent(event), _))
+                    if event.eventname == CHECK =>
+                {
+                    has_arrived.store(true, Ordering::Relaxed);
+                }
+                Some(SocketEvent::Replaced)
+                    if self.ghosts > 0 && begun.elapsed() < self.timing.dead =>
+                {
+                    return End::Lost(Reason::Overtaken);
+                }
                 Some(SocketEvent::Replaced) => {
                     close(&mut socket).await;
                     let telling = self.sender.send(SocketEvent::Replaced);
@@ -371,6 +460,14 @@ impl Life {
     }
 }
 
+fn refused(status: u16) -> Reason {
+    match status {
+        401 => Reason::Unauthorized,
+        404 => Reason::AriDisabled,
+        status => Reason::Refused { status },
+    }
+}
+
 fn broken(error: &WsError) -> Reason {
     Reason::Unreachable { detail: error.to_string() }
 }
@@ -379,6 +476,9 @@ fn broken(error: &WsError) -> Reason {
 async fn close(socket: &mut Socket) {
     let _ = timeout(CLOSE, socket.close(None)).await;
 }
+
+/// The name of the event with which we try out whether events reach us.
+const CHECK: &str = "divert-check";
 
 /// Asterisk's biggest event is some kilobytes; this is only a bound.
 const MAX_MESSAGE: usize = 16 << 20;

@@ -12,6 +12,7 @@ use super::ladder;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::view::{Call, Entry, Leg, offset};
 use crate::config::Config;
+use crate::model::cause::CallResult;
 use crate::model::id::CallId;
 use crate::model::timeline::duration;
 
@@ -65,9 +66,9 @@ struct Filter {
     /// The number that called
     #[arg(long)]
     caller: Option<String>,
-    /// answered, no_answer, busy, declined, rejected_full, failed, abandoned or passed_on
+    /// What became of it
     #[arg(long)]
-    result: Option<String>,
+    result: Option<CallResult>,
     /// Test calls: include, exclude or only
     #[arg(long, value_name = "HOW")]
     test: Option<String>,
@@ -128,13 +129,14 @@ impl Filter {
             ("flow", &self.flow),
             ("did", &self.did),
             ("caller", &self.caller),
-            ("result", &self.result),
             ("test", &self.test),
             ("from", &self.from),
             ("to", &self.to),
         ];
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?)));
-        texts.chain(self.live.then(|| ("live", "true".to_owned()))).collect()
+        let result = self.result.map(|result| ("result", result.to_string()));
+        let live = self.live.then(|| ("live", "true".to_owned()));
+        texts.chain(result).chain(live).collect()
     }
 }
 

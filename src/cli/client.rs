@@ -47,6 +47,8 @@ pub struct Client {
 #[derive(Debug, Default, Deserialize)]
 struct Problem {
     #[serde(default)]
+    code: String,
+    #[serde(default)]
     title: String,
     #[serde(default)]
     detail: String,
@@ -75,7 +77,7 @@ impl Client {
     pub fn new(args: &ServerArgs, config: &Config) -> anyhow::Result<Self> {
         let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
         if let Some(server) = &args.server {
-            let url = Url::parse(server).ok().filter(|url| url.has_host());
+            let url = Url::parse(server).ok().filter(Url::has_host);
             let base = url.ok_or_else(|| {
                 Failure::Input(format!("--server {server}: type http://HOST:PORT or https://HOST"))
             })?;
@@ -213,6 +215,13 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
             "{text}\n  = help: divert keys create --name NAME --scope SCOPE"
         )),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Failure::NotConnected(text),
+        StatusCode::CONFLICT if problem.code == "asterisk_unreachable" => {
+            Failure::NotConnected(format!("{text}\n  = help: divert doctor"))
+        }
+        StatusCode::CONFLICT if problem.code.starts_with("asterisk_") => {
+            Failure::Failed(format!("{text}\n  = help: divert doctor"))
+        }
+        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => Failure::Failed(text),
         status if status.is_client_error() => Failure::Input(text),
         _ => Failure::Failed(text),
     }
@@ -234,5 +243,8 @@ mod tests {
         assert_eq!(failure.code(), 2);
         assert_eq!(refused(StatusCode::INTERNAL_SERVER_ERROR, b"oops").code(), 1);
         assert_eq!(refused(StatusCode::SERVICE_UNAVAILABLE, b"").code(), 3);
+        let away = br#"{"code":"asterisk_unreachable","title":"Test call refused"}"#;
+        assert_eq!(refused(StatusCode::CONFLICT, away).code(), 3);
+        assert_eq!(refused(StatusCode::CONFLICT, b"{}").code(), 1);
     }
 }

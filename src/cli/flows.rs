@@ -1,6 +1,8 @@
 //! `divert flows …` and `divert dest …`: the forwarding flows of the running server and the
 //! switches of their destinations.
 
+use std::fmt::Write as _;
+
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -136,11 +138,11 @@ fn pick<'a>(
     match (exact, alike.next(), alike.next()) {
         (Some(nth), _, _) | (None, Some((nth, _)), None) => Ok(nth),
         _ => {
-            let names: Vec<String> = named.map(|(_, name)| format!("{:?}", plain(name))).collect();
-            let known = if names.is_empty() {
+            let quoted: Vec<String> = named.map(|(_, name)| format!("{:?}", plain(name))).collect();
+            let known = if quoted.is_empty() {
                 "there is none yet".to_owned()
             } else {
-                format!("there is {}", names.join(", "))
+                format!("there is {}", quoted.join(", "))
             };
             Err(Failure::Input(format!("no {word} {wanted:?}\n  = help: {known}")))
         }
@@ -157,7 +159,7 @@ fn listing(flows: &[Flow], terminal: Terminal) -> String {
     for flow in flows {
         let name = terminal.paint(Style::Bold, &plain(&flow.name));
         let id = terminal.paint(Style::Dim, &flow.id);
-        text.push_str(&format!("{name}  {id}\n  {}\n", plain(&flow.dids.join(" "))));
+        let _ = write!(text, "{name}  {id}\n  {}\n", plain(&flow.dids.join(" ")));
         let row = |dest: &Destination| {
             let style = match dest.state.as_str() {
                 "active" => Style::Good,

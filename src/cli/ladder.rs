@@ -82,9 +82,9 @@ impl<'a> Ladder<'a> {
         let mut lines = vec![Line::Coming; spans + 1];
         lines[CALLER] = Line::Alive;
         lines[DIVERT] = Line::Alive;
-        let lanes = spans - 1;
+        let for_legs = spans - 1;
         let lane =
-            call.legs.iter().enumerate().map(|(nth, leg)| (leg.no, DIVERT + 1 + nth % lanes));
+            call.legs.iter().enumerate().map(|(nth, leg)| (leg.no, DIVERT + 1 + nth % for_legs));
         Self {
             call,
             width,
@@ -443,17 +443,15 @@ fn phrase(code: u16) -> &'static str {
         401 | 407 => "No Login",
         403 => "Forbidden",
         404 | 604 => "Not Found",
-        408 => "Timeout",
+        408 | 504 => "Timeout",
         410 => "Gone",
-        480 => "Unavailable",
+        480 | 503 => "Unavailable",
         484 => "Incomplete",
         486 | 600 => "Busy",
         487 => "Cancelled",
         488 | 606 => "No Codec",
         500 => "Error",
         502 => "Bad Gateway",
-        503 => "Unavailable",
-        504 => "Timeout",
         603 => "Declined",
         _ => "Failed",
     }

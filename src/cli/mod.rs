@@ -42,15 +42,17 @@ pub struct Cli {
     command: Command,
 }
 
+const CONFIG_HELP: &str = "The settings, unless $DIVERT_CONFIG names them [default: ./divert.toml, \
+    /etc/divert/divert.toml]";
+
 #[derive(Args, Debug)]
 struct Global {
-    /// The settings [default: ./divert.toml, /etc/divert/divert.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "DIVERT_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
     config: Option<PathBuf>,
-    /// sqlite:PATH or `postgres://`…
+    /// sqlite:PATH, or the URL of a Postgres database
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// What is logged, such as info or info,divert::ari=debug
+    /// What is logged: error, warn, info, debug or trace, also per module
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -141,13 +143,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli) {
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: &Cli) -> anyhow::Result<()> {
     // These need no settings, and are wanted most where there are none yet.
     match &cli.command {
         Command::Completions { shell } => {

@@ -102,7 +102,7 @@ async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
     let document = yaml::read(&text).map_err(|problem| faults(&[problem], &source.file))?;
     let unnamed = if source.prune { Unnamed::Prune } else { Unnamed::Keep };
     let reading = read_document(&document.value, &old, unnamed, &mut clock::mint);
-    let lined = |mut problems: Vec<Problem>| {
+    let with_lines = |mut problems: Vec<Problem>| {
         problems.extend(document.problems.iter().cloned());
         yaml::fill_lines(&mut problems, &document.lines);
         problems
@@ -115,8 +115,8 @@ async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
             let lines = describe(&old, &reading.configuration);
             Ok(Proposal { version, old, new: reading.configuration, lines, warnings })
         }
-        Ok(_) => Err(faults(&lined(Vec::new()), &source.file).into()),
-        Err(problems) => Err(faults(&lined(problems), &source.file).into()),
+        Ok(_) => Err(faults(&with_lines(Vec::new()), &source.file).into()),
+        Err(problems) => Err(faults(&with_lines(problems), &source.file).into()),
     }
 }
 
@@ -130,7 +130,7 @@ fn faults(problems: &[Problem], file: &str) -> Failure {
         1 => "1 problem; nothing was changed".to_owned(),
         more => format!("{more} problems; nothing was changed"),
     };
-    let lines = problems.iter().map(|problem| plain(&render(problem, file)));
+    let lines = problems.iter().map(|problem| format!("error: {}", plain(&render(problem, file))));
     Failure::Input(lines.chain(iter::once(summary)).collect::<Vec<_>>().join("\n"))
 }
 

@@ -23,7 +23,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             _ = terminated.recv() => "SIGTERM",
             _ = interrupted.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "stopping: live calls stay in Asterisk");
+        tracing::info!(signal = name, "asked to stop");
         stop.cancel();
     });
     tokio::select! {

@@ -146,6 +146,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_terminal_gets_colour() {
+        assert_eq!(PIPE.paint(Style::Alarm, "x"), "x");
+        let colour = Terminal { colour: true, ..PIPE };
+        assert_eq!(colour.paint(Style::Alarm, "x"), "\x1b[1;31mx\x1b[0m");
+        assert_eq!(colour.paint(Style::Plain, "x"), "x");
+    }
+
+    #[test]
     fn a_name_from_outside_can_not_move_the_cursor() {
         assert_eq!(plain("a\x1b[2Jb\r\n"), "a[2Jb");
         assert_eq!(shorten("abcdef", 4), "abc…");

@@ -97,6 +97,8 @@ fn missed(found: ChannelState, known: Presence, leg: u16) -> Option<ChannelEvent
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
     use crate::model::account::DEFAULT_ACCOUNT;
@@ -107,18 +109,22 @@ mod tests {
     use crate::model::time::Timestamp;
     use crate::routing::decide::{Decision, Offer};
 
-    const CALL: CallId = CallId::new(1);
+    const CALL: CallId = CallId::new(7);
 
-    fn caller() -> ChannelId {
-        ChannelId("caller".to_owned())
+    fn leg() -> ChannelId {
+        LegId { call: CALL, no: 1 }.channel()
     }
 
-    /// One call whose first leg rings.
-    fn ringing() -> Engine {
+    fn caller() -> ChannelId {
+        ChannelId("1795.1".to_owned())
+    }
+
+    /// A call whose leg has gone through these events.
+    fn engine(events: &[ChannelEvent]) -> Engine {
         let mut engine = Engine::default();
         let route = Route {
             flow: ForwardingFlowId::new(1),
-            name: "flow".to_owned(),
+            name: "flow".into(),
             ringback: Ringback::Ring,
             ring_budget_ms: 60_000,
             max_attempts: 3,
@@ -129,59 +135,115 @@ mod tests {
             call: CALL,
             account: DEFAULT_ACCOUNT,
             channel: caller(),
-            did: "1".parse().unwrap(),
+            did: "100".parse().unwrap(),
             caller: Caller::default(),
             is_test: false,
             is_up: false,
-            bridge: BridgeId("bridge".to_owned()),
+            bridge: BridgeId("b-1".into()),
             route: Some(route),
         };
         let offer = Offer {
             destination: Some(DestinationId::new(1)),
-            name: "first".to_owned(),
-            endpoint: "PJSIP/1@a".to_owned(),
+            name: "a".into(),
+            endpoint: "PJSIP/1@a".into(),
             ring_timeout_ms: 20_000,
         };
         let decision = Decision::Picked { offer, candidates: Vec::new() };
-        let leg = LegId { call: CALL, no: 1 }.channel();
-        for input in [
-            Input::Arrived(Box::new(arrival)),
-            Input::Call { call: CALL, event: CallEvent::Decided { leg: 1, decision } },
-            Input::Channel { channel: leg.clone(), event: ChannelEvent::Ready },
-            Input::Channel { channel: leg, event: ChannelEvent::Ringing },
-        ] {
+        engine.handle(Timestamp(0), Input::Arrived(Box::new(arrival)));
+        let decided = CallEvent::Decided { leg: 1, decision };
+        engine.handle(Timestamp(0), Input::Call { call: CALL, event: decided });
+        for event in events {
+            let input = Input::Channel { channel: leg(), event: event.clone() };
             engine.handle(Timestamp(0), input);
         }
         engine
     }
 
-    /// Asterisk with nothing but the caller.
-    fn asterisk(state: ChannelState) -> Snapshot {
-        let role = Role::Caller { did: "1".parse().unwrap() };
-        let found = ChannelSnapshot { state, role, caller: Caller::default() };
+    fn asterisk(channels: &[(ChannelId, ChannelState, Role)]) -> Snapshot {
+        let channels = channels.iter().map(|(id, state, role)| {
+            let caller = Caller::default();
+            (id.clone(), ChannelSnapshot { state: *state, role: role.clone(), caller })
+        });
         Snapshot {
-            startup_time: String::new(),
-            channels: [(caller(), found)].into(),
-            bridges: [].into(),
+            startup_time: "now".into(),
+            channels: channels.collect(),
+            bridges: BTreeMap::new(),
         }
+    }
+
+    fn there(channel: ChannelId, state: ChannelState) -> (ChannelId, ChannelState, Role) {
+        let role = match LegId::of_channel(&channel) {
+            Some(leg) => Role::Leg(leg),
+            None => Role::Caller { did: "100".parse().unwrap() },
+        };
+        (channel, state, role)
+    }
+
+    fn missed_by(engine: &Engine, channels: &[(ChannelId, ChannelState, Role)]) -> Vec<Input> {
+        compare(engine, &asterisk(channels)).missed
+    }
+
+    #[test]
+    fn nothing_is_to_be_done_when_both_agree() {
+        let engine = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        let same = [there(caller(), ChannelState::Down), there(leg(), ChannelState::Ringing)];
+        assert_eq!(compare(&engine, &asterisk(&same)), Differences::default());
+    }
+
+    #[test]
+    fn an_answer_and_a_hang_up_that_were_missed_are_made_up_for() {
+        let ringing = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        let answered = [there(caller(), ChannelState::Down), there(leg(), ChannelState::Up)];
+        let up = Input::Channel { channel: leg(), event: ChannelEvent::Up };
+        assert_eq!(missed_by(&ringing, &answered), [up]);
+
+        let only_leg = [there(leg(), ChannelState::Ringing)];
+        let missed = missed_by(&ringing, &only_leg);
+        assert!(
+            matches!(&missed[..], [Input::Channel { channel, event: ChannelEvent::Gone { .. } }]
+                if *channel == caller()),
+            "{missed:?}"
+        );
     }
 
     #[test]
     fn a_leg_that_went_after_an_answer_nobody_wrote_down_was_in_a_conversation() {
-        let mut engine = ringing();
-        let differences = compare(&engine, &asterisk(ChannelState::Up));
-        for input in differences.missed {
-            engine.handle(Timestamp(5_000), input);
+        for (state, ended_by) in
+            [(ChannelState::Up, Some(EndedBy::Destination)), (ChannelState::Down, None)]
+        {
+            let mut engine = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+            for input in missed_by(&engine, &[there(caller(), state)]) {
+                engine.handle(Timestamp(5_000), input);
+            }
+            assert_eq!(engine.call(CALL).unwrap().ended_by, ended_by, "{state:?}");
         }
-        assert_eq!(engine.call(CALL).unwrap().ended_by, Some(EndedBy::Destination));
     }
 
     #[test]
-    fn a_leg_that_went_while_it_rang_was_not() {
-        let mut engine = ringing();
-        for input in compare(&engine, &asterisk(ChannelState::Down)).missed {
-            engine.handle(Timestamp(5_000), input);
-        }
-        assert_eq!(engine.call(CALL).unwrap().ended_by, None, "the next one is asked for");
+    fn a_leg_on_its_way_is_waited_for() {
+        let asked = engine(&[]);
+        assert_eq!(missed_by(&asked, &[there(caller(), ChannelState::Down)]), []);
+        let made = [there(caller(), ChannelState::Down), there(leg(), ChannelState::Down)];
+        let ready = Input::Channel { channel: leg(), event: ChannelEvent::Ready };
+        assert_eq!(missed_by(&asked, &made), [ready]);
+    }
+
+    #[test]
+    fn what_belongs_to_no_call_is_found() {
+        let stray = LegId { call: CallId::new(99), no: 2 }.channel();
+        let stranger = ChannelId("1795.9".to_owned());
+        let test = ChannelId("tcaller-x".to_owned());
+        let mut asterisk = asterisk(&[
+            there(stray.clone(), ChannelState::Up),
+            there(stranger.clone(), ChannelState::Down),
+            (test.clone(), ChannelState::Up, Role::TestCaller(CallId::new(98))),
+        ]);
+        asterisk.bridges.insert(BridgeId("b-9".into()), Vec::new());
+        let found = compare(&Engine::default(), &asterisk);
+        assert_eq!(found.orphans, [stray, test]);
+        assert_eq!(found.strangers.len(), 1);
+        assert_eq!(found.strangers[0].0, stranger);
+        assert_eq!(found.empty_bridges, [BridgeId("b-9".into())]);
+        assert_eq!(found.missed, []);
     }
 }

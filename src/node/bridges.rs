@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(bridges.retire(Timestamp(60_000)), [], "it is in use");
         bridges.give_back(first.clone(), Timestamp(60_000));
         assert_eq!(bridges.retire(Timestamp(60_001)), []);
-        assert_eq!(bridges.retire(Timestamp(60_000 + IDLE_MS)), [first.clone()]);
+        assert_eq!(bridges.retire(Timestamp(60_000 + IDLE_MS)), std::slice::from_ref(&first));
         assert_ne!(bridges.lend(|| bridge("c")), first, "its name is never used again");
     }
 

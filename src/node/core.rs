@@ -63,6 +63,16 @@ pub struct Core {
     must_adopt: bool,
 }
 
+/// A test call about to be originated.
+#[derive(Debug)]
+pub struct ExpectedTest {
+    pub call: CallId,
+    /// What it dials.
+    pub did: Did,
+    /// Told when it has come back to us through the dialplan.
+    pub arrived: oneshot::Receiver<()>,
+}
+
 /// Why Asterisk's state is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resync {
@@ -266,7 +276,7 @@ impl Core {
         });
     }
 
-    /// Prepares a test call: the call's id, the DID it dials, and word of its arrival.
+    /// Prepares a test call.
     ///
     /// # Errors
     /// In words for the user.
@@ -275,7 +285,7 @@ impl Core {
         account: AccountId,
         flow: ForwardingFlowId,
         did: Option<Did>,
-    ) -> Result<(CallId, Did, oneshot::Receiver<()>), String> {
+    ) -> Result<ExpectedTest, String> {
         let plan = self.snapshot.flow(flow).filter(|plan| plan.account == account);
         let Some(plan) = plan else {
             return Err("this node does not serve the flow: is its master this server?".to_owned());
@@ -291,7 +301,7 @@ impl Core {
         let call = CallId::new(clock::mint());
         let (sender, arrived) = oneshot::channel();
         self.awaited_tests.insert(call, sender);
-        Ok((call, did, arrived))
+        Ok(ExpectedTest { call, did, arrived })
     }
 
     /// A test call that never came is forgotten.
@@ -318,11 +328,11 @@ impl Core {
     }
 
     /// Asterisk's state, read after [`Core::hold_back`].
-    pub fn resynced(&mut self, why: Resync, asterisk: resync::Snapshot) {
+    pub fn resynced(&mut self, why: Resync, asterisk: &resync::Snapshot) {
         if why == Resync::Connected {
-            self.reconnected(&asterisk);
+            self.reconnected(asterisk);
         }
-        let mut differences = adopt::compare(&self.engine, &asterisk);
+        let mut differences = adopt::compare(&self.engine, asterisk);
         if why == Resync::Periodic {
             let seen = std::mem::replace(&mut self.suspected, differences.missed.clone());
             differences.missed.retain(|input| seen.contains(input));
@@ -372,11 +382,6 @@ impl Core {
     /// When Asterisk was started, as an earlier process knew it.
     pub fn remember_startup(&mut self, startup_time: Option<String>) {
         self.startup_time = startup_time;
-    }
-
-    #[must_use]
-    pub fn startup_time(&self) -> Option<&str> {
-        self.startup_time.as_deref()
     }
 
     /// Once a second: bridges nobody uses are given up.

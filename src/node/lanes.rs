@@ -11,6 +11,7 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::ari::AriError;
 use crate::ari::client::{BridgeKind, Client, CreateChannel};
+use crate::ari::resync::bridge_name;
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
@@ -31,13 +32,13 @@ pub struct Errand {
 pub struct Lanes {
     client: Client,
     results: mpsc::UnboundedSender<Input>,
-    lanes: HashMap<CallId, mpsc::UnboundedSender<Errand>>,
+    open: HashMap<CallId, mpsc::UnboundedSender<Errand>>,
 }
 
 impl Lanes {
     /// Failures come back over `results`.
     pub fn new(client: Client, results: mpsc::UnboundedSender<Input>) -> Self {
-        Self { client, results, lanes: HashMap::new() }
+        Self { client, results, open: HashMap::new() }
     }
 
     pub fn client(&self) -> &Client {
@@ -45,7 +46,7 @@ impl Lanes {
     }
 
     pub fn send(&mut self, call: CallId, errand: Errand) {
-        let lane = self.lanes.entry(call).or_insert_with(|| {
+        let lane = self.open.entry(call).or_insert_with(|| {
             let (lane, errands) = mpsc::unbounded_channel();
             let work = work(self.client.clone(), errands, self.results.clone());
             tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
@@ -57,7 +58,7 @@ impl Lanes {
 
     /// Nothing more will come for this call; what is queued is still done.
     pub fn close(&mut self, call: CallId) {
-        self.lanes.remove(&call);
+        self.open.remove(&call);
     }
 
     /// Hangs up a channel that belongs to no call.
@@ -175,8 +176,9 @@ async fn connect(
     channels: &[ChannelId],
     must_make: bool,
 ) -> Result<(), AriError> {
+    let name = bridge_name(client.app(), bridge);
     if must_make {
-        client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
+        client.create_bridge(bridge, &name, BridgeKind::Mixing).await?;
     }
     let channels: Vec<&ChannelId> = channels.iter().collect();
     let first = client.add_to_bridge(bridge, &channels).await;
@@ -184,7 +186,7 @@ async fn connect(
         return first;
     }
     tokio::time::sleep(SECOND_TRY).await;
-    client.create_bridge(bridge, &format!("divert/{bridge}"), BridgeKind::Mixing).await?;
+    client.create_bridge(bridge, &name, BridgeKind::Mixing).await?;
     client.add_to_bridge(bridge, &channels).await
 }
 

@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::warn;
 
-use super::core::test_channel;
+use super::core::{ExpectedTest, test_channel};
 use crate::api::{Node, Readiness, TestCallRefused, TestCallRequest};
+use crate::ari::AriError;
 use crate::ari::client::{Client, Originate};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
@@ -30,7 +31,7 @@ pub enum Request {
         account: AccountId,
         flow: ForwardingFlowId,
         did: Option<Did>,
-        reply: oneshot::Sender<Result<(CallId, Did, oneshot::Receiver<()>), String>>,
+        reply: oneshot::Sender<Result<ExpectedTest, String>>,
     },
 }
 
@@ -56,7 +57,8 @@ impl Port {
         let stopping = || refused("stopping", "divert is about to stop");
         self.requests.send(question).await.map_err(|_| stopping())?;
         let expected = answer.await.map_err(|_| stopping())?;
-        let (call, did, arrived) = expected.map_err(|why| refused("not_served", why))?;
+        let ExpectedTest { call, did, arrived } =
+            expected.map_err(|why| refused("not_served", why))?;
         let caller = request.caller.unwrap_or_else(|| Caller::clean("", "Test call"));
         let endpoint = format!("Local/{did}@{}/n", self.context);
         let originate = Originate {
@@ -67,24 +69,22 @@ impl Port {
             caller: Some(&caller),
             variables: &[(Variable::CdrDisable, "1")],
         };
-        self.client
-            .originate(originate)
-            .await
-            .map_err(|error| refused("asterisk_refused", error.to_string()))?;
-        match tokio::time::timeout(ARRIVAL, arrived).await {
-            Ok(Ok(())) => Ok(call),
-            _ => {
-                warn!(call.id = %call, "a test call did not arrive");
-                Err(refused(
-                    "not_arrived",
-                    format!(
-                        "the test call dialled {did} in the dialplan context {:?}, but did not reach \
-                         divert: check that context with 'dialplan show {did}@{}'",
-                        self.context, self.context
-                    ),
-                ))
-            }
+        self.client.originate(originate).await.map_err(|error| match error {
+            AriError::Transport { .. } => refused("asterisk_unreachable", error.to_string()),
+            _ => refused("asterisk_refused", error.to_string()),
+        })?;
+        if let Ok(Ok(())) = tokio::time::timeout(ARRIVAL, arrived).await {
+            return Ok(call);
         }
+        warn!(call.id = %call, "a test call did not arrive");
+        let context = &self.context;
+        Err(refused(
+            "not_arrived",
+            format!(
+                "the test call dialled {did} in the dialplan context {context:?}, but did not reach \
+                 divert: check that context with 'dialplan show {did}@{context}'"
+            ),
+        ))
     }
 }
 

@@ -4,19 +4,21 @@
 //! to the dialplan's fallback, calls that ring may finish for a while, conversations stay up in
 //! Asterisk and are taken over by the next process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::core::{Core, Resync};
 use super::lanes::Lanes;
 use super::port::{Port, Request};
-use super::trunks;
+use super::trunks::Trunks;
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -43,7 +45,8 @@ const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
-const EVENTS: usize = 4_096;
+/// What tasks get to end by themselves.
+const GOODBYE: Duration = Duration::from_secs(4);
 
 /// What the loop hears from its helpers.
 enum Heard {
@@ -61,196 +64,248 @@ pub async fn run(
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
-    let db = Db::open(config.database.expose()).await.context("opening the store")?;
-    let settings = settings(&config);
-    let client = Client::new(&settings)?;
-    let (snapshot, version) = load(&db, &config.node.master).await.context("reading the store")?;
-    let snapshot = Arc::new(snapshot);
-    if snapshot.flows().next().is_none() {
-        warn!(
-            "no forwarding flow has the master {:?}: every call goes back to the dialplan",
-            config.node.master
-        );
-    }
-
-    let (writer, writing) = Writer::start(db.clone(), config.node.name.clone());
-    let (results, mut inputs) = mpsc::unbounded_channel();
-    let lanes = Lanes::new(client.clone(), results);
-    let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
-    take_over(&mut core, &db, &config.node.name).await.context("reading open calls")?;
-
-    let changed = Arc::new(Notify::new());
-    let (hear, mut heard) = mpsc::channel(16);
-    let (ask, mut requests) = mpsc::channel(64);
-    let readiness = Arc::new(Mutex::new(Readiness {
-        asterisk: Err("not connected to Asterisk yet".to_owned()),
-        store: Ok(()),
-    }));
-    let port = Port {
-        requests: ask,
-        changed: Arc::clone(&changed),
-        readiness: Arc::clone(&readiness),
-        client: client.clone(),
-        context: config.test_calls.context.clone(),
-    };
-    let api = Api::new(db.clone(), Arc::new(port), metrics);
-    let api_stop = CancellationToken::new();
-    let serving = api::serve(config.api.listen, config.api.socket.clone(), api, api_stop.clone());
-    let mut serving = tokio::spawn(serving);
-    let watching = tokio::spawn(watch_configuration(
-        db.clone(),
-        config.node.master.clone(),
-        version,
-        Arc::clone(&changed),
-        hear.clone(),
-        Arc::clone(&readiness),
-    ));
-
-    let (events, mut socket) = mpsc::channel(EVENTS);
-    let socket_stop = CancellationToken::new();
-    let listening = tokio::spawn(socket::run(settings, events, socket_stop.clone()));
-    let trunks = trunks::Trunks::start(client.clone());
-
-    let mut beat = interval(BEAT);
-    let mut compare = interval(COMPARE);
-    let mut tidy = interval(TIDY);
-    for ticker in [&mut beat, &mut compare, &mut tidy] {
-        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
-    let mut is_connected = false;
-    let mut generation = 0;
-    let mut drain_until: Option<Instant> = None;
-    let mut snapshot = snapshot;
-    let node = Node { client, db: db.clone(), name: config.node.name.clone(), hear };
-
-    let ended = loop {
-        let timer = core.engine.next_timeout().map(|at| in_future(clock::now(), at));
-        tokio::select! {
-            biased;
-            () = cancel.cancelled(), if drain_until.is_none() => {
-                info!("stopping: new calls go to the dialplan's fallback");
-                drain_until = Some(Instant::now() + DRAIN);
-                // Read by the dialplan as "nobody is there".
-                node.beat(Timestamp(0));
-            }
-            event = socket.recv() => match event {
-                None => break Err(anyhow::anyhow!("the connection to Asterisk ended for good")),
-                Some(SocketEvent::Connected) => {
-                    info!("connected to Asterisk");
-                    is_connected = true;
-                    generation += 1;
-                    core.hold_back();
-                    node.resync(generation, Resync::Connected);
-                    trunks.want(Arc::clone(&snapshot));
-                }
-                Some(SocketEvent::Disconnected { reason }) => {
-                    is_connected = false;
-                    generation += 1;
-                    let text = format!("the connection to Asterisk is cut: {reason}");
-                    warn!("{text}; new calls use the dialplan's fallback");
-                    readiness.lock().unwrap_or_else(PoisonError::into_inner).asterisk = Err(text);
-                    metrics::counter!("divert_disconnects_total").increment(1);
-                }
-                Some(SocketEvent::Replaced) => {
-                    break Err(anyhow::anyhow!(
-                        "another divert took over the Stasis application {:?}: give each node its \
-                         own name",
-                        config.ari.app
-                    ));
-                }
-                Some(SocketEvent::Event(event, _)) => {
-                    if let Some(event) = translate(&event) {
-                        core.event(event);
-                    }
-                }
-            },
-            Some(input) = inputs.recv() => core.feed(input),
-            Some(news) = heard.recv() => match news {
-                Heard::Configuration(new) => {
-                    info!("the configuration has changed");
-                    snapshot = Arc::clone(&new);
-                    core.reload(Arc::clone(&new));
-                    if is_connected {
-                        trunks.want(new);
-                    }
-                }
-                Heard::Resynced { generation: of, .. } if of != generation => {}
-                Heard::Resynced { why, result: Ok(asterisk), .. } => {
-                    core.resynced(why, asterisk);
-                    if why == Resync::Connected {
-                        node.remember_startup(core.startup_time());
-                        readiness.lock().unwrap_or_else(PoisonError::into_inner).asterisk = Ok(());
-                    }
-                }
-                Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
-                    warn!(%error, "Asterisk's state could not be read");
-                    core.let_go();
-                }
-                Heard::Resynced { why, result: Err(error), .. } => {
-                    warn!(%error, "Asterisk's state could not be read; trying again");
-                    node.resync(generation, why);
-                }
-            },
-            Some(request) = requests.recv() => answer(&mut core, request),
-            () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
-                core.fire_timers();
-            }
-            _ = beat.tick() => {
-                if is_connected && drain_until.is_none() {
-                    node.beat(clock::wall());
-                }
-            }
-            _ = compare.tick() => {
-                if is_connected && readiness_is_ok(&readiness) {
-                    core.hold_back();
-                    node.resync(generation, Resync::Periodic);
-                }
-            }
-            _ = tidy.tick() => {
-                core.tidy();
-                let is_drained = core.calls_in_setup() == 0;
-                if drain_until.is_some_and(|until| is_drained || Instant::now() >= until) {
-                    break Ok(());
-                }
-            }
-            served = &mut serving => {
-                break served.context("the API").and_then(|served| served.context("the API"));
-            }
-        }
-    };
-
-    socket_stop.cancel();
-    watching.abort();
-    api_stop.cancel();
-    let talking = core.engine.calls().count();
-    info!(calls = talking, "stopped; conversations go on in Asterisk");
-    drop(core);
-    drop(node);
-    if let Err(error) = writing.await {
-        error!(%error, "the last rows may be lost");
-    }
-    listening.abort();
+    let mut running = Running::start(&config, metrics).await?;
+    let ended = running.turn(&cancel).await;
+    running.stop().await;
     ended
 }
 
-fn settings(config: &Config) -> ari::Settings {
-    ari::Settings {
-        url: config.ari.url.clone(),
-        user: config.ari.user.clone(),
-        password: config.ari.password.expose().to_owned(),
-        app: config.ari.app.clone(),
+/// A node that is up.
+struct Running {
+    core: Core,
+    outside: Outside,
+    snapshot: Arc<Snapshot>,
+    trunks: Trunks,
+    readiness: Arc<Mutex<Readiness>>,
+    socket: mpsc::Receiver<SocketEvent>,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    heard: mpsc::Receiver<Heard>,
+    requests: mpsc::Receiver<Request>,
+    serving: JoinHandle<std::io::Result<()>>,
+    listening: JoinHandle<Result<(), AriError>>,
+    writing: JoinHandle<()>,
+    /// Ends the connection to Asterisk and the API.
+    stop: CancellationToken,
+    is_connected: bool,
+    /// One more with every change of the connection: an older reading of Asterisk's state is void.
+    generation: u64,
+    /// When calls that still ring have had time enough.
+    drain_until: Option<Instant>,
+}
+
+impl Running {
+    async fn start(
+        config: &Config,
+        metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    ) -> anyhow::Result<Self> {
+        let db = Db::open(config.database.expose()).await.context("opening the store")?;
+        let settings = config.ari_settings();
+        let client = Client::new(&settings)?;
+        let name = config.node.name.clone();
+        let master = config.node.master.clone();
+        let (snapshot, version) = load(&db, &master).await.context("reading the store")?;
+        let snapshot = Arc::new(snapshot);
+        if snapshot.flows().next().is_none() {
+            warn!("no forwarding flow has the master {master:?}: calls go back to the dialplan");
+        }
+
+        let (writer, writing) = Writer::start(db.clone(), name.clone());
+        let (results, inputs) = mpsc::unbounded_channel();
+        let lanes = Lanes::new(client.clone(), results);
+        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
+        take_over(&mut core, &db, &name).await.context("reading open calls")?;
+
+        let changed = Arc::new(Notify::new());
+        let (ask, requests) = mpsc::channel(64);
+        let readiness = Arc::new(Mutex::new(Readiness {
+            asterisk: Err("not connected to Asterisk yet".to_owned()),
+            store: Ok(()),
+        }));
+        let port = Port {
+            requests: ask,
+            changed: Arc::clone(&changed),
+            readiness: Arc::clone(&readiness),
+            client: client.clone(),
+            context: config.test_calls.context.clone(),
+        };
+        let stop = CancellationToken::new();
+        let api = Api::new(db.clone(), Arc::new(port), metrics);
+        let listen = config.api.listen;
+        let serving = api::serve(listen, config.api.socket.clone(), api, stop.clone());
+
+        let (hear, heard) = mpsc::channel(16);
+        let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
+        tokio::spawn(watch.run(version, hear.clone()));
+        let (events, socket) = mpsc::channel(socket::CAPACITY);
+        Ok(Self {
+            core,
+            trunks: Trunks::start(client.clone()),
+            outside: Outside { client, db, name, hear },
+            snapshot,
+            readiness,
+            socket,
+            inputs,
+            heard,
+            requests,
+            serving: tokio::spawn(serving),
+            listening: tokio::spawn(socket::run(settings, events, stop.clone())),
+            writing,
+            stop,
+            is_connected: false,
+            generation: 0,
+            drain_until: None,
+        })
+    }
+
+    /// The loop: one thing after another, none of which waits.
+    async fn turn(&mut self, cancel: &CancellationToken) -> anyhow::Result<()> {
+        let mut beat = ticker(BEAT);
+        let mut compare = ticker(COMPARE);
+        let mut tidy = ticker(TIDY);
+        loop {
+            let timer = self.core.engine.next_timeout().map(|at| in_future(clock::now(), at));
+            tokio::select! {
+                biased;
+                () = cancel.cancelled(), if self.drain_until.is_none() => self.drain(),
+                event = self.socket.recv() => self.socket_event(event)?,
+                Some(input) = self.inputs.recv() => self.core.feed(input),
+                Some(news) = self.heard.recv() => self.hear(news),
+                Some(request) = self.requests.recv() => answer(&mut self.core, request),
+                () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
+                    self.core.fire_timers();
+                }
+                _ = beat.tick(), if self.is_connected && self.drain_until.is_none() => {
+                    self.outside.beat(clock::wall());
+                }
+                _ = compare.tick(), if self.is_ready() => {
+                    self.core.hold_back();
+                    self.outside.resync(self.generation, Resync::Periodic);
+                }
+                _ = tidy.tick() => {
+                    self.core.tidy();
+                    let is_drained = self.core.calls_in_setup() == 0;
+                    if self.drain_until.is_some_and(|until| is_drained || Instant::now() >= until) {
+                        return Ok(());
+                    }
+                }
+                served = &mut self.serving => {
+                    served.context("the API")?.context("the API")?;
+                    bail!("the API stopped by itself");
+                }
+            }
+        }
+    }
+
+    /// Asked to stop: no new calls, and some time for those that ring.
+    fn drain(&mut self) {
+        info!("stopping: new calls go to the dialplan's fallback");
+        self.drain_until = Some(Instant::now() + DRAIN);
+        // The dialplan takes so old a sign of life for our death.
+        self.outside.beat(Timestamp(0));
+    }
+
+    fn socket_event(&mut self, event: Option<SocketEvent>) -> anyhow::Result<()> {
+        match event {
+            None => bail!("the connection to Asterisk ended for good"),
+            Some(SocketEvent::Event(event, _)) => {
+                if let Some(event) = translate(&event) {
+                    self.core.event(event);
+                }
+            }
+            Some(SocketEvent::Connected) => {
+                info!("connected to Asterisk");
+                self.is_connected = true;
+                self.generation += 1;
+                self.core.hold_back();
+                self.outside.resync(self.generation, Resync::Connected);
+                self.trunks.want(Arc::clone(&self.snapshot));
+            }
+            Some(SocketEvent::Disconnected { reason }) => {
+                self.is_connected = false;
+                self.generation += 1;
+                let text = format!("no connection to Asterisk: {reason}");
+                warn!("{text}; new calls use the dialplan's fallback");
+                self.readiness().asterisk = Err(text);
+            }
+            Some(SocketEvent::Replaced) => bail!(
+                "another divert took over the Stasis application {:?}: give each node its own",
+                self.outside.client.app()
+            ),
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, news: Heard) {
+        match news {
+            Heard::Configuration(snapshot) => {
+                info!("the configuration has changed");
+                self.snapshot = Arc::clone(&snapshot);
+                self.core.reload(Arc::clone(&snapshot));
+                if self.is_connected {
+                    self.trunks.want(snapshot);
+                }
+            }
+            Heard::Resynced { generation, .. } if generation != self.generation => {}
+            Heard::Resynced { why, result: Ok(asterisk), .. } => {
+                self.core.resynced(why, &asterisk);
+                if why == Resync::Connected {
+                    self.outside.remember_startup(asterisk.startup_time);
+                    self.readiness().asterisk = Ok(());
+                }
+            }
+            Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
+                warn!(%error, "Asterisk's state could not be read");
+                self.core.let_go();
+            }
+            Heard::Resynced { generation, why, result: Err(error) } => {
+                warn!(%error, "Asterisk's state could not be read; trying again");
+                self.outside.resync(generation, why);
+            }
+        }
+    }
+
+    fn readiness(&self) -> MutexGuard<'_, Readiness> {
+        self.readiness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_connected && self.readiness().asterisk.is_ok()
+    }
+
+    /// Conversations stay up in Asterisk; every row is written.
+    async fn stop(self) {
+        self.stop.cancel();
+        let left = self.core.engine.calls().count();
+        drop(self.core);
+        let ends = [
+            ("API", self.serving.map(drop).boxed()),
+            ("connection to Asterisk", self.listening.map(drop).boxed()),
+            ("store", self.writing.map(drop).boxed()),
+        ];
+        for (what, end) in ends {
+            if tokio::time::timeout(GOODBYE, end).await.is_err() {
+                warn!("the {what} did not end in time");
+            }
+        }
+        info!(calls = left, "stopped; conversations go on in Asterisk");
     }
 }
 
+fn ticker(period: Duration) -> Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
 /// What the loop needs to send others on errands.
-struct Node {
+struct Outside {
     client: Client,
     db: Db,
     name: String,
     hear: mpsc::Sender<Heard>,
 }
 
-impl Node {
+impl Outside {
     /// Tells the dialplan that we live.
     fn beat(&self, at: Timestamp) {
         let client = self.client.clone();
@@ -284,10 +339,7 @@ impl Node {
     }
 
     /// So that a later process knows a restart of Asterisk when it sees one.
-    fn remember_startup(&self, startup_time: Option<&str>) {
-        let Some(startup_time) = startup_time.map(str::to_owned) else {
-            return;
-        };
+    fn remember_startup(&self, startup_time: String) {
         let (db, name) = (self.db.clone(), self.name.clone());
         tokio::spawn(async move {
             if let Err(error) = db.remember_startup(&name, &startup_time).await {
@@ -313,10 +365,6 @@ fn answer(core: &mut Core, request: Request) {
     }
 }
 
-fn readiness_is_ok(readiness: &Mutex<Readiness>) -> bool {
-    readiness.lock().unwrap_or_else(PoisonError::into_inner).asterisk.is_ok()
-}
-
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
@@ -334,34 +382,35 @@ async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError>
 }
 
 /// Looks at the configuration's version every second, and at once when the API has changed it.
-async fn watch_configuration(
+struct Watch {
     db: Db,
     master: String,
-    mut known: Versions,
     changed: Arc<Notify>,
-    hear: mpsc::Sender<Heard>,
     readiness: Arc<Mutex<Readiness>>,
-) {
-    loop {
-        let _ = tokio::time::timeout(POLL, changed.notified()).await;
-        let news = async {
-            if db.versions().await? == known {
-                return Ok(None);
-            }
-            load(&db, &master).await.map(Some)
-        };
-        let state = match news.await {
-            Ok(None) => Ok(()),
-            Ok(Some((snapshot, versions))) => {
-                known = versions;
-                if hear.send(Heard::Configuration(Arc::new(snapshot))).await.is_err() {
-                    return;
+}
+
+impl Watch {
+    async fn run(self, mut known: Versions, hear: mpsc::Sender<Heard>) {
+        while !hear.is_closed() {
+            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
+            let state = match self.news(&known).await {
+                Ok(None) => Ok(()),
+                Ok(Some((snapshot, versions))) => {
+                    known = versions;
+                    let _ = hear.send(Heard::Configuration(Arc::new(snapshot))).await;
+                    Ok(())
                 }
-                Ok(())
-            }
-            Err(error) => Err(format!("the store does not answer: {error}")),
-        };
-        readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+                Err(error) => Err(format!("the store does not answer: {error}")),
+            };
+            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+        }
+    }
+
+    async fn news(&self, known: &Versions) -> Result<Option<(Snapshot, Versions)>, StoreError> {
+        if self.db.versions().await? == *known {
+            return Ok(None);
+        }
+        load(&self.db, &self.master).await.map(Some)
     }
 }
 

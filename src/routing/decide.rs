@@ -198,3 +198,232 @@ fn candidates(plan: &FlowPlan, verdicts: &[Option<Verdict>]) -> Vec<Candidate> {
     };
     plan.lines.iter().zip(verdicts).map(candidate).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::configuration::Configuration;
+    use crate::model::destination::{Destination, Landing};
+    use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback};
+    use crate::model::id::{CallId, ServerId, TrunkId};
+    use crate::model::server::{Server, ServerRole};
+    use crate::model::timeline::LimitScope;
+    use crate::model::trunk::{Reach, Trunk};
+
+    const FLOW: ForwardingFlowId = ForwardingFlowId::new(1);
+
+    /// Two slaves behind one trunk each, and destinations on them.
+    struct World {
+        configuration: Configuration,
+        state: State,
+        calls: u128,
+    }
+
+    impl World {
+        /// Each destination as (slave, priority, weight).
+        fn new(destinations: &[(u128, i32, u32)]) -> Self {
+            let trunk = |id| Trunk {
+                id: TrunkId::new(id),
+                name: format!("trunk-{id}"),
+                reach: Reach::Endpoint(format!("slave-{id}").parse().unwrap()),
+                max_live: None,
+            };
+            let server = |id| Server {
+                id: ServerId::new(id),
+                name: format!("slave-{id}"),
+                role: ServerRole::Slave,
+                trunk: Some(TrunkId::new(id)),
+                max_live: None,
+            };
+            let destination =
+                |(at, &(slave, priority, weight)): (usize, &(u128, i32, u32))| Destination {
+                    id: DestinationId::new(at as u128),
+                    name: ["a", "b", "c", "d"][at].to_owned(),
+                    landing: Landing::Slave {
+                        server: ServerId::new(slave),
+                        did: "1001".parse().unwrap(),
+                    },
+                    priority,
+                    weight,
+                    max_live: None,
+                    ring_timeout_sec: None,
+                    state: DestinationState::Active,
+                };
+            let flow = ForwardingFlow {
+                id: FLOW,
+                name: "flow".to_owned(),
+                master: ServerId::new(9),
+                dids: Vec::new(),
+                destinations: destinations.iter().enumerate().map(destination).collect(),
+                spread: Spread::Weighted,
+                ringback: Ringback::Ring,
+                ring_timeout_sec: 20,
+                ring_budget_sec: 60,
+                max_attempts: 6,
+                max_call_sec: 60,
+                fallback: Fallback::Dialplan,
+            };
+            let configuration = Configuration {
+                servers: vec![server(1), server(2)],
+                trunks: vec![trunk(1), trunk(2)],
+                numbers: Vec::new(),
+                forwarding_flows: vec![flow],
+            };
+            Self { configuration, state: State::default(), calls: 0 }
+        }
+
+        fn flow(&mut self) -> &mut ForwardingFlow {
+            &mut self.configuration.forwarding_flows[0]
+        }
+
+        fn snapshot(&self) -> Snapshot {
+            Snapshot::build(&[(DEFAULT_ACCOUNT, self.configuration.clone())], None)
+        }
+
+        fn ask(&mut self, tried: &[u128], is_test: bool) -> (LegId, Decision) {
+            self.calls += 1;
+            let leg = LegId { call: CallId::new(self.calls), no: 1 };
+            let tried = tried.iter().copied().map(DestinationId::new).collect();
+            let ask = Ask { leg, flow: FLOW, tried, is_test };
+            let snapshot = self.snapshot();
+            (leg, decide(&snapshot, &mut self.state, &ask))
+        }
+
+        /// The name of whom a new caller gets, or why nobody.
+        fn next(&mut self) -> Result<String, Unroutable> {
+            match self.ask(&[], false).1 {
+                Decision::Picked { offer, .. } => Ok(offer.name),
+                Decision::Unroutable { reason, .. } => Err(reason),
+            }
+        }
+
+        fn take(&mut self, times: usize) -> String {
+            (0..times).map(|_| self.next().unwrap()).collect()
+        }
+    }
+
+    fn verdicts(decision: &Decision) -> Vec<Verdict> {
+        let (Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. }) =
+            decision;
+        candidates.iter().map(|candidate| candidate.verdict).collect()
+    }
+
+    #[test]
+    fn the_lowest_priority_number_takes_every_call_it_can() {
+        let mut world = World::new(&[(1, 2, 1), (1, -1, 1)]);
+        assert_eq!(world.take(3), "bbb");
+        let (_, decision) = world.ask(&[1], false);
+        assert_eq!(verdicts(&decision), [Verdict::Tried, Verdict::Chosen]);
+    }
+
+    #[test]
+    fn weights_share_a_tier_and_round_robin_ignores_them() {
+        let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (1, 1, 1)]);
+        assert_eq!(world.take(7), "aabacaa");
+        let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (1, 1, 0)]);
+        world.flow().spread = Spread::RoundRobin;
+        assert_eq!(world.take(4), "abab");
+    }
+
+    #[test]
+    fn every_reason_is_told() {
+        let mut world = World::new(&[(1, 1, 1), (1, 1, 0), (1, 1, 1), (2, 2, 1)]);
+        world.flow().destinations[0].state = DestinationState::Paused;
+        world.flow().destinations[2].state = DestinationState::Disabled;
+        let (_, decision) = world.ask(&[], false);
+        let wanted = [Verdict::Paused, Verdict::Drained, Verdict::Disabled, Verdict::Chosen];
+        assert_eq!(verdicts(&decision), wanted);
+    }
+
+    #[test]
+    fn the_limits_of_destination_server_and_trunk_all_hold() {
+        let full = |scope, max| Verdict::Full { scope, live: max, max };
+        let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+        world.flow().destinations[0].max_live = Some(2);
+        assert_eq!(world.take(3), "aab");
+        let (_, decision) = world.ask(&[], false);
+        assert_eq!(verdicts(&decision)[0], full(LimitScope::Destination, 2));
+
+        let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+        world.configuration.servers[0].max_live = Some(1);
+        assert_eq!(world.take(2), "ab");
+        let (_, decision) = world.ask(&[], false);
+        assert_eq!(verdicts(&decision)[0], full(LimitScope::Server, 1));
+
+        let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+        world.configuration.trunks[0].max_live = Some(1);
+        assert_eq!(world.take(2), "ab");
+        let (_, decision) = world.ask(&[], false);
+        assert_eq!(verdicts(&decision)[0], full(LimitScope::Trunk, 1));
+    }
+
+    #[test]
+    fn a_slot_given_back_is_free_for_the_next() {
+        let mut world = World::new(&[(1, 1, 1)]);
+        world.flow().destinations[0].max_live = Some(1);
+        let (leg, _) = world.ask(&[], false);
+        assert_eq!(world.next(), Err(Unroutable::AllFull));
+        assert!(world.state.slots.release(leg));
+        assert_eq!(world.next().unwrap(), "a");
+    }
+
+    #[test]
+    fn the_most_specific_common_reason_is_given() {
+        let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+        for destination in &mut world.flow().destinations {
+            destination.state = DestinationState::Paused;
+        }
+        assert_eq!(world.next(), Err(Unroutable::AllPaused));
+        world.flow().destinations[0].state = DestinationState::Disabled;
+        assert_eq!(world.next(), Err(Unroutable::Mixed));
+        world.flow().destinations[1].state = DestinationState::Disabled;
+        assert_eq!(world.next(), Err(Unroutable::AllDisabled));
+        let ask = Ask {
+            leg: LegId { call: CallId::new(1), no: 1 },
+            flow: ForwardingFlowId::new(99),
+            tried: Vec::new(),
+            is_test: false,
+        };
+        let gone = decide(&world.snapshot(), &mut world.state, &ask);
+        assert!(matches!(gone, Decision::Unroutable { reason: Unroutable::FlowGone, .. }));
+    }
+
+    #[test]
+    fn a_test_call_holds_a_slot_and_moves_no_wheel() {
+        let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+        let held = Scope::Destination(DestinationId::new(0));
+        for times in 1..=3 {
+            let (_, decision) = world.ask(&[], true);
+            assert_eq!(verdicts(&decision), [Verdict::Chosen, Verdict::NotItsTurn]);
+            assert_eq!(world.state.slots.live(held), times);
+        }
+        assert_eq!(world.take(2), "ab", "as if the tests had never been");
+    }
+
+    #[test]
+    fn a_change_of_configuration_keeps_the_wheels_of_what_is_left() {
+        let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 1, 1)]);
+        assert_eq!(world.take(1), "a");
+        world.flow().destinations.remove(2);
+        let snapshot = world.snapshot();
+        world.state.keep(&snapshot);
+        assert_eq!(world.take(3), "bba", "b has the turns that a and the one removed had");
+        world.configuration.forwarding_flows.clear();
+        let snapshot = world.snapshot();
+        world.state.keep(&snapshot);
+        assert!(world.state.wheels.is_empty());
+    }
+
+    #[test]
+    fn legs_that_live_through_a_restart_are_counted() {
+        let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+        world.configuration.servers[0].max_live = Some(1);
+        let leg = LegId { call: CallId::new(500), no: 1 };
+        let snapshot = world.snapshot();
+        readopt(&snapshot, &mut world.state, leg, DestinationId::new(0));
+        assert_eq!(world.next().unwrap(), "b");
+        assert!(world.state.slots.release(leg));
+        assert_eq!(world.next().unwrap(), "a");
+    }
+}

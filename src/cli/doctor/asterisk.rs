@@ -123,8 +123,8 @@ impl Seen<'_> {
         let (fact, fix) = match reason {
             NoAnswer::Connect(why) => (
                 format!("{}: {why}", ari.url),
-                "divert print http.conf > /etc/asterisk/http.conf && asterisk -rx 'module reload \
-                 http'; asterisk -rx 'http show status'"
+                "divert print http.conf | diff - /etc/asterisk/http.conf; asterisk -rx 'module \
+                 reload http'; asterisk -rx 'http show status'"
                     .to_owned(),
             ),
             NoAnswer::Silent => (
@@ -248,14 +248,15 @@ impl Seen<'_> {
 
     /// What ARI does not tell, from Asterisk's files.
     fn files(&self) -> Vec<Finding> {
-        let read = |name: &str| match self.is_local() {
-            true => fs::read_to_string(self.etc.join(name)).ok(),
-            false => None,
+        let local = self.is_local();
+        let read = |name: &str| {
+            let text = local.then(|| fs::read_to_string(self.etc.join(name)));
+            text.and_then(Result::ok)
         };
         let path = |name: &str| self.etc.join(name).display().to_string();
         let unread = |check, what: &str, name: &str| {
             let fact = format!("{what}: {} can not be read from here", path(name));
-            Finding::unchecked(check, fact, format!("grep -n . {}", path(name)))
+            Finding::unchecked(check, fact, format!("grep {what} {}", path(name)))
         };
         let dialplan = "the entry contexts can not be seen over ARI";
         vec![

@@ -63,7 +63,7 @@ pub(super) async fn database(config: &Config) -> (Vec<Finding>, Option<Configura
     match opened.await {
         Ok((configuration, version)) => {
             let fact = format!(
-                "{url}: configuration {version}, {} flows, {} numbers",
+                "{url}: configuration {version}, forwarding flows {}, numbers {}",
                 configuration.forwarding_flows.len(),
                 configuration.numbers.len()
             );

@@ -6,6 +6,7 @@
 mod asterisk;
 mod host;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -113,14 +114,14 @@ fn report(findings: &[Finding], terminal: Terminal) -> String {
         let sign = terminal.paint(style, sign);
         let check = terminal.paint(Style::Bold, &format!("{:<10}", finding.check));
         let fact: Vec<String> = finding.fact.lines().map(plain).collect();
-        text.push_str(&format!("{sign} {check}  {}\n", fact.join("\n")));
+        let _ = writeln!(text, "{sign} {check}  {}", fact.join("\n"));
         if let Some(fix) = &finding.fix {
-            text.push_str(&format!("    {} {}\n", terminal.paint(Style::Dim, "→"), plain(fix)));
+            let _ = writeln!(text, "    {} {}", terminal.paint(Style::Dim, "→"), plain(fix));
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
     let (bad, warnings) = (count(State::Bad), count(State::Warning));
-    text.push_str(&format!("\n{bad} wrong, {warnings} to look at, {} good", count(State::Good)));
-    text.push_str(&format!(", {} not checked\n", count(State::Unchecked)));
+    let _ = write!(text, "\n{bad} wrong, {warnings} to look at, {} good", count(State::Good));
+    let _ = writeln!(text, ", {} not checked", count(State::Unchecked));
     text
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use divert::ari::client::{
     BridgeKind, Client, CreateChannel, EndpointState, Info, Originate, Timeouts,
 };
-use divert::ari::resync::snapshot;
+use divert::ari::resync::{bridge_name, snapshot};
 use divert::ari::role::Role;
 use divert::ari::variable::{Global, Variable};
 use divert::ari::{AriError, DISALLOWED};
@@ -190,8 +190,8 @@ async fn what_must_not_reach_asterisk_is_never_sent() {
         client.create(CreateChannel { endpoint: "PJSIP/1@t&PJSIP/2@t", ..create(&leg, &[]) }).await,
         client.set_channel_variable(&leg, Variable::Call, "${SHELL(id)}").await,
         client.set_global(Global::Beat, "é").await,
-        client.hang_up(&ChannelId("..".into()), HangupCause::NORMAL).await,
-        client.hang_up(&ChannelId(String::new()), HangupCause::NORMAL).await,
+        client.hang_up(&ChannelId("..".into()), HangupCause::NORMAL).await.map(drop),
+        client.hang_up(&ChannelId(String::new()), HangupCause::NORMAL).await.map(drop),
         client.add_to_bridge(&bridge(), &[]).await,
     ];
     for error in errors {
@@ -244,7 +244,7 @@ async fn a_snapshot_is_all_of_ours_or_nothing() {
         channel(&leg.channel().0, "Ringing", format!("divert-a,{}", Role::Leg(leg))),
         channel("1.2", "Up", "other,did,#1".into()),
     ]);
-    let bridges = json!([{"id": "b", "name": "divert/a/1", "channels": ["1.1"]}]);
+    let bridges = json!([{"id": "b", "name": bridge_name("divert-a", &BridgeId("b".into())), "channels": ["1.1"]}]);
     get("asterisk/info", info).mount(&server).await;
     get("channels", channels).mount(&server).await;
 

@@ -21,6 +21,7 @@ use super::{AUTHORIZATION, settings};
 
 const TIMING: Timing = Timing {
     connect: Duration::from_secs(5),
+    check: Duration::from_hours(1),
     ping: Duration::from_millis(100),
     dead: Duration::from_millis(600),
     first_pause: Duration::from_millis(10),
@@ -62,6 +63,38 @@ impl Rig {
         soon("a connection", self.listener.accept()).await.unwrap().0
     }
 
+    /// The next connection, with the request line that came on it.
+    async fn request(&self) -> (TcpStream, String) {
+        let stream = self.accept_tcp().await;
+        let mut head = vec![0; 4096];
+        let line = async {
+            loop {
+                let len = stream.peek(&mut head).await.unwrap();
+                let text = String::from_utf8_lossy(&head[..len]);
+                if len == 0 || text.contains("\r\n\r\n") {
+                    return text.lines().next().unwrap_or_default().to_owned();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let line = soon("a request", line).await;
+        (stream, line)
+    }
+
+    /// Answers the plain request that comes before each upgrade.
+    async fn answer_probe(&self) {
+        let (stream, line) = self.request().await;
+        assert_eq!(line, "GET /ari/asterisk/info?only=status HTTP/1.1");
+        answer(stream, "200 OK").await;
+    }
+
+    /// The next of the requests that try out whether events arrive.
+    async fn check(&self) -> TcpStream {
+        let (stream, line) = self.request().await;
+        assert_eq!(line, "POST /ari/events/user/divert-check?application=divert-a HTTP/1.1");
+        stream
+    }
+
     #[expect(clippy::result_large_err, reason = "the shape of the handshake's callback")]
     async fn accept(&self) -> Peer {
         let check = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
@@ -69,6 +102,7 @@ impl Rig {
             assert_eq!(request.headers()["authorization"], AUTHORIZATION);
             Ok(response)
         };
+        self.answer_probe().await;
         soon("an upgrade", accept_hdr_async(self.accept_tcp().await, check)).await.unwrap()
     }
 
@@ -107,6 +141,16 @@ impl Rig {
 
 fn end(id: impl std::fmt::Display) -> Message {
     Message::text(format!(r#"{{"type":"StasisEnd","channel":{{"id":"{id}"}}}}"#))
+}
+
+fn replaced(app: &str) -> Message {
+    Message::text(format!(r#"{{"type":"ApplicationReplaced","application":"{app}"}}"#))
+}
+
+async fn answer(mut stream: TcpStream, status: &str) {
+    let _ = stream.read(&mut [0; 4096]).await.unwrap();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
 }
 
 /// Answers pings and ignores the rest, until the other side is gone.
@@ -203,9 +247,6 @@ fn ten_seconds_are_the_most_a_dead_peer_goes_unnoticed() {
 async fn who_is_replaced_stops() {
     let mut rig = Rig::start(100).await;
     let mut peer = rig.connected().await;
-    let replaced = |app: &str| {
-        Message::text(format!(r#"{{"type":"ApplicationReplaced","application":"{app}"}}"#))
-    };
     peer.send(replaced("divert-b")).await.unwrap();
     peer.send(replaced("divert-a")).await.unwrap();
     peer.send(end("never")).await.unwrap();
@@ -292,26 +333,87 @@ async fn a_refused_upgrade_says_what_to_mend_and_is_tried_again() {
     for (status, reason, hint) in table {
         // The same answer twice is told once.
         for _ in 0..2 {
-            let mut stream = rig.accept_tcp().await;
-            let mut request = vec![0; 4096];
-            let _ = stream.read(&mut request).await.unwrap();
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            answer(rig.accept_tcp().await, status).await;
         }
         assert_eq!(rig.reason().await, reason);
         assert!(reason.to_string().contains(hint), "{reason}");
     }
+    rig.answer_probe().await;
+    answer(rig.accept_tcp().await, "403 Forbidden").await;
+    assert_eq!(rig.reason().await, Reason::Refused { status: 403 });
     drop(rig.connected().await);
 }
 
 #[tokio::test]
-async fn a_peer_that_never_upgrades_is_left() {
+async fn a_stalled_asterisk_is_not_sent_upgrades_it_would_carry_out_later() {
     let timing = Timing { connect: Duration::from_millis(200), ..TIMING };
     let mut rig = Rig::timed(100, timing).await;
-    let silent = rig.accept_tcp().await;
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let (stream, line) = rig.request().await;
+        assert!(line.starts_with("GET /ari/asterisk/info"), "{line}");
+        stalled.push(stream);
+    }
     assert!(matches!(rig.reason().await, Reason::Unreachable { .. }));
     drop(rig.connected().await);
-    drop(silent);
+}
+
+#[tokio::test]
+async fn an_attempt_of_our_own_does_not_fence_us() {
+    let timing =
+        Timing { connect: Duration::from_millis(500), dead: Duration::from_mins(1), ..TIMING };
+    let mut rig = Rig::timed(100, timing).await;
+    rig.answer_probe().await;
+    // The upgrade is taken, but no answer comes until it is given up.
+    let ghost = rig.accept_tcp().await;
+    assert!(matches!(rig.reason().await, Reason::Unreachable { .. }));
+
+    let mut peer = rig.connected().await;
+    peer.send(replaced("divert-a")).await.unwrap();
+    assert_eq!(rig.reason().await, Reason::Overtaken);
+    drop((peer, ghost));
+
+    // There was one attempt given up, so the second time it is somebody else.
+    let mut peer = rig.connected().await;
+    peer.send(replaced("divert-a")).await.unwrap();
+    assert!(matches!(rig.next().await, SocketEvent::Replaced));
+    soon("the end", rig.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_without_events_is_noticed() {
+    let timing =
+        Timing { check: Duration::from_millis(50), dead: Duration::from_mins(1), ..TIMING };
+    let mut rig = Rig::timed(100, timing).await;
+
+    // Asterisk has forgotten our application.
+    let serving = tokio::spawn(serve(rig.connected().await));
+    answer(rig.check().await, "404 Not Found").await;
+    assert_eq!(rig.reason().await, Reason::Deaf);
+    soon("the end", serving).await.unwrap();
+
+    // It knows the application, but not us.
+    let serving = tokio::spawn(serve(rig.connected().await));
+    answer(rig.check().await, "204 No Content").await;
+    assert_eq!(rig.reason().await, Reason::Deaf);
+    soon("the end", serving).await.unwrap();
+
+    // All is well, even where Asterisk cannot be asked.
+    let mut peer = rig.connected().await;
+    for no in 0..5 {
+        let check = rig.check().await;
+        if no == 2 {
+            answer(check, "500 Internal Server Error").await;
+            continue;
+        }
+        peer.send(Message::text(r#"{"type":"ChannelUserevent","eventname":"divert-check"}"#))
+            .await
+            .unwrap();
+        answer(check, "204 No Content").await;
+    }
+    peer.send(end("x")).await.unwrap();
+    assert_eq!(rig.id().await, "x", "the check is nobody's business");
+    drop(peer);
 }
 
 #[tokio::test]

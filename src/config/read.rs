@@ -1,0 +1,186 @@
+//! Reading settings out of a TOML file and the environment, without yet knowing what they mean; and
+//! saying in which line something is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Kind, SETTINGS, Setting, Source, Value};
+
+/// Variables of the same prefix that are not settings: the command line's own, the container's and
+/// the tests'.
+const FOREIGN: [&str; 17] = [
+    "DIVERT_AGI_PORT",
+    "DIVERT_APP",
+    "DIVERT_CONFIG",
+    "DIVERT_ENTITY_ID",
+    "DIVERT_ENTRY",
+    "DIVERT_FALLBACK_DIAL",
+    "DIVERT_HTTP_PORT",
+    "DIVERT_IMAGE",
+    "DIVERT_KEY",
+    "DIVERT_PHONES_PORT",
+    "DIVERT_RTP_END",
+    "DIVERT_RTP_START",
+    "DIVERT_SEED",
+    "DIVERT_SERVER",
+    "DIVERT_SIP_PORT",
+    "DIVERT_TEST",
+    "DIVERT_TEST_POSTGRES",
+];
+
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!(
+        "error: cannot read the configuration file: {error}\n  --> {}\n  = help: divert config \
+         sample > {}",
+        path.display(),
+        path.display()
+    )
+}
+
+pub(super) fn read_file(
+    path: &Path,
+    text: &str,
+    values: &mut BTreeMap<&'static str, Value>,
+    faults: &mut Vec<String>,
+) {
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            let span = error.span().unwrap_or_default();
+            faults.push(framed(path, text, &span, error.message(), None));
+            return;
+        }
+    };
+    let mut keys = Vec::new();
+    for (name, value) in table.get_ref() {
+        if let DeValue::Table(section) = value.get_ref() {
+            let known = SETTINGS.iter().any(|s| s.key.starts_with(&format!("{}.", name.get_ref())));
+            if !known {
+                let sections = SETTINGS.iter().filter_map(|s| Some(s.key.split_once('.')?.0));
+                let hint = nearest(name.get_ref(), sections).map(|near| format!("[{near}]"));
+                let message = format!("unknown section [{}]", name.get_ref());
+                faults.push(framed(path, text, &name.span(), &message, did_you_mean(hint)));
+                continue;
+            }
+            for (key, value) in section {
+                let full = format!("{}.{}", name.get_ref(), key.get_ref());
+                keys.push((full, key.span(), value));
+            }
+        } else {
+            keys.push((name.get_ref().to_string(), name.span(), value));
+        }
+    }
+    for (key, span, value) in keys {
+        let Some(setting) = SETTINGS.iter().find(|s| s.key == key) else {
+            let hint = nearest(&key, SETTINGS.iter().map(|s| s.key)).map(str::to_owned);
+            let message = format!("unknown key `{key}`");
+            faults.push(framed(path, text, &span, &message, did_you_mean(hint)));
+            continue;
+        };
+        let wrong = match (setting.kind, value.get_ref()) {
+            (Kind::Flag, DeValue::Boolean(flag)) => Ok(flag.to_string()),
+            (Kind::Flag, _) => Err("must be true or false"),
+            (_, DeValue::String(text)) => Ok(text.to_string()),
+            (_, _) => Err("must be text in quotes"),
+        };
+        match wrong {
+            Ok(text_value) => {
+                let line = line_of(text, value.span().start);
+                let source = Source::File { path: path.to_owned(), line };
+                let value = Value { text: text_value, source, span: Some(value.span()) };
+                values.insert(setting.key, value);
+            }
+            Err(wrong) => {
+                let message = format!("`{key}` {wrong}");
+                faults.push(framed(path, text, &value.span(), &message, None));
+            }
+        }
+    }
+}
+
+pub(super) fn read_variables(
+    variables: &[(String, String)],
+    values: &mut BTreeMap<&'static str, Value>,
+    faults: &mut Vec<String>,
+) {
+    for (name, text) in variables {
+        if let Some(setting) = SETTINGS.iter().find(|s| s.variable() == *name) {
+            let source = Source::Variable(name.clone());
+            values.insert(setting.key, Value { text: text.clone(), source, span: None });
+        } else if let Some(near) = mistyped(name) {
+            faults.push(format!(
+                "error: unknown environment variable {name}\n  = help: did you mean {near}?"
+            ));
+        }
+    }
+}
+
+/// The variable that was probably meant, if this one looks like one of ours.
+fn mistyped(name: &str) -> Option<String> {
+    let ours = name.starts_with("DIVERT_") && !FOREIGN.contains(&name);
+    let of_a_test = name.starts_with("DIVERT_TEST_") && !name.starts_with("DIVERT_TEST_CALLS_");
+    if !ours || of_a_test {
+        return None;
+    }
+    let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    let close = nearest(name, known.iter().map(String::as_str));
+    let in_section = || {
+        let section = SETTINGS.iter().find(|s| {
+            let section = s.key.split_once('.').map_or(s.key, |(section, _)| section);
+            name.starts_with(&format!("DIVERT_{}", section.to_uppercase()))
+        })?;
+        Some(section.variable())
+    };
+    close.map(str::to_owned).or_else(in_section)
+}
+
+/// The nearest of the known words, unless it is too far to be what was meant.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= (word.len() / 3).min(4))
+        .map(|(_, known)| known)
+}
+
+fn did_you_mean(near: Option<String>) -> Option<String> {
+    near.map(|near| format!("did you mean `{near}`?"))
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// A message with its line of the file and a caret under the place.
+pub(super) fn framed(
+    path: &Path,
+    text: &str,
+    span: &Range<usize>,
+    message: &str,
+    help: Option<String>,
+) -> String {
+    let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let start = start.unwrap_or(0);
+    let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[begin..].lines().next().unwrap_or("");
+    let no = line_of(text, start).to_string();
+    let column = text[begin..start].chars().count();
+    let rest = line.chars().count().saturating_sub(column).max(1);
+    let wide = text.get(start..span.end).map_or(1, |part| part.chars().count()).clamp(1, rest);
+    let pad = " ".repeat(no.len());
+    let mut frame = format!(
+        "error: {message}\n{pad}--> {}:{no}:{}\n{pad} |\n{no} | {line}\n{pad} | {}{}",
+        path.display(),
+        column + 1,
+        " ".repeat(column),
+        "^".repeat(wide),
+    );
+    if let Some(help) = help {
+        let _ = write!(frame, "\n{pad} = help: {help}");
+    }
+    frame
+}

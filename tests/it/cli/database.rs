@@ -1,0 +1,71 @@
+//! Commands that work on the database, on SQLite.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::calls::CALL;
+use super::{GOOD, divert, stdout, with_database};
+
+#[test]
+fn a_document_is_planned_applied_and_then_nothing_is_left_to_do() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("flows.yaml");
+    fs::write(&file, GOOD).unwrap();
+    let plan = stdout(with_database(dir.path()).args(["plan", "flows.yaml"]));
+    assert!(plan.contains("+ forwarding flow sales (1 DID, 1 destination)\n"), "{plan}");
+    with_database(dir.path()).args(["apply", "flows.yaml"]).assert().code(2);
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    let again = stdout(with_database(dir.path()).args(["plan", "flows.yaml"]));
+    assert!(again.starts_with("nothing to change"), "{again}");
+
+    fs::write(&file, GOOD.replace("1001", "1002")).unwrap();
+    let changed = stdout(with_database(dir.path()).args(["plan", "flows.yaml", "--json"]));
+    let changed: Value = serde_json::from_str(&changed).unwrap();
+    assert_eq!(changed["changes"][0]["action"], "change", "{changed}");
+}
+
+#[test]
+fn a_document_with_faults_is_refused_with_their_lines() {
+    let dir = TempDir::new().unwrap();
+    let text =
+        GOOD.replace("server: slave-a,", "server: slave-x,").replace("role: master", "rol: x");
+    fs::write(dir.path().join("flows.yaml"), text).unwrap();
+    for command in ["plan", "apply"] {
+        let run = with_database(dir.path()).args([command, "flows.yaml"]).assert().code(2);
+        let text = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+        assert!(text.contains("flows.yaml:3: "), "{text}");
+        assert!(text.contains("flows.yaml:15: "), "{text}");
+        assert!(text.contains("nothing was changed"), "{text}");
+    }
+    with_database(dir.path()).args(["plan", "missing.yaml"]).assert().code(2);
+}
+
+#[test]
+fn a_key_is_made_listed_and_revoked() {
+    let dir = TempDir::new().unwrap();
+    let create = ["keys", "create", "--name", "me", "--scope", "calls:read", "--scope", "admin"];
+    let key = stdout(with_database(dir.path()).args(create));
+    assert!(key.starts_with("dvk_") && key.lines().count() == 1, "{key}");
+    let list = || stdout(with_database(dir.path()).args(["keys", "list", "--json"]));
+    let keys: Value = serde_json::from_str(&list()).unwrap();
+    assert_eq!(keys[0]["scopes"], json!(["calls:read", "admin"]));
+    assert!(!list().contains(key.trim().rsplit('_').next().unwrap()), "the secret is not kept");
+    let id = keys[0]["id"].as_str().unwrap();
+    with_database(dir.path()).args(["keys", "revoke", id]).assert().success();
+    with_database(dir.path()).args(["keys", "revoke", id]).assert().code(2);
+    let keys: Value = serde_json::from_str(&list()).unwrap();
+    assert!(keys[0]["revoked_at"].is_string(), "{keys}");
+    let wrong = ["keys", "create", "--name", "me", "--scope", "all"];
+    with_database(dir.path()).args(wrong).assert().code(2);
+}
+
+#[test]
+fn a_call_without_a_journal_can_not_be_replayed() {
+    let dir = TempDir::new().unwrap();
+    with_database(dir.path()).args(["replay", CALL]).assert().code(2);
+    let mut other = divert(dir.path());
+    other.env("DIVERT_DATABASE", "sqlite:/nowhere/at/all.sqlite");
+    other.args(["replay", CALL]).assert().code(2);
+}

@@ -1,0 +1,169 @@
+//! The command line as its users meet it: the program itself, run with arguments, environment and
+//! files, against a small server on a unix socket where it needs one.
+
+mod calls;
+mod database;
+mod doctor;
+mod serve;
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const GOOD: &str = "\
+servers:
+  - name: pbx
+    role: master
+  - name: slave-a
+    role: slave
+    trunk: to-slave-a
+trunks:
+  - name: to-slave-a
+    address: 10.0.0.2
+forwarding_flows:
+  - name: sales
+    master: pbx
+    dids: [\"8005550199\"]
+    destinations:
+      - { name: slave-a-sales, server: slave-a, did: \"1001\" }
+";
+
+/// The program on a database of its own.
+fn with_database(dir: &Path) -> Command {
+    let mut command = divert(dir);
+    command.env("DIVERT_DATABASE", format!("sqlite:{}", dir.join("d.sqlite").display()));
+    command
+}
+
+/// The program in an empty directory, with an environment that holds nothing of ours.
+fn divert(dir: &Path) -> Command {
+    let mut command = Command::cargo_bin("divert").unwrap();
+    command.current_dir(dir).env_clear().env("TZ", "UTC");
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+fn stderr(command: &mut Command) -> String {
+    String::from_utf8(command.output().unwrap().stderr).unwrap()
+}
+
+// ---- settings
+
+#[test]
+fn an_unknown_key_names_its_line_and_the_key_that_was_meant() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("divert.toml"), "[ari]\nusr = \"x\"\n").unwrap();
+    let mut command = divert(dir.path());
+    command.args(["config", "check"]).assert().code(2);
+    insta::assert_snapshot!(stderr(&mut command), @r#"
+    error: unknown key `ari.usr`
+     --> divert.toml:2:1
+      |
+    2 | usr = "x"
+      | ^^^
+      = help: did you mean `ari.user`?
+    "#);
+}
+
+#[test]
+fn settings_come_from_flag_environment_and_file_in_this_order() {
+    let dir = TempDir::new().unwrap();
+    let text = "[node]\nname = \"f\"\n[log]\nfilter = \"warn\"\n[ari]\npassword = \"hunter2\"\n";
+    fs::write(dir.path().join("divert.toml"), text).unwrap();
+    let mut command = divert(dir.path());
+    command
+        .args(["config", "show", "--json", "--log", "debug"])
+        .env("DIVERT_LOG_FILTER", "trace")
+        .env("DIVERT_NODE_NAME", "e")
+        .env("DIVERT_DATABASE", "postgres://u:hunter2@h/n");
+    let text = stdout(&mut command);
+    assert!(!text.contains("hunter2"), "{text}");
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    let setting = |key: &str| {
+        let all = shown["settings"].as_array().unwrap();
+        let found = all.iter().find(|s| s["key"] == key).unwrap();
+        (found["value"].as_str().unwrap(), found["source"].as_str().unwrap())
+    };
+    assert_eq!(setting("log.filter"), ("debug", "--log"));
+    assert_eq!(setting("node.name"), ("e", "DIVERT_NODE_NAME"));
+    assert_eq!(setting("ari.password"), ("********", "divert.toml:6"));
+    assert_eq!(setting("database"), ("postgres://u:********@h/n", "DIVERT_DATABASE"));
+    assert_eq!(setting("ari.user"), ("divert", "default"));
+}
+
+#[test]
+fn a_mistyped_variable_is_refused_and_a_foreign_one_is_not() {
+    let dir = TempDir::new().unwrap();
+    let check = |name: &str| {
+        let mut command = divert(dir.path());
+        command.args(["config", "check"]).env(name, "x");
+        (command.output().unwrap().status.code(), stderr(&mut command))
+    };
+    let (code, text) = check("DIVERT_ARI_URI");
+    assert_eq!(code, Some(2));
+    assert!(text.contains("did you mean DIVERT_ARI_URL?"), "{text}");
+    assert_eq!(check("DIVERT_SEED").0, Some(0));
+    assert_eq!(check("DIVERT_TEST_POSTGRES").0, Some(0));
+}
+
+#[test]
+fn the_sample_is_a_good_file() {
+    let dir = TempDir::new().unwrap();
+    let sample = stdout(divert(dir.path()).args(["config", "sample"]));
+    fs::write(dir.path().join("divert.toml"), &sample).unwrap();
+    divert(dir.path()).args(["config", "check"]).assert().success().stdout("divert.toml is good\n");
+}
+
+// ---- help, completions, files
+
+#[test]
+fn every_help_fits_80_columns_and_has_an_example() {
+    fn walk(dir: &Path, path: &[String]) {
+        let text = stdout(divert(dir).args(path).arg("--help"));
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{path:?}: {line}");
+        }
+        let example =
+            ["Example:\n", "Examples:\n", "Start with:\n"].iter().any(|e| text.contains(e));
+        assert!(example, "{path:?} has no example:\n{text}");
+        let commands = text.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        for line in commands.lines().take_while(|line| !line.is_empty()) {
+            let name = line.strip_prefix("  ").and_then(|l| l.split(' ').next()).unwrap_or("");
+            if !name.is_empty() && name != "help" {
+                walk(dir, &[path, &[name.to_owned()]].concat());
+            }
+        }
+    }
+    walk(TempDir::new().unwrap().path(), &[]);
+}
+
+#[test]
+fn completions_are_written_for_three_shells() {
+    let dir = TempDir::new().unwrap();
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef divert"), ("fish", "complete -c divert")]
+    {
+        let text = stdout(divert(dir.path()).args(["completions", shell]));
+        assert!(text.contains(word) && text.contains("test-call"), "{shell}");
+    }
+}
+
+#[test]
+fn printed_files_are_those_of_the_repository() {
+    let dir = TempDir::new().unwrap();
+    for (name, file) in
+        [("dialplan", "divert.conf"), ("ari.conf", "ari.conf"), ("http.conf", "http.conf")]
+    {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/etc").join(file);
+        let wanted = fs::read_to_string(file).unwrap();
+        divert(dir.path()).args(["print", name]).assert().success().stdout(wanted);
+    }
+    let unit = stdout(divert(dir.path()).args(["print", "systemd"]));
+    assert!(unit.contains("ExecStart=/usr/bin/divert serve\n"), "{unit}");
+}
