@@ -3,6 +3,7 @@
 use super::scenario::{Moment, Played, Scenario};
 use crate::engine::sim::Sim;
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::call::LegRecord;
 use crate::model::id::{CallId, LegId};
 use crate::model::problem::{Problem, render};
 use crate::model::time::Timestamp;
@@ -50,7 +51,7 @@ pub fn rehearse(scenario: &Scenario) -> Result<Played, Vec<String>> {
     }
 }
 
-fn legs(sim: &Sim, call: CallId) -> Vec<crate::model::call::LegRecord> {
+fn legs(sim: &Sim, call: CallId) -> Vec<LegRecord> {
     let all = LegId { call, no: 0 }..=LegId { call, no: u16::MAX };
     sim.legs.range(all).map(|(_, leg)| leg.clone()).collect()
 }
@@ -71,5 +72,41 @@ fn wait_for(sim: &mut Sim, call: CallId, moment: Moment) -> bool {
             return false;
         };
         sim.run_until(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::scenario::check;
+
+    #[test]
+    fn a_broken_promise_is_told_in_plain_words() {
+        let text = "\
+scenario: Something that does not happen
+flow:
+  fallback: hang_up
+  destinations:
+    - { trunk: phones, number: \"1101\" }
+expect:
+  result: answered
+  ended_by: divert
+  legs: [busy, answered]
+  steps: [Received]
+  caller_cause: 16
+  passed_on: true
+";
+        let scenario = Scenario::read(text).unwrap();
+        let told = check(&scenario, &rehearse(&scenario).unwrap());
+        assert_eq!(
+            told,
+            [
+                "result: promised answered; was busy",
+                "legs: promised busy, answered; was busy",
+                "steps: promised Received; was Received, Routed, Busy, Ended",
+                "caller_cause: promised 16; was 17",
+                "passed_on: promised passed on; was kept",
+            ]
+        );
     }
 }

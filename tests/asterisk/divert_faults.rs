@@ -5,7 +5,8 @@ use std::time::Duration;
 use divert::model::cause::CallResult;
 
 use crate::connection_faults::{assert_caller_ends_it, assert_talking, talk};
-use crate::lab::{FALLBACK, with_divert, without_divert};
+use crate::gate;
+use crate::lab::{FALLBACK, eventually, with_divert, without_divert};
 use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,10 +56,8 @@ async fn a_hang_up_while_divert_is_dead_is_caught_up_with() {
 async fn a_call_that_rings_while_divert_dies_reaches_somebody() {
     with_divert(&stage::one(&["1201", "1001"]), async |lab| {
         let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
-        crate::lab::eventually("the first phone to ring", Duration::from_secs(5), async || {
-            line.seen().ringing
-        })
-        .await;
+        eventually("the first phone to ring", Duration::from_secs(5), async || line.seen().ringing)
+            .await;
         lab.divert.kill();
         lab.divert.start().await;
         // The first one rings on, and is left for the second, or the dialplan took the call back.
@@ -68,6 +67,32 @@ async fn a_call_that_rings_while_divert_dies_reaches_somebody() {
         line.hang_up().await;
         let call = lab.divert.call_on(&stage::own_did()).await;
         lab.divert.ended(call, Duration::from_secs(10)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_divert_dies_the_caller_reaches_somebody() {
+    // From the arrival over ringing (here for half a second) and answering into the conversation.
+    const MOMENTS_MS: [u64; 8] = [0, 20, 40, 60, 300, 520, 540, 600];
+    with_divert(&stage::one(&["1001"]), async |lab| {
+        for ms in MOMENTS_MS {
+            let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            lab.divert.kill();
+            lab.divert.start().await;
+            line.until_up(Duration::from_secs(4)).await;
+            let is_up = |number| {
+                let called = lab.phones.called(number).into_iter();
+                called.filter(|(_, seen)| seen.up.is_some() && seen.gone.is_none()).count()
+            };
+            eventually("exactly one phone to talk", Duration::from_secs(5), async || {
+                (is_up("1001") + is_up(FALLBACK) == 1).then_some(())
+            })
+            .await;
+            line.hang_up().await;
+            gate::check(lab).await;
+        }
     })
     .await;
 }
@@ -84,7 +109,7 @@ async fn a_frozen_divert_loses_the_call_to_the_fallback_and_leaves_it_there() {
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(line.seen().gone.is_none(), "the caller was hung up: {:?}", line.seen());
         let called = lab.phones.called("1001");
-        assert!(called.iter().all(|(_, seen)| seen.up.is_none()), "answered twice: {called:?}");
+        assert!(called.is_empty(), "somebody else was called as well: {called:?}");
         line.hang_up().await;
     })
     .await;

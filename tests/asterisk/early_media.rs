@@ -12,7 +12,7 @@ use crate::stage;
 async fn early_media_is_heard_by_a_caller_who_is_never_answered() {
     let mut flow = stage::flow("announced", stage::own_did().as_str(), &["1401"]);
     flow["ringback"] = json!("early_media");
-    with_divert(&stage::document(vec![flow]), async |lab| {
+    with_divert(&stage::document(&[flow]), async |lab| {
         let line = lab.phones.call_recording(&stage::own_did(), &stage::ann(), "early").await;
         let gone = line.until_gone(Duration::from_secs(15)).await;
         assert_eq!(line.seen().up.map(|_| ()), None, "nobody answered");

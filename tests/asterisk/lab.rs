@@ -151,7 +151,7 @@ async fn container(
         .with_env_var("DIVERT_RTP_END", rtp.1.to_string())
         .with_env_var("DIVERT_SIP_PORT", ports.sip().to_string())
         .with_env_var("DIVERT_TEST", "1")
-        .with_startup_timeout(Duration::from_secs(60));
+        .with_startup_timeout(Duration::from_mins(1));
     request.start().await.unwrap_or_else(|error| {
         let error = error.to_string().replace('\n', " ");
         panic!("these tests need Docker and the image {image} (scripts/asterisk-image): {error}")

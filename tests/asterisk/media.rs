@@ -5,7 +5,7 @@
 pub struct Sound(Vec<f64>);
 
 const RATE: f64 = 8_000.0;
-/// Samples of a fifth of a second.
+/// Samples that are judged together: a fifth of a second.
 const WINDOW: usize = 1_600;
 
 impl Sound {
@@ -22,15 +22,18 @@ impl Sound {
     }
 
     pub fn seconds(&self) -> f64 {
-        self.0.len() as f64 / RATE
+        seconds(self.0.len())
     }
 
     /// For how many seconds this tone is the better part of what is heard.
     pub fn seconds_of_tone(&self, hertz: f64) -> f64 {
         let windows = self.0.chunks_exact(WINDOW);
-        let heard = windows.filter(|window| is_tone(window, hertz)).count();
-        heard as f64 * WINDOW as f64 / RATE
+        seconds(windows.filter(|window| is_tone(window, hertz)).flatten().count())
     }
+}
+
+fn seconds(samples: usize) -> f64 {
+    f64::from(u32::try_from(samples).unwrap()) / RATE
 }
 
 fn is_tone(window: &[f64], hertz: f64) -> bool {
@@ -41,9 +44,10 @@ fn is_tone(window: &[f64], hertz: f64) -> bool {
         (last, before) = (sample + coefficient * last - before, last);
     }
     let power = last * last + before * before - coefficient * last * before;
-    let loudness = (energy / WINDOW as f64).sqrt();
+    let samples = f64::from(u32::try_from(window.len()).unwrap());
+    let loudness = (energy / samples).sqrt();
     // A pure tone has all its energy here: power is energy times half the window.
-    loudness > 200.0 && power > 0.6 * energy * WINDOW as f64 / 2.0
+    loudness > 200.0 && power > 0.6 * energy * samples / 2.0
 }
 
 #[test]

@@ -36,7 +36,7 @@ const DIDS: &[&str] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn every_character_of_a_did_arrives_as_it_was_sent() {
     let flow = |did: &&str| stage::flow(&format!("of {did}"), did, &["1101"]);
-    with_divert(&stage::document(DIDS.iter().map(flow).collect()), async |lab| {
+    with_divert(&stage::document(&DIDS.iter().map(flow).collect::<Vec<_>>()), async |lab| {
         let mut wrong = Vec::new();
         for did in DIDS {
             let line = lab.phones.call(&stage::did(did), &stage::ann()).await;
@@ -58,7 +58,7 @@ async fn every_character_of_a_did_arrives_as_it_was_sent() {
 async fn capital_letters_make_another_number() {
     let flows =
         vec![stage::flow("small", "tf-a", &["1101"]), stage::flow("big", "TF-A", &["1701"])];
-    with_divert(&stage::document(flows), async |lab| {
+    with_divert(&stage::document(&flows), async |lab| {
         for (did, cause) in [("tf-a", 17), ("TF-A", 1)] {
             let line = lab.phones.call(&stage::did(did), &stage::ann()).await;
             assert_eq!(line.until_gone(Duration::from_secs(10)).await.cause, cause, "{did}");

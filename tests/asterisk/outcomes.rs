@@ -34,7 +34,7 @@ async fn outcomes_are_as_the_table_says() {
     let flow = |row: &(u16, u16, u16, Outcome)| {
         stage::flow(&format!("flow {}", row.0), did(row.0).as_str(), &[&format!("9{:03}", row.0)])
     };
-    with_divert(&stage::document(TABLE.iter().map(flow).collect()), async |lab| {
+    with_divert(&stage::document(&TABLE.iter().map(flow).collect::<Vec<_>>()), async |lab| {
         let mut wrong = Vec::new();
         for &(sent, sip, cause, outcome) in TABLE {
             let line = lab.phones.call(&did(sent), &stage::ann()).await;

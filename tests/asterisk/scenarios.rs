@@ -7,11 +7,11 @@ use std::time::Duration;
 use divert::harness::rehearse::rehearse;
 use divert::harness::scenario::{Moment, Played, Scenario, check, read_folder, stage};
 use divert::harness::trace::{Trace, trace};
-use divert::model::cause::{CallResult, HangupCause};
+use divert::model::cause::HangupCause;
 use divert::model::number::Did;
 
 use crate::lab::{Lab, eventually, with_divert};
-use crate::phones::Line;
+use crate::phones::{Gone, Line};
 
 /// The longest of them needs half of it.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -24,7 +24,7 @@ async fn every_scenario_keeps_its_promise_on_asterisk() {
     let numbered: Vec<(Did, &Scenario)> = scenarios.iter().enumerate().map(number).collect();
     let flows = numbered.iter().enumerate();
     let flows = flows.map(|(at, (did, scenario))| scenario.flow(&format!("flow {at}"), did));
-    with_divert(&stage(flows.collect()), async |lab| {
+    with_divert(&stage(&flows.collect::<Vec<_>>()), async |lab| {
         let mut broken = Vec::new();
         for (did, scenario) in &numbered {
             let played = play(lab, scenario, did).await;
@@ -64,7 +64,7 @@ async fn play(lab: &Lab, scenario: &Scenario, did: &Did) -> Played {
     let gone = line.seen().gone.filter(|_| scenario.hangs_up.is_none());
     line.hang_up().await;
     Played {
-        caller_cause: gone.map(|gone| told(gone.cause, &detail.call.result)),
+        caller_cause: gone.map(told),
         call: detail.call,
         legs: detail.legs,
         timeline: detail.timeline,
@@ -73,12 +73,12 @@ async fn play(lab: &Lab, scenario: &Scenario, did: &Did) -> Played {
     }
 }
 
-/// The cause divert gave, from the one the caller got: Asterisk makes a 603 of 16 on an unanswered
-/// call, and the caller's Asterisk 21 of that.
-fn told(cause: u16, result: &Option<CallResult>) -> HangupCause {
-    match (cause, result) {
-        (21, Some(CallResult::Declined)) => HangupCause::NORMAL,
-        _ => HangupCause(cause),
+/// The cause divert gave: Asterisk makes a 603 of 16 on an unanswered call, and the caller's Asterisk
+/// makes 21 of that.
+fn told(gone: Gone) -> HangupCause {
+    match (gone.cause, gone.sip) {
+        (21, Some(603)) => HangupCause::NORMAL,
+        (cause, _) => HangupCause(cause),
     }
 }
 

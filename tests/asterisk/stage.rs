@@ -26,13 +26,13 @@ pub fn flow(name: &str, did: &str, numbers: &[&str]) -> Value {
     })
 }
 
-pub fn document(flows: Vec<Value>) -> Value {
+pub fn document(flows: &[Value]) -> Value {
     scenario::stage(flows)
 }
 
 /// One flow on the number that scenarios call.
 pub fn one(numbers: &[&str]) -> Value {
-    document(vec![flow("solar-east", scenario::DID, numbers)])
+    document(&[flow("solar-east", scenario::DID, numbers)])
 }
 
 pub fn own_did() -> Did {
