@@ -152,15 +152,15 @@ impl Core {
         }
     }
 
-    /// The journal keeps what a replay needs: inputs, and commands with an effect outside. Rows and
-    /// timeline follow from them.
+    /// A [`JournalEntry`] as the journal keeps it: what a replay needs, inputs and commands with an
+    /// effect outside. Rows and timeline follow from them.
     fn append(&mut self, call: CallId, at: Timestamp, input: &Input, commands: &[Command]) {
         let Some((account, seq)) = self.kept.get_mut(&call) else {
             return;
         };
         let commands: Vec<&Command> =
             commands.iter().filter(|command| command.is_effect()).collect();
-        let body = json!({ "input": input, "commands": commands });
+        let body = json!({ "at": at, "input": input, "commands": commands });
         self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
         *seq += 1;
     }

@@ -45,6 +45,8 @@ const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
+const RESULTS: usize = 1_024;
 /// What tasks get to end by themselves.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -78,7 +80,7 @@ struct Running {
     trunks: Trunks,
     readiness: Arc<Mutex<Readiness>>,
     socket: mpsc::Receiver<SocketEvent>,
-    inputs: mpsc::UnboundedReceiver<Input>,
+    inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
     requests: mpsc::Receiver<Request>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -110,7 +112,7 @@ impl Running {
         }
 
         let (writer, writing) = Writer::start(db.clone(), name.clone());
-        let (results, inputs) = mpsc::unbounded_channel();
+        let (results, inputs) = mpsc::channel(RESULTS);
         let lanes = Lanes::new(client.clone(), results);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
@@ -421,9 +423,7 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         let lines = db.journal(record.account, record.id).await?;
         let mut journal = Vec::with_capacity(lines.len());
         for line in lines {
-            let mut body = line.body;
-            body["at"] = line.at.0.into();
-            match serde_json::from_value::<JournalEntry>(body) {
+            match serde_json::from_value::<JournalEntry>(line.body) {
                 Ok(entry) => journal.push(entry),
                 Err(error) => bail!(
                     "the journal of {} cannot be read by this version of divert ({error}); stop \

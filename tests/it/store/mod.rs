@@ -6,6 +6,7 @@ mod calls;
 mod configuration;
 mod idempotency;
 mod keys;
+mod nodes;
 mod opening;
 
 use divert::model::account::DEFAULT_ACCOUNT;

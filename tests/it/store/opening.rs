@@ -26,9 +26,10 @@ async fn a_new_database_has_the_default_account_and_nothing_else(
 async fn opening_again_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let store = engine.store().await;
     store.execute("UPDATE account SET version = 7").await;
+    let migrations = store.count("_sqlx_migrations").await;
     let again = Db::open(&store.place.url).await.unwrap();
     assert_eq!(again.versions().await.unwrap()[&ACCOUNT], 7);
-    assert_eq!(store.count("_sqlx_migrations").await, 3);
+    assert_eq!(store.count("_sqlx_migrations").await, migrations);
 }
 
 #[rstest]
