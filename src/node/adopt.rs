@@ -44,6 +44,7 @@ impl Differences {
 pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     let mut differences = Differences::default();
     let mut known = BTreeSet::new();
+    let mut answered = BTreeSet::new();
     for (channel, view) in engine.channels() {
         let event = match asterisk.channels.get(&channel) {
             Some(found) => missed(found.state, view.presence, view.leg),
@@ -59,8 +60,24 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
                 },
             }),
         };
-        if let Some(event) = event {
+        let mut miss = |event| {
             differences.missed.push(Input::Channel { channel: channel.clone(), event });
+        };
+        // Nobody but divert answers a caller, and only for a leg that is up: where the journal
+        // ends before that, the leg that is gone now was in a conversation.
+        match &event {
+            Some(ChannelEvent::Up) if view.leg == LegId::CALLER => {
+                answered.insert(view.call);
+            }
+            Some(ChannelEvent::Gone { .. })
+                if view.presence < Presence::Up && answered.contains(&view.call) =>
+            {
+                miss(ChannelEvent::Up);
+            }
+            _ => {}
+        }
+        if let Some(event) = event {
+            miss(event);
         }
         known.insert(channel);
     }
@@ -102,6 +119,7 @@ mod tests {
     use super::*;
     use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
     use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::cause::EndedBy;
     use crate::model::forwarding_flow::Ringback;
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
     use crate::model::number::Caller;
@@ -204,6 +222,19 @@ mod tests {
                 if *channel == caller()),
             "{missed:?}"
         );
+    }
+
+    #[test]
+    fn a_leg_that_went_after_an_answer_nobody_wrote_down_was_in_a_conversation() {
+        for (state, ended_by) in
+            [(ChannelState::Up, Some(EndedBy::Destination)), (ChannelState::Down, None)]
+        {
+            let mut engine = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+            for input in missed_by(&engine, &[there(caller(), state)]) {
+                engine.handle(Timestamp(5_000), input);
+            }
+            assert_eq!(engine.call(CALL).unwrap().ended_by, ended_by, "{state:?}");
+        }
     }
 
     #[test]
