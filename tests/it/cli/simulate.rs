@@ -14,8 +14,9 @@ fn the_shipped_example_is_played_and_marked_as_simulated() {
     let run = divert(dir.path()).arg("simulate").arg(example).assert().success();
     let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     assert!(text.starts_with("Simulated: ") && text.ends_with("\nsimulated\n"), "{text}");
-    let steps: Vec<_> =
-        text.lines().filter(|line| line.contains(" s  ")).map(|line| line.trim_start()).collect();
+    let is_step =
+        |line: &&str| line.starts_with('+') && line.contains(" s  ") && !line.contains('│');
+    let steps: Vec<_> = text.lines().map(str::trim_start).filter(is_step).collect();
     insta::assert_snapshot!(steps.join("\n"), @"
     +0.000 s  Routed        desk-a (priority 1, weight 1)
     +0.002 s  Busy          desk-a · SIP 486 · cause 17
