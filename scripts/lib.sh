@@ -23,6 +23,67 @@ apt_need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
 
+# tool_need COMMAND PACKAGE... installs the packages unless the command is there, wherever it came from.
+tool_need() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null || apt_need "$@"
+}
+
+# Rust may stand in a place that root's shell does not know yet.
+rust_need() {
+  command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs and start this again"
+  # Some crates bring C code.
+  tool_need cc gcc libc6-dev || die "divert needs a C compiler"
+}
+
+# watched LABEL LOG COMMAND... runs a command that takes long, its output in LOG, and shows that it is alive.
+# When it fails, it shows the end of LOG. The command is a process group of its own, in WATCHED_PID while it runs.
+watched() {
+  local label=$1 log=$2 began=$SECONDS shown=$SECONDS status=0 last
+  shift 2
+  step "$label"
+  setsid "$@" </dev/null >>"$log" 2>&1 &
+  WATCHED_PID=$!
+  while kill -0 "$WATCHED_PID" 2>/dev/null; do
+    sleep 0.2
+    [ $((SECONDS - shown)) -ge 15 ] || continue
+    shown=$SECONDS
+    last=$(tail -n 1 "$log" | tr -d '\r' | cut -c1-90)
+    step "  … $((SECONDS - began)) s: $last"
+  done
+  wait "$WATCHED_PID" || status=$?
+  WATCHED_PID=
+  [ "$status" = 0 ] && return 0
+  say "this failed with status $status; the end of its output:"
+  tail -n 30 "$log" >&2
+  return "$status"
+}
+
+watched_end() {
+  [ -n "${WATCHED_PID:-}" ] || return 0
+  kill -- "-$WATCHED_PID" 2>/dev/null || true
+  wait "$WATCHED_PID" 2>/dev/null || true
+  WATCHED_PID=
+}
+
+# free_ports COUNT prints the first of COUNT free ports in a row (UDP and TCP), below the range that the kernel gives to
+# clients and above the one that Asterisk takes for audio unless told otherwise.
+free_ports() {
+  local first port taken used
+  mapfile -t used < <(cat /proc/net/{tcp,tcp6,udp,udp6} 2>/dev/null | sed -nE 's/^ *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) .*/\1/p')
+  for _ in {1..100}; do
+    first=$((20000 + RANDOM % 6000 * 2))
+    taken=
+    for port in "${used[@]}"; do
+      ((16#$port < first || 16#$port >= first + $1)) || taken=1
+    done
+    [ -n "$taken" ] || { echo "$first" && return 0; }
+  done
+  die "there are no $1 free ports in a row"
+}
+
 # docker_up makes Docker usable. A daemon it had to start has its pid in DOCKERD_PID; docker_down stops only that one.
 docker_up() {
   docker info >/dev/null 2>&1 && return 0
@@ -32,6 +93,7 @@ docker_up() {
   fi
   local log driver
   log=$(mktemp -t dockerd.XXXXXX.log)
+  DOCKERD_LOG=$log
   # No bridge and no iptables: all our containers share the host's network, and a small VM may have neither.
   # Where overlay2 is refused (a container in a container), vfs is slow but always works.
   for driver in "" vfs; do
@@ -44,14 +106,21 @@ docker_up() {
       kill -0 "$DOCKERD_PID" 2>/dev/null || break
       sleep 0.5
     done
-    docker_down
+    docker_stop
   done
-  say "Docker cannot run here; the end of $log:"
+  say "Docker cannot run here; the last it said:"
   tail -n 5 "$log" >&2
+  rm -f "$log"
   return 1
 }
 
 docker_down() {
+  [ -n "${DOCKERD_PID:-}" ] || return 0
+  docker_stop
+  rm -f "$DOCKERD_LOG"
+}
+
+docker_stop() {
   [ -n "${DOCKERD_PID:-}" ] || return 0
   kill "$DOCKERD_PID" 2>/dev/null || true
   wait "$DOCKERD_PID" 2>/dev/null || true

@@ -16,6 +16,8 @@ mod print;
 mod replay;
 mod serve;
 mod settings;
+#[cfg(feature = "sim")]
+mod simulate;
 mod terminal;
 mod test_call;
 mod view;
@@ -86,6 +88,10 @@ enum Command {
     /// Run a call's journal again and tell where divert would act differently
     #[command(after_help = "Example:\n  divert replay call_…")]
     Replay(replay::ReplayArgs),
+    /// Run a call through a configuration document on the built-in simulator
+    #[cfg(feature = "sim")]
+    #[command(after_help = "Example:\n  divert simulate flows.yaml --did 8005550199")]
+    Simulate(simulate::SimulateArgs),
     /// Keys of the HTTP API
     #[command(subcommand, after_help = "Example:\n  divert keys list")]
     Keys(keys::KeysCommand),
@@ -161,6 +167,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             return terminal::say(&config::sample());
         }
         Command::Print(args) => return print::run(args),
+        #[cfg(feature = "sim")]
+        Command::Simulate(args) => return simulate::run(args),
         _ => {}
     }
     let loaded = config::load(&cli.global.given());
@@ -183,6 +191,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Serve => serve::run(config.clone()).await,
             Command::TestCall(args) => test_call::run(args, config).await,
             Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),
+            #[cfg(feature = "sim")]
+            Command::Simulate(_) => Ok(()),
         }
     })
 }

@@ -66,7 +66,7 @@ pub async fn plan(args: &PlanArgs, config: &Config) -> anyhow::Result<()> {
             "warnings": proposal.warnings });
         return say_json(&body);
     }
-    warn(&proposal, &args.source.file);
+    warn(&proposal.warnings, &args.source.file);
     say(&proposal.show(Terminal::of_stdout()))
 }
 
@@ -75,7 +75,7 @@ pub async fn plan(args: &PlanArgs, config: &Config) -> anyhow::Result<()> {
 pub async fn apply(args: &ApplyArgs, config: &Config) -> anyhow::Result<()> {
     let db = database::open(config).await?;
     let proposal = propose(&args.source, &db).await?;
-    warn(&proposal, &args.source.file);
+    warn(&proposal.warnings, &args.source.file);
     say(&proposal.show(Terminal::of_stdout()))?;
     if proposal.lines.is_empty() {
         return Ok(());
@@ -120,12 +120,12 @@ async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
     }
 }
 
-fn read(file: &str) -> Result<String, Failure> {
+pub(super) fn read(file: &str) -> Result<String, Failure> {
     let read = if file == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
     read.map_err(|error| Failure::Input(format!("{file}: {error}")))
 }
 
-fn faults(problems: &[Problem], file: &str) -> Failure {
+pub(super) fn faults(problems: &[Problem], file: &str) -> Failure {
     let summary = match problems.len() {
         1 => "1 problem; nothing was changed".to_owned(),
         more => format!("{more} problems; nothing was changed"),
@@ -134,8 +134,8 @@ fn faults(problems: &[Problem], file: &str) -> Failure {
     Failure::Input(lines.chain(iter::once(summary)).collect::<Vec<_>>().join("\n"))
 }
 
-fn warn(proposal: &Proposal, file: &str) {
-    for warning in &proposal.warnings {
+pub(super) fn warn(warnings: &[Problem], file: &str) {
+    for warning in warnings {
         eprintln!("warning: {}", plain(&render(warning, file)));
     }
 }

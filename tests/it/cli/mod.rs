@@ -5,6 +5,8 @@ mod calls;
 mod database;
 mod doctor;
 mod serve;
+#[cfg(feature = "sim")]
+mod simulate;
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,148 @@
+//! `divert simulate`: one call through the flows of a configuration document, on the simulator.
+//!
+//! The engine and its decisions are those of the server; Asterisk, its phones and the time are not.
+//! A phone behaves by the number that is dialled, as in `asterisk/phones`, whichever trunk leads to
+//! it. Nothing is connected, nothing is written, and no settings are read.
+
+use clap::Args;
+
+use super::Failure;
+use super::calls::story;
+use super::ladder;
+use super::plan::{faults, read, warn};
+use super::terminal::{Style, Terminal, say};
+use super::view::{Call, Entry, Flow, Leg, Moment};
+use crate::clock;
+use crate::engine::sim::Sim;
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::call::{CallRecord, LegRecord};
+use crate::model::configuration::Configuration;
+use crate::model::document::Unnamed;
+use crate::model::id::CallId;
+use crate::model::number::{Caller, Did};
+use crate::model::timeline::TimelineEntry;
+use crate::routing::check::advise;
+use crate::routing::snapshot::Snapshot;
+use crate::yaml;
+
+#[derive(Args, Debug)]
+pub struct SimulateArgs {
+    /// The document in YAML or JSON; - reads standard input
+    file: String,
+    /// The number that is called; the first one of the document unless given
+    #[arg(long)]
+    did: Option<Did>,
+    /// The number that calls
+    #[arg(long, value_name = "NUMBER", default_value = "+12025550142")]
+    caller: String,
+    /// Seconds until the caller hangs up after the answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..=3600))]
+    talk: u16,
+}
+
+/// # Errors
+/// [`Failure::Input`] for a document with faults or without a number; [`Failure::Quiet`] when
+/// nobody answered.
+pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
+    let configuration = configuration(&args.file)?;
+    let mut dids = configuration.forwarding_flows.iter().flat_map(|flow| &flow.dids);
+    let did = args.did.as_ref().or_else(|| dids.next()).cloned().ok_or_else(|| {
+        Failure::Input(format!("{}: no forwarding flow has a number to call", args.file))
+    })?;
+
+    let mut sim = Sim::new(clock::now(), snapshot(configuration, &did));
+    let call = play(&mut sim, &did, Caller::clean(&args.caller, ""), i64::from(args.talk) * 1_000);
+    let call = seen(&sim, call).ok_or_else(|| Failure::Failed("the call left no record".into()))?;
+
+    let terminal = Terminal::of_stdout();
+    let note = "Simulated: no Asterisk, no SIP and no sound; the times are those of a model.";
+    say(&format!("{}\n\n", terminal.paint(Style::Warn, note)))?;
+    say(&format!("{}\n{}", story(&call, terminal), ladder::draw(&call, terminal)))?;
+    say(&format!("{}\n", terminal.paint(Style::Warn, "simulated")))?;
+    if call.result.as_deref() == Some("answered") { Ok(()) } else { Err(Failure::Quiet(1).into()) }
+}
+
+fn configuration(file: &str) -> Result<Configuration, Failure> {
+    let empty = Configuration::default();
+    let reading = yaml::read_configuration(&read(file)?, &empty, Unnamed::Keep, &mut clock::mint);
+    let reading = reading.map_err(|problems| faults(&problems, file))?;
+    warn(&reading.warnings, file);
+    warn(&advise(&reading.configuration, &reading.places), file);
+    Ok(reading.configuration)
+}
+
+/// What the node of that number's master routes by: two masters may have the same number.
+fn snapshot(configuration: Configuration, did: &Did) -> Snapshot {
+    let owner = configuration.forwarding_flows.iter().find(|flow| flow.dids.contains(did));
+    let master = owner.and_then(|flow| {
+        let server = configuration.servers.iter().find(|server| server.id == flow.master)?;
+        Some(server.name.clone())
+    });
+    Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], master.as_deref())
+}
+
+/// Runs one call until nothing of it is left.
+fn play(sim: &mut Sim, did: &Did, caller: Caller, talk_ms: i64) -> CallId {
+    let (call, channel) = sim.call(did, caller);
+    let mut is_there = true;
+    while let Some(due) = sim.next_due() {
+        let answered = sim.calls.get(&call).and_then(|record| record.answered_at);
+        let leaves = answered.map(|at| at.plus_ms(talk_ms)).filter(|at| is_there && *at <= due);
+        if let Some(at) = leaves {
+            sim.run_until(at);
+            sim.hang_up(&channel);
+            is_there = false;
+        } else {
+            sim.run_until(due);
+        }
+    }
+    call
+}
+
+/// The call as the commands that show calls know it.
+fn seen(sim: &Sim, id: CallId) -> Option<Call> {
+    let record = sim.calls.get(&id)?;
+    let timeline = sim.timelines.get(&id).into_iter().flatten();
+    let legs = sim.legs.values().filter(|leg| leg.call == id);
+    Some(Call {
+        id: id.to_string(),
+        did: record.did.to_string(),
+        caller: record.caller.clone(),
+        forwarding_flow: record.flow.clone().map(|(_, name)| Flow { name }),
+        tags: Vec::new(),
+        status: record.status.to_string(),
+        started_at: Moment(record.started_at.0),
+        talk_sec: std::time::Duration::from_millis(record.talk_ms.unsigned_abs()).as_secs_f64(),
+        result: record.result.map(|result| result.to_string()),
+        ended_by: record.ended_by.map(|by| by.to_string()),
+        cause: record.cause.map(|cause| cause.0),
+        legs: legs.map(seen_leg).collect(),
+        timeline: timeline.map(|entry| seen_entry(entry, record)).collect(),
+    })
+}
+
+fn seen_leg(leg: &LegRecord) -> Leg {
+    Leg {
+        no: leg.no,
+        name: leg.name.clone(),
+        endpoint: leg.endpoint.clone(),
+        ringing_at: leg.ringing_at.map(|at| Moment(at.0)),
+        answered_at: leg.answered_at.map(|at| Moment(at.0)),
+        ended_at: leg.ended_at.map(|at| Moment(at.0)),
+        outcome: leg.outcome.map(|outcome| outcome.to_string()),
+        cause: leg.cause.map(|cause| cause.0),
+        sip_code: leg.sip_code,
+    }
+}
+
+fn seen_entry(entry: &TimelineEntry, call: &CallRecord) -> Entry {
+    Entry {
+        seq: entry.seq,
+        at: Moment(entry.at.0),
+        offset_ms: entry.at.since_ms(call.started_at),
+        title: entry.step.title().to_owned(),
+        sentence: entry.step.sentence(),
+        step: serde_json::json!(entry.step),
+    }
+}

@@ -1,0 +1,67 @@
+//! Calls on the simulator, as the command line shows them.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{GOOD, divert, stderr, stdout};
+
+#[test]
+fn the_shipped_example_is_played_and_marked_as_simulated() {
+    let dir = TempDir::new().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/divert.example.yaml");
+    let run = divert(dir.path()).arg("simulate").arg(example).assert().success();
+    let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    assert!(text.starts_with("Simulated: ") && text.ends_with("\nsimulated\n"), "{text}");
+    let is_step =
+        |line: &&str| line.starts_with('+') && line.contains(" s  ") && !line.contains('│');
+    let steps: Vec<_> = text.lines().map(str::trim_start).filter(is_step).collect();
+    insta::assert_snapshot!(steps.join("\n"), @"
+    +0.000 s  Routed        desk-a (priority 1, weight 1)
+    +0.002 s  Busy          desk-a · SIP 486 · cause 17
+    +0.002 s  Routed        desk-b (priority 2, weight 1)
+    +0.004 s  Ringing       desk-b
+    +0.504 s  Answered      desk-b
+    +3.504 s  Ended         by the caller · talk 3.0 s · cause 16
+    ");
+    assert!(text.contains("◀── 486 Busy ────✕"), "the ladder is there: {text}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is written");
+}
+
+#[test]
+fn the_caller_stays_as_long_as_told() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("flows.yaml"), GOOD).unwrap();
+    let args = ["simulate", "flows.yaml", "--did", "8005550199", "--talk", "75"];
+    let text = stdout(divert(dir.path()).args(args));
+    assert!(text.contains("by the caller · talk 1:15 · cause 16"), "{text}");
+}
+
+#[test]
+fn a_simulated_call_that_nobody_answers_fails() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("flows.yaml"), GOOD.replace("\"1001\"", "\"1201\"")).unwrap();
+    let run = divert(dir.path()).args(["simulate", "flows.yaml"]).assert().code(1);
+    let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(text.contains("No answer     slave-a-sales · SIP 480 · cause 19"), "{text}");
+
+    // A number that nobody owns goes back to the dialplan.
+    let args = ["simulate", "flows.yaml", "--did", "99"];
+    let run = divert(dir.path()).args(args).assert().code(1);
+    let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(text.contains("no forwarding flow owns this number"), "{text}");
+}
+
+#[test]
+fn a_document_with_faults_is_not_simulated() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("flows.yaml"), GOOD.replace("role: master", "rol: x")).unwrap();
+    let mut command = divert(dir.path());
+    command.args(["simulate", "flows.yaml"]).assert().code(2);
+    assert!(stderr(&mut command).contains("flows.yaml:3: "));
+    fs::write(dir.path().join("empty.yaml"), "servers: []\n").unwrap();
+    let mut command = divert(dir.path());
+    command.args(["simulate", "empty.yaml"]).assert().code(2);
+    assert!(stderr(&mut command).contains("no forwarding flow has a number"));
+}
