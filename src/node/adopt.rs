@@ -23,6 +23,23 @@ pub struct Differences {
     pub empty_bridges: Vec<BridgeId>,
 }
 
+impl Differences {
+    /// Those that an earlier comparison saw as well: while all is well a single one only means that
+    /// an event is on its way.
+    #[must_use]
+    pub fn confirmed_by(&self, earlier: &Self) -> Self {
+        fn both<T: Clone + PartialEq>(now: &[T], earlier: &[T]) -> Vec<T> {
+            now.iter().filter(|one| earlier.contains(one)).cloned().collect()
+        }
+        Self {
+            missed: both(&self.missed, &earlier.missed),
+            strangers: both(&self.strangers, &earlier.strangers),
+            orphans: both(&self.orphans, &earlier.orphans),
+            empty_bridges: both(&self.empty_bridges, &earlier.empty_bridges),
+        }
+    }
+}
+
 #[must_use]
 pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     let mut differences = Differences::default();
@@ -107,7 +124,8 @@ mod tests {
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
     use crate::model::number::Caller;
     use crate::model::time::Timestamp;
-    use crate::routing::decide::{Decision, Offer};
+    use crate::routing::decide::Decision;
+    use crate::routing::snapshot::Offer;
 
     const CALL: CallId = CallId::new(7);
 
@@ -226,6 +244,18 @@ mod tests {
         let made = [there(caller(), ChannelState::Down), there(leg(), ChannelState::Down)];
         let ready = Input::Channel { channel: leg(), event: ChannelEvent::Ready };
         assert_eq!(missed_by(&asked, &made), [ready]);
+    }
+
+    #[test]
+    fn only_what_is_seen_twice_is_confirmed() {
+        let stray = |no| LegId { call: CallId::new(99), no }.channel();
+        let seen = |no| {
+            let asterisk =
+                asterisk(&[there(stray(1), ChannelState::Up), there(stray(no), ChannelState::Up)]);
+            compare(&Engine::default(), &asterisk)
+        };
+        assert_eq!(seen(3).confirmed_by(&seen(2)).orphans, [stray(1)]);
+        assert_eq!(seen(3).confirmed_by(&Differences::default()), Differences::default());
     }
 
     #[test]

@@ -180,7 +180,6 @@ impl Running {
                     self.outside.beat(clock::wall());
                 }
                 _ = compare.tick(), if self.is_ready() => {
-                    self.core.hold_back();
                     self.outside.resync(self.generation, Resync::Periodic);
                 }
                 _ = tidy.tick() => {
@@ -257,10 +256,10 @@ impl Running {
             }
             Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
                 warn!(%error, "Asterisk's state could not be read");
-                self.core.let_go();
             }
             Heard::Resynced { generation, why, result: Err(error) } => {
                 warn!(%error, "Asterisk's state could not be read; trying again");
+                self.core.hold_back();
                 self.outside.resync(generation, why);
             }
         }
