@@ -18,6 +18,9 @@ use crate::routing::snapshot::Offer;
 const READY_MS: i64 = 3_000;
 /// What Asterisk's own ring timer is given before ours steps in.
 const RING_GRACE_MS: i64 = 2_000;
+/// How far Asterisk's ring timer stays behind the ring budget, which is ours to end: at the same
+/// moment the two would race.
+const BUDGET_GRACE_MS: i64 = 1_000;
 /// How long a caller may hear nothing while no destination rings yet.
 const RINGBACK_MS: i64 = 1_000;
 
@@ -150,7 +153,7 @@ impl Call {
         let timeout_ms = if is_fallback {
             leg.ring_timeout_ms
         } else {
-            leg.ring_timeout_ms.min(budget_left_ms).max(1_000)
+            leg.ring_timeout_ms.min(budget_left_ms + BUDGET_GRACE_MS)
         };
         let (id, channel) = (leg.id(), leg.channel());
         self.timers.clear(Timer::Ready);

@@ -52,11 +52,10 @@ impl Ari {
     }
 
     /// The websocket that tells everything that happens.
-    pub fn events(&self) -> (String, String) {
+    pub fn events(&self) -> String {
         let socket = self.base.replacen("http", "ws", 1);
-        let url =
-            format!("{socket}/events?app=watch&subscribeAll=true&api_key={}:{PASSWORD}", self.user);
-        (url, self.base.clone())
+        let key = format!("{}:{PASSWORD}", self.user);
+        format!("{socket}/events?app=watch&subscribeAll=true&api_key={key}")
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use divert::engine::Input;
 use divert::engine::journal::JournalEntry;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::CallId;
 use divert::model::number::Did;
-use divert::store::{CallDetail, CallFilter, Db};
+use divert::store::{CallDetail, CallFilter, Db, JournalLine};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -143,6 +142,13 @@ impl Divert {
         .await
     }
 
+    /// Every call in the log.
+    pub async fn calls(&self) -> Vec<CallId> {
+        let db = self.db().await;
+        let calls = db.calls(DEFAULT_ACCOUNT, &CallFilter::default(), None, 1_000).await.unwrap();
+        calls.iter().map(|call| call.id).collect()
+    }
+
     /// A call once it is over and everything about it is written.
     pub async fn ended(&self, call: CallId, limit: Duration) -> (CallDetail, Vec<JournalEntry>) {
         let db = self.db().await;
@@ -157,12 +163,18 @@ impl Divert {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let detail = db.call(DEFAULT_ACCOUNT, call).await.unwrap().unwrap();
         let lines = db.journal(DEFAULT_ACCOUNT, call).await.unwrap();
-        let entry = |line: &divert::store::JournalLine| JournalEntry {
-            at: line.at,
-            input: serde_json::from_value::<Input>(line.body["input"].clone()).unwrap(),
-            commands: Vec::new(),
-        };
-        (detail, lines.iter().map(entry).collect())
+        let entry = |line: JournalLine| serde_json::from_value(line.body).unwrap();
+        (detail, lines.into_iter().map(entry).collect())
+    }
+
+    /// What `divert replay` says against the journal of a call: empty when it leads to the same again.
+    pub fn replay(&self, call: CallId) -> String {
+        let done = self.command(&["replay", &call.to_string()]).output().unwrap();
+        let told = [done.stdout, done.stderr].concat();
+        if done.status.success() {
+            return String::new();
+        }
+        String::from_utf8_lossy(&told).into_owned()
     }
 
     pub fn log_tail(&self) -> String {

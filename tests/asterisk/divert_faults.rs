@@ -93,6 +93,10 @@ async fn wherever_divert_dies_the_caller_reaches_somebody() {
             line.hang_up().await;
             gate::check(lab).await;
         }
+        for call in lab.divert.calls().await {
+            let replay = lab.divert.replay(call);
+            assert!(replay.is_empty(), "{replay}");
+        }
     })
     .await;
 }

@@ -25,7 +25,7 @@ pub struct Lab {
     /// Between divert and Asterisk, where a test asked for it.
     pub proxy: Proxy,
     asterisk: ContainerAsync<GenericImage>,
-    _phones: ContainerAsync<GenericImage>,
+    far: ContainerAsync<GenericImage>,
     ports: Ports,
 }
 
@@ -55,19 +55,11 @@ impl Lab {
         );
         let pbx = Ari::new(ports.pbx_http(), "divert");
         let far = Ari::new(ports.phones_http(), "phones");
-        until_online(&pbx).await;
         until_online(&far).await;
+        until_online(&pbx).await;
         let proxy = Proxy::start(ports.pbx_http()).await;
         let divert = Divert::new(&ports, proxy.port());
-        Self {
-            phones: Phones::watch(far).await,
-            pbx,
-            divert,
-            proxy,
-            asterisk,
-            _phones: phones,
-            ports,
-        }
+        Self { phones: Phones::watch(far).await, pbx, divert, proxy, asterisk, far: phones, ports }
     }
 
     /// The port where carriers reach divert's Asterisk.
@@ -103,6 +95,21 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (who, container) in [("Asterisk", &self.asterisk), ("the phones", &self.far)] {
+                let tail = ["logs", "--tail", "40", container.id()];
+                let Ok(log) = Command::new("docker").args(tail).output() else {
+                    continue;
+                };
+                let log = [log.stdout, log.stderr].concat();
+                eprintln!("---- the last lines of {who}\n{}", String::from_utf8_lossy(&log));
+            }
+        }
+    }
+}
+
 /// Polls until there is an answer.
 ///
 /// # Panics
@@ -122,9 +129,16 @@ pub async fn eventually<T>(
     }
 }
 
+/// Asterisk answers and knows that its peer is there: before that it dials nobody.
 async fn until_online(ari: &Ari) {
     eventually("Asterisk to answer", Duration::from_secs(20), async || {
         ari.try_get("/asterisk/info").await
+    })
+    .await;
+    let is_online = |peer: &Value| peer["state"] == "online" || peer["resource"] != "phones";
+    eventually("Asterisk to find the phones", Duration::from_secs(20), async || {
+        let peers = ari.try_get("/endpoints/PJSIP").await?;
+        peers.as_array()?.iter().all(is_online).then_some(())
     })
     .await;
 }

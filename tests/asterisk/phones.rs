@@ -52,8 +52,7 @@ pub struct Line {
 impl Phones {
     pub async fn watch(ari: Ari) -> Self {
         let seen = Book::default();
-        let (url, _) = ari.events();
-        let (mut events, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let (mut events, _) = tokio_tungstenite::connect_async(ari.events()).await.unwrap();
         let book = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Some(Ok(message)) = events.next().await {

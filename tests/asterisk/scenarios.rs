@@ -30,6 +30,8 @@ async fn every_scenario_keeps_its_promise_on_asterisk() {
             let played = play(lab, scenario, did).await;
             let rehearsed = rehearse(scenario).expect("the simulator has played it in tests/it");
             let mut differences = check(scenario, &played);
+            let replay = lab.divert.replay(played.call.id);
+            differences.extend((!replay.is_empty()).then_some(replay));
             differences.extend(compare(&trace(&rehearsed.journal), &trace(&played.journal)));
             broken.extend(differences.iter().map(|text| format!("{}: {text}", scenario.name)));
         }
