@@ -16,10 +16,11 @@ use super::page::PageParameters;
 use super::path::{DestinationPath, PathId};
 use super::schema::{Destination, DestinationDocument, PageOf};
 use crate::clock;
-use crate::model::configuration::{Configuration, remove_destination};
+use crate::model::configuration::Configuration;
 use crate::model::document;
 use crate::model::id::{DestinationId, ForwardingFlowId};
 use crate::model::problem::Problem;
+use crate::model::removal::remove_destination;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))

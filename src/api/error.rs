@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::observe::RequestId;
+use super::request_id::RequestId;
 use crate::model::problem::Problem;
 use crate::store::StoreError;
 

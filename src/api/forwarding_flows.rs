@@ -16,10 +16,11 @@ use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
 use crate::clock;
-use crate::model::configuration::{Configuration, remove_forwarding_flow};
+use crate::model::configuration::Configuration;
 use crate::model::document;
 use crate::model::id::ForwardingFlowId;
 use crate::model::problem::Problem;
+use crate::model::removal::remove_forwarding_flow;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))

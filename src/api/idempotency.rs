@@ -25,7 +25,7 @@ use super::auth::Identity;
 use super::body::{self, MAX_BODY};
 use super::error::{ApiError, render};
 use super::etag;
-use super::observe::RequestId;
+use super::request_id::RequestId;
 use super::{Api, key};
 use crate::clock;
 use crate::store::Begun;

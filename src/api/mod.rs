@@ -36,6 +36,7 @@ mod observe;
 mod openapi;
 mod page;
 mod path;
+mod request_id;
 mod router;
 mod schema;
 mod serve;

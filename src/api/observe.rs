@@ -1,48 +1,18 @@
 //! Around every request: its id, one log line, its metrics, the security headers, and the net under
 //! a panicking handler.
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::error::{ApiError, render};
-use crate::clock;
-
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The id a request brought along, or a fresh one.
-#[derive(Clone, Debug)]
-pub(super) struct RequestId(String);
-
-impl RequestId {
-    const MAX_LEN: usize = 128;
-
-    /// Takes the client's id only when it is harmless in a log line and in a header.
-    fn of(headers: &HeaderMap) -> Self {
-        let harmless = |id: &&str| {
-            (1..=Self::MAX_LEN).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
-        headers
-            .get(X_REQUEST_ID)
-            .and_then(|value| value.to_str().ok())
-            .filter(harmless)
-            .map_or_else(|| Self(format!("req_{:032x}", clock::mint())), |id| Self(id.to_owned()))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use super::request_id::{RequestId, X_REQUEST_ID};
 
 /// The outermost layer of the router.
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
@@ -96,7 +66,7 @@ fn harden(headers: &mut HeaderMap, id: &RequestId) {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(&id.0) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(X_REQUEST_ID, id);
     }
 }

@@ -16,10 +16,11 @@ use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{PageOf, Server, ServerDocument};
 use crate::clock;
-use crate::model::configuration::{Configuration, remove_server};
+use crate::model::configuration::Configuration;
 use crate::model::document;
 use crate::model::id::ServerId;
 use crate::model::problem::Problem;
+use crate::model::removal::remove_server;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))

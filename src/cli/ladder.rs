@@ -66,6 +66,7 @@ struct Ladder<'a> {
     skipped: String,
     last_ms: i64,
     failed: bool,
+    caller_rings: bool,
 }
 
 impl<'a> Ladder<'a> {
@@ -97,6 +98,7 @@ impl<'a> Ladder<'a> {
             skipped: String::new(),
             last_ms: 0,
             failed: false,
+            caller_rings: false,
         }
     }
 
@@ -191,6 +193,10 @@ impl<'a> Ladder<'a> {
             Step::Ringing { leg, .. } => {
                 let lane = self.lane_of(leg);
                 self.arrow(&mut row, lane, DIVERT, "180 Ringing", Style::Plain);
+                // The caller is told once, whoever rings after that.
+                if !std::mem::replace(&mut self.caller_rings, true) {
+                    self.arrow(&mut row, DIVERT, CALLER, "180 Ringing", Style::Plain);
+                }
                 self.rows.push(row);
             }
             Step::Routed { leg, name, .. } => {

@@ -11,7 +11,8 @@ use crate::model::forwarding_flow::Ringback;
 use crate::model::id::LegId;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Step, Unroutable};
-use crate::routing::decide::{Ask, Decision, Offer};
+use crate::routing::decide::{Ask, Decision};
+use crate::routing::snapshot::Offer;
 
 /// How long Asterisk may take to create a channel.
 const READY_MS: i64 = 3_000;

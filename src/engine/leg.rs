@@ -4,7 +4,7 @@ use crate::model::call::LegRecord;
 use crate::model::cause::{HangupCause, Outcome};
 use crate::model::id::{ChannelId, LegId};
 use crate::model::time::Timestamp;
-use crate::routing::decide::Offer;
+use crate::routing::snapshot::Offer;
 
 #[derive(Debug)]
 pub(super) struct Leg {

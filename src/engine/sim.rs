@@ -340,6 +340,8 @@ impl Sim {
     }
 
     fn dial(&mut self, channel: &ChannelId, timeout_ms: i64) {
+        // ARI counts in whole seconds.
+        let timeout_ms = (timeout_ms + 999) / 1_000 * 1_000;
         let Some(behaviour) = self.channels.get(channel).and_then(|known| phone(&known.endpoint))
         else {
             self.fails(channel.clone(), FailedCommand::Dial, "Channel not found");

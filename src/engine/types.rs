@@ -9,8 +9,8 @@ use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::timeline::TimelineEntry;
-use crate::routing::decide::{Ask, Decision, Offer};
-use crate::routing::snapshot::{FlowPlan, Snapshot};
+use crate::routing::decide::{Ask, Decision};
+use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
 
 /// Something that happened, and to which call or channel.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -1,1 +1,14 @@
-//! (to come)
+//! Test calls: scenarios written down in files, run on the simulator and on a real Asterisk, and
+//! compared.
+//!
+//! * [`scenario`]: the file format, and what differs between a promise and what was played.
+//! * [`rehearse`]: a scenario on the simulator.
+//! * [`trace`]: what the channels of a call told divert, for comparing one world with the other.
+//!
+//! Calls on a real Asterisk are made by `tests/asterisk`, which needs phones; nothing here does I/O
+//! but reading scenario files.
+
+#[cfg(feature = "sim")]
+pub mod rehearse;
+pub mod scenario;
+pub mod trace;

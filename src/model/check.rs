@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::configuration::{Configuration, Named, Number};
 use super::destination::{Destination, Landing};
 use super::forwarding_flow::{Fallback, ForwardingFlow};
-use super::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
+use super::id::{ForwardingFlowId, ObjectId, ServerId, TrunkId};
 use super::number::Did;
 use super::problem::{Problem, path};
 use super::server::{Server, ServerRole};
@@ -19,34 +19,6 @@ use super::server::{Server, ServerRole};
 pub struct Places {
     objects: BTreeMap<ObjectId, String>,
     dids: BTreeMap<ForwardingFlowId, BTreeMap<Did, String>>,
-}
-
-/// The id of anything that a document has a place for.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum ObjectId {
-    Destination(DestinationId),
-    ForwardingFlow(ForwardingFlowId),
-    Number(NumberId),
-    Server(ServerId),
-    Trunk(TrunkId),
-}
-
-macro_rules! object_ids {
-    ($($variant:ident $id:ident;)*) => {$(
-        impl From<$id> for ObjectId {
-            fn from(id: $id) -> Self {
-                Self::$variant(id)
-            }
-        }
-    )*};
-}
-
-object_ids! {
-    Destination DestinationId;
-    ForwardingFlow ForwardingFlowId;
-    Number NumberId;
-    Server ServerId;
-    Trunk TrunkId;
 }
 
 impl Places {

@@ -158,6 +158,34 @@ ids! {
     TrunkId "trk" "trunk";
 }
 
+/// The id of anything that a document has a place for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ObjectId {
+    Destination(DestinationId),
+    ForwardingFlow(ForwardingFlowId),
+    Number(NumberId),
+    Server(ServerId),
+    Trunk(TrunkId),
+}
+
+macro_rules! object_ids {
+    ($($variant:ident $id:ident;)*) => {$(
+        impl From<$id> for ObjectId {
+            fn from(id: $id) -> Self {
+                Self::$variant(id)
+            }
+        }
+    )*};
+}
+
+object_ids! {
+    Destination DestinationId;
+    ForwardingFlow ForwardingFlowId;
+    Number NumberId;
+    Server ServerId;
+    Trunk TrunkId;
+}
+
 /// One leg of one call: 0 is the caller, 1 and up are legs that divert dialled.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct LegId {

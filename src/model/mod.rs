@@ -14,6 +14,7 @@ pub mod id;
 pub mod number;
 pub mod plan;
 pub mod problem;
+pub mod removal;
 pub mod server;
 pub mod time;
 pub mod timeline;

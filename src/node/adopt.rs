@@ -23,10 +23,28 @@ pub struct Differences {
     pub empty_bridges: Vec<BridgeId>,
 }
 
+impl Differences {
+    /// Those that an earlier comparison saw as well: while all is well a single one only means that
+    /// an event is on its way.
+    #[must_use]
+    pub fn confirmed_by(&self, earlier: &Self) -> Self {
+        fn both<T: Clone + PartialEq>(now: &[T], earlier: &[T]) -> Vec<T> {
+            now.iter().filter(|one| earlier.contains(one)).cloned().collect()
+        }
+        Self {
+            missed: both(&self.missed, &earlier.missed),
+            strangers: both(&self.strangers, &earlier.strangers),
+            orphans: both(&self.orphans, &earlier.orphans),
+            empty_bridges: both(&self.empty_bridges, &earlier.empty_bridges),
+        }
+    }
+}
+
 #[must_use]
 pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     let mut differences = Differences::default();
     let mut known = BTreeSet::new();
+    let mut answered = BTreeSet::new();
     for (channel, view) in engine.channels() {
         let event = match asterisk.channels.get(&channel) {
             Some(found) => missed(found.state, view.presence, view.leg),
@@ -42,8 +60,24 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
                 },
             }),
         };
-        if let Some(event) = event {
+        let mut miss = |event| {
             differences.missed.push(Input::Channel { channel: channel.clone(), event });
+        };
+        // Nobody but divert answers a caller, and only for a leg that is up: where the journal
+        // ends before that, the leg that is gone now was in a conversation.
+        match &event {
+            Some(ChannelEvent::Up) if view.leg == LegId::CALLER => {
+                answered.insert(view.call);
+            }
+            Some(ChannelEvent::Gone { .. })
+                if view.presence < Presence::Up && answered.contains(&view.call) =>
+            {
+                miss(ChannelEvent::Up);
+            }
+            _ => {}
+        }
+        if let Some(event) = event {
+            miss(event);
         }
         known.insert(channel);
     }
@@ -85,11 +119,13 @@ mod tests {
     use super::*;
     use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
     use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::cause::EndedBy;
     use crate::model::forwarding_flow::Ringback;
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
     use crate::model::number::Caller;
     use crate::model::time::Timestamp;
-    use crate::routing::decide::{Decision, Offer};
+    use crate::routing::decide::Decision;
+    use crate::routing::snapshot::Offer;
 
     const CALL: CallId = CallId::new(7);
 
@@ -189,12 +225,37 @@ mod tests {
     }
 
     #[test]
+    fn a_leg_that_went_after_an_answer_nobody_wrote_down_was_in_a_conversation() {
+        for (state, ended_by) in
+            [(ChannelState::Up, Some(EndedBy::Destination)), (ChannelState::Down, None)]
+        {
+            let mut engine = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+            for input in missed_by(&engine, &[there(caller(), state)]) {
+                engine.handle(Timestamp(5_000), input);
+            }
+            assert_eq!(engine.call(CALL).unwrap().ended_by, ended_by, "{state:?}");
+        }
+    }
+
+    #[test]
     fn a_leg_on_its_way_is_waited_for() {
         let asked = engine(&[]);
         assert_eq!(missed_by(&asked, &[there(caller(), ChannelState::Down)]), []);
         let made = [there(caller(), ChannelState::Down), there(leg(), ChannelState::Down)];
         let ready = Input::Channel { channel: leg(), event: ChannelEvent::Ready };
         assert_eq!(missed_by(&asked, &made), [ready]);
+    }
+
+    #[test]
+    fn only_what_is_seen_twice_is_confirmed() {
+        let stray = |no| LegId { call: CallId::new(99), no }.channel();
+        let seen = |no| {
+            let asterisk =
+                asterisk(&[there(stray(1), ChannelState::Up), there(stray(no), ChannelState::Up)]);
+            compare(&Engine::default(), &asterisk)
+        };
+        assert_eq!(seen(3).confirmed_by(&seen(2)).orphans, [stray(1)]);
+        assert_eq!(seen(3).confirmed_by(&Differences::default()), Differences::default());
     }
 
     #[test]

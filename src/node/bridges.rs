@@ -48,6 +48,12 @@ impl Bridges {
         retired
     }
 
+    /// It exists for a call, or waits for one.
+    #[must_use]
+    pub fn knows(&self, bridge: &BridgeId) -> bool {
+        self.made.contains(bridge)
+    }
+
     /// What Asterisk has is all there is: after a reconnect. Free ones are given up, since others may
     /// have used the gap.
     pub fn resync(&mut self, existing: impl IntoIterator<Item = BridgeId>) {
@@ -72,10 +78,12 @@ mod tests {
         bridges.give_back(first.clone(), Timestamp(0));
         assert_eq!(bridges.lend(|| bridge("b")), first);
         assert!(!bridges.must_make(&first), "it exists");
+        assert!(bridges.knows(&first));
         assert_eq!(bridges.retire(Timestamp(60_000)), [], "it is in use");
         bridges.give_back(first.clone(), Timestamp(60_000));
         assert_eq!(bridges.retire(Timestamp(60_001)), []);
         assert_eq!(bridges.retire(Timestamp(60_000 + IDLE_MS)), std::slice::from_ref(&first));
+        assert!(!bridges.knows(&first));
         assert_ne!(bridges.lend(|| bridge("c")), first, "its name is never used again");
     }
 

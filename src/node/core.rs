@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-use super::adopt;
+use super::adopt::{self, Differences};
 use super::bridges::Bridges;
 use super::lanes::{Errand, Lanes};
 use super::writer::Writer;
@@ -55,8 +55,8 @@ pub struct Core {
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was being read; `None` when it is known.
     held_back: Option<Vec<Translated>>,
-    /// Differences seen by the last periodic comparison, acted upon when they are seen again.
-    suspected: Vec<Input>,
+    /// What the last periodic comparison saw: acted upon when it is seen again.
+    suspected: Differences,
     /// When the Asterisk we know was started.
     startup_time: Option<String>,
     /// Calls taken over from the journal that Asterisk has not confirmed yet.
@@ -94,7 +94,7 @@ impl Core {
             kept: HashMap::new(),
             awaited_tests: HashMap::new(),
             held_back: None,
-            suspected: Vec::new(),
+            suspected: Differences::default(),
             startup_time: None,
             must_adopt: false,
         }
@@ -152,15 +152,15 @@ impl Core {
         }
     }
 
-    /// The journal keeps what a replay needs: inputs, and commands with an effect outside. Rows and
-    /// timeline follow from them.
+    /// A [`JournalEntry`] as the journal keeps it: what a replay needs, inputs and commands with an
+    /// effect outside. Rows and timeline follow from them.
     fn append(&mut self, call: CallId, at: Timestamp, input: &Input, commands: &[Command]) {
         let Some((account, seq)) = self.kept.get_mut(&call) else {
             return;
         };
         let commands: Vec<&Command> =
             commands.iter().filter(|command| command.is_effect()).collect();
-        let body = json!({ "input": input, "commands": commands });
+        let body = json!({ "at": at, "input": input, "commands": commands });
         self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
         *seq += 1;
     }
@@ -315,32 +315,26 @@ impl Core {
         }
     }
 
-    /// From here on events wait until [`Core::resynced`].
+    /// Asterisk's state is about to be read: events wait until [`Core::resynced`]. Those that wait
+    /// from an earlier, failed reading are older than what will be read, and are dropped.
     pub fn hold_back(&mut self) {
-        self.held_back.get_or_insert_default();
+        self.held_back = Some(Vec::new());
     }
 
-    /// The reading of Asterisk's state failed: what is known stands.
-    pub fn let_go(&mut self) {
-        for event in self.held_back.take().unwrap_or_default() {
-            self.event(event);
-        }
-    }
-
-    /// Asterisk's state, read after [`Core::hold_back`].
+    /// Asterisk's state, read after [`Core::hold_back`] when the connection is new.
     pub fn resynced(&mut self, why: Resync, asterisk: &resync::Snapshot) {
         if why == Resync::Connected {
             self.reconnected(asterisk);
         }
-        let mut differences = adopt::compare(&self.engine, asterisk);
-        if why == Resync::Periodic {
-            let seen = std::mem::replace(&mut self.suspected, differences.missed.clone());
-            differences.missed.retain(|input| seen.contains(input));
-            differences.orphans.clear();
-            differences.empty_bridges.clear();
-        } else {
-            self.suspected.clear();
-        }
+        let found = adopt::compare(&self.engine, asterisk);
+        let differences = match why {
+            Resync::Connected => found,
+            Resync::Periodic => {
+                let confirmed = found.confirmed_by(&self.suspected);
+                self.suspected = found;
+                confirmed
+            }
+        };
         for input in differences.missed {
             metrics::counter!("divert_missed_events_total").increment(1);
             self.feed(input);
@@ -349,7 +343,8 @@ impl Core {
             info!(channel.id = %channel, "hanging up a leg that belongs to no call");
             self.lanes.hang_up_orphan(channel);
         }
-        self.lanes.destroy(differences.empty_bridges);
+        let is_lost = |bridge: &BridgeId| !self.bridges.knows(bridge);
+        self.lanes.destroy(differences.empty_bridges.into_iter().filter(is_lost).collect());
         if std::mem::take(&mut self.must_adopt) {
             let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
             info!(calls = calls.len(), "calls taken over from before the restart");
@@ -363,10 +358,15 @@ impl Core {
                 self.arrive(channel, did, found.caller, is_up);
             }
         }
-        self.let_go();
+        if why == Resync::Connected {
+            for event in self.held_back.take().unwrap_or_default() {
+                self.event(event);
+            }
+        }
     }
 
     fn reconnected(&mut self, asterisk: &resync::Snapshot) {
+        self.suspected = Differences::default();
         let before = self.startup_time.replace(asterisk.startup_time.clone());
         let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));

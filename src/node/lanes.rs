@@ -19,6 +19,8 @@ use crate::model::id::{BridgeId, CallId, ChannelId};
 
 /// How long a failed bridge may turn out to be a hang-up that was quicker.
 const SECOND_TRY: Duration = Duration::from_millis(200);
+/// Far more than one call ever has under way; beyond it Asterisk answers nothing at all.
+const LANE: usize = 256;
 
 /// One command, with what only the loop knows.
 #[derive(Debug)]
@@ -31,13 +33,13 @@ pub struct Errand {
 #[derive(Debug)]
 pub struct Lanes {
     client: Client,
-    results: mpsc::UnboundedSender<Input>,
-    open: HashMap<CallId, mpsc::UnboundedSender<Errand>>,
+    results: mpsc::Sender<Input>,
+    open: HashMap<CallId, mpsc::Sender<Errand>>,
 }
 
 impl Lanes {
     /// Failures come back over `results`.
-    pub fn new(client: Client, results: mpsc::UnboundedSender<Input>) -> Self {
+    pub fn new(client: Client, results: mpsc::Sender<Input>) -> Self {
         Self { client, results, open: HashMap::new() }
     }
 
@@ -47,13 +49,16 @@ impl Lanes {
 
     pub fn send(&mut self, call: CallId, errand: Errand) {
         let lane = self.open.entry(call).or_insert_with(|| {
-            let (lane, errands) = mpsc::unbounded_channel();
+            let (lane, errands) = mpsc::channel(LANE);
             let work = work(self.client.clone(), errands, self.results.clone());
             tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
             lane
         });
-        // A lane ends only when its sender is dropped, so this cannot fail.
-        let _ = lane.send(errand);
+        if let Err(refused) = lane.try_send(errand) {
+            // A hang-up is given again by its timer; anything else has become pointless by now.
+            warn!(call.id = %call, "a command was dropped: {refused}");
+            metrics::counter!("divert_commands_dropped_total").increment(1);
+        }
     }
 
     /// Nothing more will come for this call; what is queued is still done.
@@ -88,15 +93,11 @@ impl Lanes {
     }
 }
 
-async fn work(
-    client: Client,
-    mut errands: mpsc::UnboundedReceiver<Errand>,
-    results: mpsc::UnboundedSender<Input>,
-) {
+async fn work(client: Client, mut errands: mpsc::Receiver<Errand>, results: mpsc::Sender<Input>) {
     while let Some(errand) = errands.recv().await {
         if let Some(input) = execute(&client, errand).await {
             // The loop is gone only when the process ends.
-            let _ = results.send(input);
+            let _ = results.send(input).await;
         }
     }
 }

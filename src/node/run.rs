@@ -45,6 +45,8 @@ const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
+const RESULTS: usize = 1_024;
 /// What tasks get to end by themselves.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -78,7 +80,7 @@ struct Running {
     trunks: Trunks,
     readiness: Arc<Mutex<Readiness>>,
     socket: mpsc::Receiver<SocketEvent>,
-    inputs: mpsc::UnboundedReceiver<Input>,
+    inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
     requests: mpsc::Receiver<Request>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -110,7 +112,7 @@ impl Running {
         }
 
         let (writer, writing) = Writer::start(db.clone(), name.clone());
-        let (results, inputs) = mpsc::unbounded_channel();
+        let (results, inputs) = mpsc::channel(RESULTS);
         let lanes = Lanes::new(client.clone(), results);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
@@ -178,7 +180,6 @@ impl Running {
                     self.outside.beat(clock::wall());
                 }
                 _ = compare.tick(), if self.is_ready() => {
-                    self.core.hold_back();
                     self.outside.resync(self.generation, Resync::Periodic);
                 }
                 _ = tidy.tick() => {
@@ -255,10 +256,10 @@ impl Running {
             }
             Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
                 warn!(%error, "Asterisk's state could not be read");
-                self.core.let_go();
             }
             Heard::Resynced { generation, why, result: Err(error) } => {
                 warn!(%error, "Asterisk's state could not be read; trying again");
+                self.core.hold_back();
                 self.outside.resync(generation, why);
             }
         }
@@ -421,9 +422,7 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         let lines = db.journal(record.account, record.id).await?;
         let mut journal = Vec::with_capacity(lines.len());
         for line in lines {
-            let mut body = line.body;
-            body["at"] = line.at.0.into();
-            match serde_json::from_value::<JournalEntry>(body) {
+            match serde_json::from_value::<JournalEntry>(line.body) {
                 Ok(entry) => journal.push(entry),
                 Err(error) => bail!(
                     "the journal of {} cannot be read by this version of divert ({error}); stop \

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pick::Wheel;
 use super::slots::{Scope, Slots};
-use super::snapshot::{FlowPlan, Line, Snapshot};
+use super::snapshot::{FlowPlan, Line, Offer, Snapshot};
 use crate::model::destination::DestinationState;
 use crate::model::forwarding_flow::Spread;
 use crate::model::id::{DestinationId, ForwardingFlowId, LegId};
@@ -25,17 +25,6 @@ pub struct Ask {
     pub tried: Vec<DestinationId>,
     /// A test call holds slots but moves no wheel.
     pub is_test: bool,
-}
-
-/// What to dial, ready for the engine.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Offer {
-    /// `None` for the fallback number of a flow.
-    pub destination: Option<DestinationId>,
-    pub name: String,
-    /// `PJSIP/1001@trunk`.
-    pub endpoint: String,
-    pub ring_timeout_ms: i64,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::decide::Offer;
+use serde::{Deserialize, Serialize};
+
 use super::slots::{Limit, Scope};
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::ForwardingFlow;
-use crate::model::id::{AccountId, ForwardingFlowId, ServerId, TrunkId};
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, ServerId, TrunkId};
 use crate::model::number::{DialNumber, Did};
 use crate::model::server::Server;
 use crate::model::trunk::Trunk;
@@ -36,6 +37,17 @@ pub struct Line {
     pub destination: Destination,
     pub limits: Vec<Limit>,
     pub offer: Offer,
+}
+
+/// What to dial, ready for the engine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Offer {
+    /// `None` for the fallback number of a flow.
+    pub destination: Option<DestinationId>,
+    pub name: String,
+    /// `PJSIP/1001@trunk`.
+    pub endpoint: String,
+    pub ring_timeout_ms: i64,
 }
 
 impl Snapshot {

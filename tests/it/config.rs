@@ -6,10 +6,7 @@ mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use divert::model::configuration::{
-    Change, Configuration, Number, diff, remove_destination, remove_forwarding_flow, remove_number,
-    remove_server, remove_trunk,
-};
+use divert::model::configuration::{Change, Configuration, Number, diff};
 use divert::model::destination::{DestinationState, Landing};
 use divert::model::document::{
     Reading, Unnamed, put_destination, put_forwarding_flow, put_server, put_trunk, read_document,
@@ -19,6 +16,9 @@ use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
 use divert::model::number::Did;
 use divert::model::plan::describe;
 use divert::model::problem::{Problem, render};
+use divert::model::removal::{
+    remove_destination, remove_forwarding_flow, remove_number, remove_server, remove_trunk,
+};
 use divert::routing::check;
 use divert::yaml;
 use serde_json::{Value, json};

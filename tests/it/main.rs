@@ -6,4 +6,5 @@ mod ari;
 mod cli;
 mod config;
 mod layers;
+mod scenarios;
 mod store;

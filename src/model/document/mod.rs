@@ -19,10 +19,11 @@ use serde_json::Value;
 use self::fields::Fields;
 use self::read::{Entry, Reader, Rows};
 use super::check::{self, Places};
-use super::configuration::{Configuration, Named, Number, not_found};
+use super::configuration::{Configuration, Named, Number};
 use super::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
 use super::number::Did;
 use super::problem::Problem;
+use super::removal::not_found;
 
 pub use self::write::{
     write_destination, write_document, write_forwarding_flow, write_number, write_server,

@@ -1,0 +1,198 @@
+//! The divert under test: the real binary, with a database and a socket of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use divert::engine::Input;
+use divert::engine::journal::JournalEntry;
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::CallId;
+use divert::model::number::Did;
+use divert::store::{CallDetail, CallFilter, Db};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ari::{PASSWORD, client_builder};
+use crate::lab::eventually;
+use crate::ports::Ports;
+
+#[derive(Debug)]
+pub struct Divert {
+    folder: TempDir,
+    http: reqwest::Client,
+    child: Option<Child>,
+}
+
+impl Divert {
+    /// Writes the settings; `ari_port` is that of Asterisk, or of something in between.
+    pub fn new(ports: &Ports, ari_port: u16) -> Self {
+        let folder = TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let settings = format!(
+            "database = \"sqlite:{}\"\n\
+             [node]\nname = \"a\"\nmaster = \"master\"\n\
+             [ari]\nurl = \"http://127.0.0.1:{ari_port}/ari\"\nuser = \"divert\"\n\
+             password = \"{PASSWORD}\"\napp = \"divert\"\n\
+             [api]\nlisten = \"127.0.0.1:{}\"\nsocket = \"{}\"\n\
+             [log]\nformat = \"text\"\nfilter = \"info,divert=debug,divert::api=warn\"\n",
+            at("divert.sqlite"),
+            ports.api(),
+            at("divert.sock"),
+        );
+        fs::write(folder.path().join("divert.toml"), settings).unwrap();
+        let http = client_builder().unix_socket(folder.path().join("divert.sock")).build().unwrap();
+        Self { folder, http, child: None }
+    }
+
+    /// Makes this document the whole configuration.
+    pub fn apply(&self, document: &Value) {
+        let file = self.path("configuration.yaml");
+        fs::write(&file, serde_json::to_vec_pretty(document).unwrap()).unwrap();
+        let done = self.command(&["apply", "--yes"]).arg(&file).output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "divert apply failed:\n{told}");
+    }
+
+    /// Starts it and waits until it is connected to Asterisk.
+    pub async fn start(&mut self) {
+        self.spawn();
+        self.until_ready().await;
+    }
+
+    pub fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = self.command(&["serve"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    pub async fn until_ready(&mut self) {
+        eventually("divert to be ready", Duration::from_secs(20), async || {
+            let status = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(status.is_none(), "divert ended with {status:?}:\n{}", self.log_tail());
+            self.is_ready().await.then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_unready(&self, limit: Duration) {
+        eventually("divert to notice", limit, async || (!self.is_ready().await).then_some(()))
+            .await;
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        let answer = self.http.get("http://divert/readyz").send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Ends it without a chance to tidy up.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("divert runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.try_get(path).await.unwrap_or_else(|| panic!("no answer to GET {path}"))
+    }
+
+    pub async fn try_get(&self, path: &str) -> Option<Value> {
+        let answer = self.http.get(format!("http://divert{path}")).send().await.ok()?;
+        answer.error_for_status().ok()?.json().await.ok()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.post(format!("http://divert{path}")).json(body);
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "POST {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub async fn metrics(&self) -> String {
+        match self.http.get("http://divert/metrics").send().await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub async fn db(&self) -> Db {
+        Db::open(&format!("sqlite:{}", self.path("divert.sqlite").display())).await.unwrap()
+    }
+
+    /// The newest call on a number, once there is one.
+    pub async fn call_on(&self, did: &Did) -> CallId {
+        let db = self.db().await;
+        let filter = CallFilter { did: Some(did.clone()), ..CallFilter::default() };
+        eventually("the call to be in the log", Duration::from_secs(5), async || {
+            let calls = db.calls(DEFAULT_ACCOUNT, &filter, None, 1).await.unwrap();
+            calls.first().map(|call| call.id)
+        })
+        .await
+    }
+
+    /// A call once it is over and everything about it is written.
+    pub async fn ended(&self, call: CallId, limit: Duration) -> (CallDetail, Vec<JournalEntry>) {
+        let db = self.db().await;
+        eventually("the call to be over", limit, async || {
+            let detail = db.call(DEFAULT_ACCOUNT, call).await.unwrap()?;
+            let is_over = detail.call.ended_at.is_some()
+                && detail.legs.iter().all(|leg| leg.outcome.is_some());
+            is_over.then_some(())
+        })
+        .await;
+        // Rows are written in batches; the last of a call is that of its last leg or its caller.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let detail = db.call(DEFAULT_ACCOUNT, call).await.unwrap().unwrap();
+        let lines = db.journal(DEFAULT_ACCOUNT, call).await.unwrap();
+        let entry = |line: &divert::store::JournalLine| JournalEntry {
+            at: line.at,
+            input: serde_json::from_value::<Input>(line.body["input"].clone()).unwrap(),
+            commands: Vec::new(),
+        };
+        (detail, lines.iter().map(entry).collect())
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_divert")));
+        command.arg("--config").arg(self.path("divert.toml")).args(arguments);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DIVERT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+}
+
+impl Drop for Divert {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the last lines of divert's log\n{}", self.log_tail());
+        }
+        // It may be frozen; SIGKILL reaches it all the same.
+        self.kill();
+    }
+}

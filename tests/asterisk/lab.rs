@@ -1,0 +1,159 @@
+//! One installation for one test: two containers, one divert, and the gate at the end.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testcontainers::core::WaitFor;
+use testcontainers::runners::AsyncRunner as _;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
+
+use crate::ari::{Ari, PASSWORD};
+use crate::divert::Divert;
+use crate::gate;
+use crate::phones::Phones;
+use crate::ports::Ports;
+use crate::proxy::Proxy;
+
+/// The number that answers calls which divert does not take.
+pub const FALLBACK: &str = "1000";
+
+pub struct Lab {
+    pub pbx: Ari,
+    pub phones: Phones,
+    pub divert: Divert,
+    /// Between divert and Asterisk, where a test asked for it.
+    pub proxy: Proxy,
+    asterisk: ContainerAsync<GenericImage>,
+    _phones: ContainerAsync<GenericImage>,
+    ports: Ports,
+}
+
+/// Runs a test on an installation of its own with this configuration, divert running and connected.
+pub async fn with_divert(document: &Value, test: impl AsyncFnOnce(&mut Lab)) {
+    let mut lab = Lab::start().await;
+    lab.divert.apply(document);
+    lab.divert.start().await;
+    test(&mut lab).await;
+    gate::check(&lab).await;
+}
+
+/// The same where divert was never started.
+pub async fn without_divert(test: impl AsyncFnOnce(&mut Lab)) {
+    let mut lab = Lab::start().await;
+    test(&mut lab).await;
+    gate::check(&lab).await;
+}
+
+impl Lab {
+    async fn start() -> Self {
+        let ports = Ports::claim();
+        let (rtp, phones_rtp) = (ports.pbx_rtp(), ports.phones_rtp());
+        let (asterisk, phones) = tokio::join!(
+            container(&ports, "pbx", ports.pbx_http(), rtp),
+            container(&ports, "phones", ports.phones_http(), phones_rtp),
+        );
+        let pbx = Ari::new(ports.pbx_http(), "divert");
+        let far = Ari::new(ports.phones_http(), "phones");
+        until_online(&pbx).await;
+        until_online(&far).await;
+        let proxy = Proxy::start(ports.pbx_http()).await;
+        let divert = Divert::new(&ports, proxy.port());
+        Self {
+            phones: Phones::watch(far).await,
+            pbx,
+            divert,
+            proxy,
+            asterisk,
+            _phones: phones,
+            ports,
+        }
+    }
+
+    /// The port where carriers reach divert's Asterisk.
+    pub fn pbx_sip(&self) -> u16 {
+        self.ports.sip()
+    }
+
+    /// Ends Asterisk without a chance to tidy up, which the library's own stop would give it.
+    pub fn kill_asterisk(&self) {
+        let id = self.asterisk.id();
+        let killed = Command::new("docker").args(["kill", "--signal", "KILL", id]).output();
+        assert!(killed.is_ok_and(|killed| killed.status.success()), "docker kill {id} failed");
+    }
+
+    pub async fn start_asterisk(&self) {
+        self.asterisk.start().await.unwrap();
+        until_online(&self.pbx).await;
+    }
+
+    /// The two channels of a conversation stand in one bridge of Asterisk.
+    pub async fn until_bridged(&self) {
+        eventually("both to be in one bridge", Duration::from_secs(5), async || {
+            self.is_bridged().await.then_some(())
+        })
+        .await;
+    }
+
+    pub async fn is_bridged(&self) -> bool {
+        let bridges = self.pbx.get("/bridges").await;
+        let sizes = bridges.as_array().into_iter().flatten();
+        let mut sizes = sizes.map(|bridge| bridge["channels"].as_array().map_or(0, Vec::len));
+        sizes.any(|size| size == 2)
+    }
+}
+
+/// Polls until there is an answer.
+///
+/// # Panics
+/// When there is none in time.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut poll: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(answer) = poll().await {
+            return answer;
+        }
+        assert!(since.elapsed() < limit, "waited {limit:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_online(ari: &Ari) {
+    eventually("Asterisk to answer", Duration::from_secs(20), async || {
+        ari.try_get("/asterisk/info").await
+    })
+    .await;
+}
+
+async fn container(
+    ports: &Ports,
+    role: &str,
+    http: u16,
+    rtp: (u16, u16),
+) -> ContainerAsync<GenericImage> {
+    let image = std::env::var("DIVERT_IMAGE").unwrap_or_else(|_| "divert-asterisk:22".to_owned());
+    let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
+    let ready = WaitFor::message_on_stdout("Asterisk Ready.");
+    let request = GenericImage::new(name, tag)
+        .with_wait_for(ready)
+        .with_network("host")
+        .with_cmd([role])
+        .with_env_var("DIVERT_ARI_PASSWORD", PASSWORD)
+        .with_env_var("DIVERT_FALLBACK_DIAL", format!("PJSIP/{FALLBACK}@phones"))
+        .with_env_var("DIVERT_HTTP_PORT", http.to_string())
+        .with_env_var("DIVERT_PHONES_PORT", ports.phones_sip().to_string())
+        .with_env_var("DIVERT_QUALIFY", "2")
+        .with_env_var("DIVERT_RTP_START", rtp.0.to_string())
+        .with_env_var("DIVERT_RTP_END", rtp.1.to_string())
+        .with_env_var("DIVERT_SIP_PORT", ports.sip().to_string())
+        .with_env_var("DIVERT_TEST", "1")
+        .with_startup_timeout(Duration::from_mins(1));
+    request.start().await.unwrap_or_else(|error| {
+        let error = error.to_string().replace('\n', " ");
+        panic!("these tests need Docker and the image {image} (scripts/asterisk-image): {error}")
+    })
+}

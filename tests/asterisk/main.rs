@@ -1,0 +1,25 @@
+//! divert on a real Asterisk 22: the shipped dialplan, a second Asterisk as phones and carrier, and
+//! divert's own binary between them.
+//!
+//! Needs Docker and the image that `scripts/asterisk-image` builds (another one by `DIVERT_IMAGE`);
+//! without them every test here fails and says so. Every test has its own pair of containers, its own
+//! ports and its own database, and ends with the leak gate of [`gate`].
+
+mod ari;
+mod divert;
+mod gate;
+mod lab;
+mod media;
+mod phones;
+mod ports;
+mod proxy;
+mod stage;
+
+mod asterisk_faults;
+mod connection_faults;
+mod divert_faults;
+mod early_media;
+mod numbers;
+mod outcomes;
+mod scenarios;
+mod test_calls;

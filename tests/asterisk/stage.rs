@@ -1,0 +1,40 @@
+//! Configurations for tests that are no scenarios: one flow each, as short as can be.
+
+use divert::harness::scenario;
+use divert::model::number::{Caller, Did};
+use serde_json::{Value, json};
+
+pub fn did(text: &str) -> Did {
+    text.parse().unwrap()
+}
+
+pub fn ann() -> Caller {
+    Caller::clean("+12025550199", "Ann")
+}
+
+/// A flow that tries these phones in order and hangs up when none takes the call.
+pub fn flow(name: &str, did: &str, numbers: &[&str]) -> Value {
+    let destination = |(at, number): (usize, &&str)| json!({ "trunk": "phones", "number": number, "priority": at });
+    let destinations: Vec<Value> = numbers.iter().enumerate().map(destination).collect();
+    json!({
+        "name": name,
+        "master": "master",
+        "dids": [did],
+        "fallback": "hang_up",
+        "ring_timeout_sec": 5,
+        "destinations": destinations,
+    })
+}
+
+pub fn document(flows: &[Value]) -> Value {
+    scenario::stage(flows)
+}
+
+/// One flow on the number that scenarios call.
+pub fn one(numbers: &[&str]) -> Value {
+    document(&[flow("solar-east", scenario::DID, numbers)])
+}
+
+pub fn own_did() -> Did {
+    did(scenario::DID)
+}
