@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Client, ServerArgs};
 use super::ladder;
@@ -189,10 +191,11 @@ async fn tail(args: &TailArgs, client: &Client) -> anyhow::Result<()> {
     query.push(("limit", "50".to_owned()));
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut tick = tokio::time::interval(TAIL);
+    let mut interrupted = signal(SignalKind::interrupt()).context("SIGINT")?;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
         }
         let mut page: Page = client.get("/v1/calls", &query).await?;
         page.data.reverse();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::calls::step_line;
@@ -92,10 +93,12 @@ async fn follow(
     let mut unknown = 0;
     let mut ended = false;
     let mut tick = tokio::time::interval(LOOK);
+    // One listener for the whole call: it also keeps a signal that comes while the server is asked.
+    let mut interrupted = signal(SignalKind::interrupt()).context("SIGINT")?;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupted.recv() => {
                 if ended {
                     bail!(Failure::Failed(format!("{id} was left alone while it was ending")));
                 }

@@ -15,7 +15,7 @@ fn the_shipped_example_is_played_and_marked_as_simulated() {
     let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     assert!(text.starts_with("Simulated: ") && text.ends_with("\nsimulated\n"), "{text}");
     let is_step =
-        |line: &&str| line.starts_with('+') && line.contains(" s  ") && !line.contains('│');
+        |line: &&str| line.starts_with('+') && line.contains(" s  ") && !line.contains(['│', '├']);
     let steps: Vec<_> = text.lines().map(str::trim_start).filter(is_step).collect();
     insta::assert_snapshot!(steps.join("\n"), @"
     +0.000 s  Routed        desk-a (priority 1, weight 1)
