@@ -93,8 +93,8 @@ pub fn problems(whole: &Configuration, places: &Places) -> Vec<Problem> {
     check.problems
 }
 
-/// DIDs of one master that differ in case only: legal, but a VICIdial behind it cannot tell them
-/// apart.
+/// DIDs that are legal and lead to surprises: those of one master that differ in case only, which a
+/// VICIdial behind it cannot tell apart, and the lone dash, which Asterisk's dialplan never matches.
 #[must_use]
 pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let mut seen: BTreeMap<(ServerId, String), (&Did, Option<&str>)> = BTreeMap::new();
@@ -104,6 +104,14 @@ pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
         let owner = number.forwarding_flow;
         let place = owner.and_then(|flow| places.did(flow, &number.did));
         let place = place.or_else(|| places.find(number.id));
+        if number.did.as_str() == "-"
+            && let Some(pointer) = place
+        {
+            let message =
+                "Asterisk ignores dashes when it matches, and answers a lone one with 484";
+            let hint = "let the carrier send another name; divert will never see this call";
+            warnings.push(Problem::new(pointer, "never_matches", message, hint));
+        }
         let Some((other, elsewhere)) = seen.insert(key, (&number.did, place)) else {
             continue;
         };

@@ -416,6 +416,23 @@ forwarding_flows:
 }
 
 #[test]
+fn a_did_that_asterisk_never_matches_is_warned_of() {
+    let text = r#"
+servers: [{name: m, role: master}]
+trunks: [{name: t, endpoint: t}]
+forwarding_flows:
+  - {name: a, master: m, dids: ["-", "--1"], destinations: [{trunk: t, number: "1"}]}
+"#;
+    let reading = read_into(text, &Configuration::default(), Unnamed::Keep).unwrap();
+    assert_eq!(
+        rendered(&reading.warnings),
+        "f.yaml:5: forwarding_flows[0].dids[0]: Asterisk ignores dashes when it matches, and \
+         answers a lone one with 484; let the carrier send another name; divert will never see this \
+         call\n"
+    );
+}
+
+#[test]
 fn numbers_may_name_their_owner() {
     let text = FULL.replace(
         "server: master}",
