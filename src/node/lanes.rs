@@ -4,6 +4,7 @@
 //! command, so every request is safe to repeat: 409 on a create and 404 on a hang-up mean "done".
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -31,13 +32,17 @@ pub struct Errand {
 pub struct Lanes {
     client: Client,
     results: mpsc::UnboundedSender<Input>,
-    lanes: HashMap<CallId, mpsc::UnboundedSender<Errand>>,
+    open: HashMap<CallId, mpsc::UnboundedSender<(Errand, Outstanding)>>,
+    outstanding: Arc<()>,
 }
+
+/// Counts an errand until it is done; by being there, so that none is ever forgotten.
+type Outstanding = Arc<()>;
 
 impl Lanes {
     /// Failures come back over `results`.
     pub fn new(client: Client, results: mpsc::UnboundedSender<Input>) -> Self {
-        Self { client, results, lanes: HashMap::new() }
+        Self { client, results, open: HashMap::new(), outstanding: Arc::default() }
     }
 
     pub fn client(&self) -> &Client {
@@ -45,19 +50,24 @@ impl Lanes {
     }
 
     pub fn send(&mut self, call: CallId, errand: Errand) {
-        let lane = self.lanes.entry(call).or_insert_with(|| {
+        let lane = self.open.entry(call).or_insert_with(|| {
             let (lane, errands) = mpsc::unbounded_channel();
             let work = work(self.client.clone(), errands, self.results.clone());
             tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
             lane
         });
         // A lane ends only when its sender is dropped, so this cannot fail.
-        let _ = lane.send(errand);
+        let _ = lane.send((errand, Arc::clone(&self.outstanding)));
+    }
+
+    /// How many errands are not done yet.
+    pub fn outstanding(&self) -> usize {
+        Arc::strong_count(&self.outstanding) - 1
     }
 
     /// Nothing more will come for this call; what is queued is still done.
     pub fn close(&mut self, call: CallId) {
-        self.lanes.remove(&call);
+        self.open.remove(&call);
     }
 
     /// Hangs up a channel that belongs to no call.
@@ -89,10 +99,10 @@ impl Lanes {
 
 async fn work(
     client: Client,
-    mut errands: mpsc::UnboundedReceiver<Errand>,
+    mut errands: mpsc::UnboundedReceiver<(Errand, Outstanding)>,
     results: mpsc::UnboundedSender<Input>,
 ) {
-    while let Some(errand) = errands.recv().await {
+    while let Some((errand, _until_done)) = errands.recv().await {
         if let Some(input) = execute(&client, errand).await {
             // The loop is gone only when the process ends.
             let _ = results.send(input);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -41,6 +41,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
+/// How often the dialplan may be told another share of the calls to keep.
+const REGULATE: Duration = Duration::from_millis(250);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 const EVENTS: usize = 4_096;
@@ -110,11 +112,14 @@ pub async fn run(
     let socket_stop = CancellationToken::new();
     let listening = tokio::spawn(socket::run(settings, events, socket_stop.clone()));
     let trunks = trunks::Trunks::start(client.clone());
+    let (door, share) = watch::channel(0);
+    tokio::spawn(keep_door(client.clone(), share));
 
     let mut beat = interval(BEAT);
     let mut compare = interval(COMPARE);
     let mut tidy = interval(TIDY);
-    for ticker in [&mut beat, &mut compare, &mut tidy] {
+    let mut regulate = interval(REGULATE);
+    for ticker in [&mut beat, &mut compare, &mut tidy, &mut regulate] {
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     let mut is_connected = false;
@@ -141,7 +146,7 @@ pub async fn run(
                     generation += 1;
                     core.hold_back();
                     node.resync(generation, Resync::Connected);
-                    trunks.want(Arc::clone(&snapshot));
+                    trunks.want_anew(Arc::clone(&snapshot));
                 }
                 Some(SocketEvent::Disconnected { reason }) => {
                     is_connected = false;
@@ -159,6 +164,9 @@ pub async fn run(
                     ));
                 }
                 Some(SocketEvent::Event(event, _)) => {
+                    if let Some(sent_at) = event.sent_at() {
+                        core.load.heard(sent_at, clock::now());
+                    }
                     if let Some(event) = translate(&event) {
                         core.event(event);
                     }
@@ -184,7 +192,6 @@ pub async fn run(
                 }
                 Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
                     warn!(%error, "Asterisk's state could not be read");
-                    core.let_go();
                 }
                 Heard::Resynced { why, result: Err(error), .. } => {
                     warn!(%error, "Asterisk's state could not be read; trying again");
@@ -202,9 +209,12 @@ pub async fn run(
             }
             _ = compare.tick() => {
                 if is_connected && readiness_is_ok(&readiness) {
-                    core.hold_back();
                     node.resync(generation, Resync::Periodic);
                 }
+            }
+            _ = regulate.tick() => {
+                let share = core.regulate();
+                door.send_if_modified(|told| std::mem::replace(told, share) != share);
             }
             _ = tidy.tick() => {
                 core.tidy();
@@ -271,6 +281,8 @@ impl Node {
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
+                    // An earlier process may have ended in the middle of a rush.
+                    client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
                 }
                 resync::snapshot(&client).await
@@ -294,6 +306,20 @@ impl Node {
                 warn!(%error, "the start of Asterisk could not be noted");
             }
         });
+    }
+}
+
+/// Tells the dialplan how many percent of the calls to keep; only the newest figure counts.
+async fn keep_door(client: Client, mut share: watch::Receiver<u32>) {
+    while share.changed().await.is_ok() {
+        let percent = *share.borrow_and_update();
+        while let Err(error) = client.set_global(Global::Shed, &percent.to_string()).await {
+            debug!(%error, "the share of calls to keep was not taken");
+            tokio::time::sleep(REGULATE).await;
+            if share.has_changed().unwrap_or(true) {
+                break;
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use divert::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use divert::model::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId};
 use divert::model::number::Caller;
 use divert::model::timeline::{Candidate, LimitScope, Step, TimelineEntry, Unroutable, Verdict};
-use divert::store::{CallDetail, CallFilter, Record};
+use divert::store::{CallDetail, CallFilter, JournalBody, Record};
 use rstest::rstest;
 use serde_json::{Value, json};
 use strum::VariantNames;
@@ -98,6 +98,7 @@ fn step_of(call: u128, entry: TimelineEntry) -> Record {
 }
 
 fn line_of(call: u128, seq: u32, body: Value) -> Record {
+    let body = JournalBody(serde_json::value::to_raw_value(&body).unwrap());
     let at = NOW.plus_ms(i64::from(seq));
     Record::Journal { account: ACCOUNT, call: CallId::new(call), seq, at, body }
 }
