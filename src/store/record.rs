@@ -115,7 +115,7 @@ impl<'a> Rows<'a> {
                     }
                 }
                 &Record::Journal { account, call, seq, at, ref body } => {
-                    let line = Line { call, seq, account, at, body: Json(body.0.clone()) };
+                    let line = Line { call, seq, account, at, body: json(&body.0)? };
                     journal.entry((call, seq)).or_insert(line);
                 }
                 Record::Leg { account, leg } => {
