@@ -50,6 +50,8 @@ impl Variable {
 pub enum Global {
     /// Unix time in seconds of our last sign of life: the dialplan falls back when it is old.
     Beat,
+    /// How many percent of the calls the dialplan keeps from us, because there are too many.
+    Shed,
 }
 
 impl Global {
@@ -58,6 +60,7 @@ impl Global {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Beat => "DIVERT_BEAT",
+            Self::Shed => "DIVERT_SHED",
         }
     }
 }

@@ -26,8 +26,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::info!(signal = name, "asked to stop");
         stop.cancel();
     });
+    // As a task, so that it runs where its commands do: every hand-over to another thread costs CPU.
+    let node = tokio::spawn(node::run(config, render, cancel));
     tokio::select! {
-        result = node::run(config, render, cancel) => result,
+        result = node => result.context("the node failed")?,
         () = metrics.upkeep() => Ok(()),
     }
 }

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
 use super::lanes::{Errand, Lanes};
+use super::load::Load;
 use super::writer::Writer;
 use crate::ari::resync;
 use crate::ari::role::Role;
@@ -21,12 +22,14 @@ use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
+use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::time::Timestamp;
+use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
 use crate::routing::snapshot::{FlowPlan, Snapshot};
-use crate::store::Record;
+use crate::store::{JournalBody, Record};
 
 /// Prefix of the channel on which a test call enters the dialplan. Only who may originate over ARI
 /// can name a channel, so no carrier and no header can make a call a test.
@@ -45,6 +48,7 @@ fn test_call_on(channel: &ChannelId) -> Option<CallId> {
 pub struct Core {
     pub engine: Engine,
     pub lanes: Lanes,
+    pub load: Load,
     snapshot: Arc<Snapshot>,
     state: State,
     bridges: Bridges,
@@ -73,6 +77,14 @@ pub struct ExpectedTest {
     pub arrived: oneshot::Receiver<()>,
 }
 
+/// A [`JournalEntry`] as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Timestamp,
+    input: &'a Input,
+    commands: Vec<&'a Command>,
+}
+
 /// Why Asterisk's state is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resync {
@@ -87,6 +99,7 @@ impl Core {
         Self {
             engine: Engine::default(),
             lanes,
+            load: Load::default(),
             snapshot,
             state: State::default(),
             bridges: Bridges::default(),
@@ -160,9 +173,14 @@ impl Core {
         };
         let commands: Vec<&Command> =
             commands.iter().filter(|command| command.is_effect()).collect();
-        let body = json!({ "at": at, "input": input, "commands": commands });
-        self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
-        *seq += 1;
+        match serde_json::value::to_raw_value(&Line { at, input, commands }) {
+            Ok(body) => {
+                let body = JournalBody(body);
+                self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
+                *seq += 1;
+            }
+            Err(error) => warn!(call.id = %call, %error, "a line of the journal is lost"),
+        }
     }
 
     fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Option<Input> {
@@ -227,6 +245,11 @@ impl Core {
             return;
         }
         let test = test_call_on(&channel);
+        // A test call is the one by which somebody finds out what is wrong.
+        if test.is_none() && !self.load.admits(self.lanes.outstanding()) {
+            self.shed(channel, did, caller);
+            return;
+        }
         let call = test.unwrap_or_else(|| CallId::new(clock::mint()));
         let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
         let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
@@ -250,6 +273,37 @@ impl Core {
             // Who asked for the test call may have gone away.
             let _ = arrived.send(());
         }
+    }
+
+    /// There are too many calls: this one goes back to the dialplan before anything is begun.
+    fn shed(&mut self, channel: ChannelId, did: Did, caller: Caller) {
+        self.pass_on_stranger(channel.clone());
+        metrics::counter!("divert_calls_shed_total").increment(1);
+        let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
+        let (now, call) = (clock::now(), CallId::new(clock::mint()));
+        let record = CallRecord {
+            id: call,
+            account: owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account),
+            did,
+            caller,
+            flow: owner.map(|plan| (plan.flow.id, plan.flow.name.clone())),
+            is_test: false,
+            status: CallStatus::Ended,
+            started_at: now,
+            answered_at: None,
+            ended_at: Some(now),
+            talk_ms: 0,
+            result: Some(CallResult::PassedOn),
+            ended_by: Some(EndedBy::Divert),
+            cause: None,
+            channel,
+            bridge: BridgeId(format!("b-{}", call.digits())),
+        };
+        count(&record);
+        let step = Step::Fallback { what: "back to the dialplan: too many calls at once".into() };
+        let entry = TimelineEntry { seq: 0, at: now, step };
+        self.writer.push(Record::Step { account: record.account, call, entry });
+        self.writer.push(Record::Call(record));
     }
 
     fn pass_on_stranger(&self, channel: ChannelId) {
@@ -382,6 +436,20 @@ impl Core {
     /// When Asterisk was started, as an earlier process knew it.
     pub fn remember_startup(&mut self, startup_time: Option<String>) {
         self.startup_time = startup_time;
+    }
+
+    /// Some times a second: the percentage of calls that the dialplan should keep from us.
+    pub fn regulate(&mut self) -> u32 {
+        let before = self.load.share();
+        let share = self.load.tick();
+        metrics::gauge!("divert_calls_shed_percent").set(f64::from(share));
+        if before == 0 && share > 0 {
+            let (lag_ms, commands) = (self.load.lag_ms(), self.lanes.outstanding());
+            warn!(lag_ms, commands, "too many calls: a part of the new ones stays in the dialplan");
+        } else if before > 0 && share == 0 {
+            info!("every call is taken again");
+        }
+        share
     }
 
     /// Once a second: bridges nobody uses are given up.

@@ -4,6 +4,7 @@
 //! command, so every request is safe to repeat: 409 on a create and 404 on a hang-up mean "done".
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -34,13 +35,17 @@ pub struct Errand {
 pub struct Lanes {
     client: Client,
     results: mpsc::Sender<Input>,
-    open: HashMap<CallId, mpsc::Sender<Errand>>,
+    open: HashMap<CallId, mpsc::Sender<(Errand, Outstanding)>>,
+    outstanding: Arc<()>,
 }
+
+/// Counts an errand until it is done; by being there, so that none is ever forgotten.
+type Outstanding = Arc<()>;
 
 impl Lanes {
     /// Failures come back over `results`.
     pub fn new(client: Client, results: mpsc::Sender<Input>) -> Self {
-        Self { client, results, open: HashMap::new() }
+        Self { client, results, open: HashMap::new(), outstanding: Arc::default() }
     }
 
     pub fn client(&self) -> &Client {
@@ -54,11 +59,16 @@ impl Lanes {
             tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
             lane
         });
-        if let Err(refused) = lane.try_send(errand) {
+        if let Err(refused) = lane.try_send((errand, Arc::clone(&self.outstanding))) {
             // A hang-up is given again by its timer; anything else has become pointless by now.
             warn!(call.id = %call, "a command was dropped: {refused}");
             metrics::counter!("divert_commands_dropped_total").increment(1);
         }
+    }
+
+    /// How many errands are not done yet.
+    pub fn outstanding(&self) -> usize {
+        Arc::strong_count(&self.outstanding) - 1
     }
 
     /// Nothing more will come for this call; what is queued is still done.
@@ -93,8 +103,12 @@ impl Lanes {
     }
 }
 
-async fn work(client: Client, mut errands: mpsc::Receiver<Errand>, results: mpsc::Sender<Input>) {
-    while let Some(errand) = errands.recv().await {
+async fn work(
+    client: Client,
+    mut errands: mpsc::Receiver<(Errand, Outstanding)>,
+    results: mpsc::Sender<Input>,
+) {
+    while let Some((errand, _until_done)) = errands.recv().await {
         if let Some(input) = execute(&client, errand).await {
             // The loop is gone only when the process ends.
             let _ = results.send(input).await;

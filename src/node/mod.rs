@@ -8,6 +8,7 @@ mod adopt;
 mod bridges;
 mod core;
 mod lanes;
+mod load;
 mod port;
 mod run;
 mod trunks;

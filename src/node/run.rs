@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
+/// How often the dialplan may be told another share of the calls to keep.
+const REGULATE: Duration = Duration::from_millis(250);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
@@ -78,6 +80,8 @@ struct Running {
     outside: Outside,
     snapshot: Arc<Snapshot>,
     trunks: Trunks,
+    /// The percentage of calls that the dialplan should keep from us.
+    door: watch::Sender<u32>,
     readiness: Arc<Mutex<Readiness>>,
     socket: mpsc::Receiver<SocketEvent>,
     inputs: mpsc::Receiver<Input>,
@@ -139,9 +143,12 @@ impl Running {
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
         tokio::spawn(watch.run(version, hear.clone()));
         let (events, socket) = mpsc::channel(socket::CAPACITY);
+        let (door, share) = watch::channel(0);
+        tokio::spawn(keep_door(client.clone(), share));
         Ok(Self {
             core,
             trunks: Trunks::start(client.clone()),
+            door,
             outside: Outside { client, db, name, hear },
             snapshot,
             readiness,
@@ -164,6 +171,7 @@ impl Running {
         let mut beat = ticker(BEAT);
         let mut compare = ticker(COMPARE);
         let mut tidy = ticker(TIDY);
+        let mut regulate = ticker(REGULATE);
         loop {
             let timer = self.core.engine.next_timeout().map(|at| in_future(clock::now(), at));
             tokio::select! {
@@ -181,6 +189,10 @@ impl Running {
                 }
                 _ = compare.tick(), if self.is_ready() => {
                     self.outside.resync(self.generation, Resync::Periodic);
+                }
+                _ = regulate.tick() => {
+                    let share = self.core.regulate();
+                    self.door.send_if_modified(|told| std::mem::replace(told, share) != share);
                 }
                 _ = tidy.tick() => {
                     self.core.tidy();
@@ -209,6 +221,9 @@ impl Running {
         match event {
             None => bail!("the connection to Asterisk ended for good"),
             Some(SocketEvent::Event(event, _)) => {
+                if let Some(sent_at) = event.sent_at() {
+                    self.core.load.heard(sent_at, clock::now());
+                }
                 if let Some(event) = translate(&event) {
                     self.core.event(event);
                 }
@@ -219,7 +234,7 @@ impl Running {
                 self.generation += 1;
                 self.core.hold_back();
                 self.outside.resync(self.generation, Resync::Connected);
-                self.trunks.want(Arc::clone(&self.snapshot));
+                self.trunks.want_anew(Arc::clone(&self.snapshot));
             }
             Some(SocketEvent::Disconnected { reason }) => {
                 self.is_connected = false;
@@ -327,6 +342,10 @@ impl Outside {
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
+                    // What an earlier process may have asked for in its need.
+                    client.set_global(Global::Shed, "0").await?;
+                    // An earlier process may have ended in the middle of a rush.
+                    client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
                 }
                 resync::snapshot(&client).await
@@ -347,6 +366,20 @@ impl Outside {
                 warn!(%error, "the start of Asterisk could not be noted");
             }
         });
+    }
+}
+
+/// Tells the dialplan how many percent of the calls to keep; only the newest figure counts.
+async fn keep_door(client: Client, mut share: watch::Receiver<u32>) {
+    while share.changed().await.is_ok() {
+        let percent = *share.borrow_and_update();
+        while let Err(error) = client.set_global(Global::Shed, &percent.to_string()).await {
+            debug!(%error, "the share of calls to keep was not taken");
+            tokio::time::sleep(REGULATE).await;
+            if share.has_changed().unwrap_or(true) {
+                break;
+            }
+        }
     }
 }
 

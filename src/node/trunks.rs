@@ -23,17 +23,31 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Tells the provisioning task what is wanted; only the newest wish counts.
 #[derive(Debug)]
-pub struct Trunks(watch::Sender<Option<Arc<Snapshot>>>);
+pub struct Trunks(watch::Sender<Wish>);
+
+#[derive(Clone, Debug, Default)]
+struct Wish {
+    snapshot: Option<Arc<Snapshot>>,
+    /// Counts connections: Asterisk forgets what was pushed when it is restarted.
+    connection: u64,
+}
 
 impl Trunks {
     pub fn start(client: Client) -> Self {
-        let (wish, mut wanted) = watch::channel::<Option<Arc<Snapshot>>>(None);
+        let (wish, mut wanted) = watch::channel(Wish::default());
         tokio::spawn(async move {
             let mut done = BTreeMap::new();
+            let mut known = 0;
             while wanted.changed().await.is_ok() {
-                let Some(snapshot) = wanted.borrow_and_update().clone() else {
+                let Wish { snapshot: Some(snapshot), connection } =
+                    wanted.borrow_and_update().clone()
+                else {
                     continue;
                 };
+                if connection != known {
+                    known = connection;
+                    done.clear();
+                }
                 while let Err(error) = provision(&client, &snapshot, &mut done).await {
                     warn!(%error, "trunks could not be pushed to Asterisk");
                     tokio::time::sleep(RETRY).await;
@@ -47,7 +61,15 @@ impl Trunks {
     }
 
     pub fn want(&self, snapshot: Arc<Snapshot>) {
-        self.0.send_replace(Some(snapshot));
+        self.0.send_modify(|wish| wish.snapshot = Some(snapshot));
+    }
+
+    /// The same over a new connection, where everything is looked at again.
+    pub fn want_anew(&self, snapshot: Arc<Snapshot>) {
+        self.0.send_modify(|wish| {
+            wish.snapshot = Some(snapshot);
+            wish.connection += 1;
+        });
     }
 }
 

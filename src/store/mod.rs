@@ -56,7 +56,7 @@ pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
-pub use record::Record;
+pub use record::{JournalBody, Record};
 
 /// An open database, its schema up to date. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
@@ -23,13 +22,13 @@ use crate::model::timeline::TimelineEntry;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Call(CallRecord),
-    /// One line of the journal; `body` is a JSON object.
+    /// One line of the journal.
     Journal {
         account: AccountId,
         call: CallId,
         seq: u32,
         at: Timestamp,
-        body: Value,
+        body: JournalBody,
     },
     Leg {
         account: AccountId,
@@ -41,6 +40,16 @@ pub enum Record {
         call: CallId,
         entry: TimelineEntry,
     },
+}
+
+/// A JSON object, already in writing.
+#[derive(Clone, Debug)]
+pub struct JournalBody(pub Box<RawValue>);
+
+impl PartialEq for JournalBody {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 impl Db {
@@ -106,7 +115,7 @@ impl<'a> Rows<'a> {
                     }
                 }
                 &Record::Journal { account, call, seq, at, ref body } => {
-                    let line = Line { call, seq, account, at, body: json(body)? };
+                    let line = Line { call, seq, account, at, body: json(&body.0)? };
                     journal.entry((call, seq)).or_insert(line);
                 }
                 Record::Leg { account, leg } => {
