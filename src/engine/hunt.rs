@@ -103,7 +103,6 @@ impl Call {
         let record = leg.record.clone();
         self.legs.insert(no, leg);
         self.create(now, no, out);
-        self.guard(out);
         if self.stage == Stage::Hunting(no) {
             self.note(now, Step::Routed { leg: no, name, endpoint, candidates }, out);
         }
@@ -123,7 +122,7 @@ impl Call {
         self.timers.set(Timer::Ready, now.plus_ms(READY_MS));
     }
 
-    /// Once per call, and behind the first `Create`, so that it costs the caller no time.
+    /// Once per call, and behind the first `Dial`, so that it costs the caller no time.
     fn guard(&mut self, out: Out<'_>) {
         if !self.caller.is_guarded {
             self.caller.is_guarded = true;
@@ -162,6 +161,7 @@ impl Call {
             self.connect(channel, out);
         }
         out.push(Command::Dial { leg: id, caller: self.record.channel.clone(), timeout_ms });
+        self.guard(out);
     }
 
     pub fn leg_ringing(&mut self, now: Timestamp, no: u16, out: Out<'_>) {

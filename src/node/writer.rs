@@ -15,7 +15,7 @@ use crate::store::{Db, Record};
 /// Rows in one transaction.
 const BATCH: usize = 1_000;
 /// How long rows gather before they are written.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// From here on detail is shed …
 const MAX_DETAIL: usize = 200_000;
 /// … and from here on everything.
