@@ -21,7 +21,6 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use self::read::{framed, read_file, read_variables, unreadable};
-use crate::ari;
 
 /// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
@@ -84,19 +83,6 @@ pub enum LogFormat {
     Auto,
     Json,
     Text,
-}
-
-impl Config {
-    /// What the ARI client needs.
-    #[must_use]
-    pub fn ari_settings(&self) -> ari::Settings {
-        ari::Settings {
-            url: self.ari.url.clone(),
-            user: self.ari.user.clone(),
-            password: self.ari.password.expose().to_owned(),
-            app: self.ari.app.clone(),
-        }
-    }
 }
 
 /// A value that is never printed.

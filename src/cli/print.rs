@@ -27,6 +27,9 @@ enum Asset {
     /// Trunks
     #[value(name = "pjsip.conf")]
     Pjsip,
+    /// Where trunks are kept that divert pushes itself
+    #[value(name = "sorcery.conf")]
+    Sorcery,
     /// The unit of the service
     Systemd,
 }
@@ -40,6 +43,7 @@ pub fn run(args: &PrintArgs) -> anyhow::Result<()> {
         Asset::Extensions => include_str!("../../asterisk/etc/extensions.conf"),
         Asset::Http => include_str!("../../asterisk/etc/http.conf"),
         Asset::Pjsip => include_str!("../../asterisk/etc/pjsip.conf"),
+        Asset::Sorcery => include_str!("../../asterisk/etc/sorcery.conf"),
         Asset::Systemd => include_str!("../assets/divert.service"),
     })
 }

@@ -28,7 +28,7 @@ use crate::ari::translate::translate;
 use crate::ari::variable::Global;
 use crate::ari::{self, AriError, resync};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{AriConfig, Config};
 use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
 use crate::model::id::AccountId;
@@ -105,7 +105,7 @@ impl Running {
         metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> anyhow::Result<Self> {
         let db = Db::open(config.database.expose()).await.context("opening the store")?;
-        let settings = config.ari_settings();
+        let settings = ari_settings(&config.ari);
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
         let master = config.node.master.clone();
@@ -311,6 +311,15 @@ fn ticker(period: Duration) -> Interval {
     let mut ticker = interval(period);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
+}
+
+fn ari_settings(config: &AriConfig) -> ari::Settings {
+    ari::Settings {
+        url: config.url.clone(),
+        user: config.user.clone(),
+        password: config.password.expose().to_owned(),
+        app: config.app.clone(),
+    }
 }
 
 /// What the loop needs to send others on errands.

@@ -16,8 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("ari", &["clock", "engine", "model"]),
     ("api", &["clock", "model", "routing", "store"]),
-    // The settings of ARI are those of its client.
-    ("config", &["ari"]),
+    ("config", &[]),
     ("telemetry", &["config"]),
     ("harness", &["api", "clock", "engine", "model", "routing", "yaml"]),
     ("node", &["api", "ari", "clock", "config", "engine", "harness", "model", "routing", "store"]),
