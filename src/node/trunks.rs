@@ -28,7 +28,7 @@ pub struct Trunks(watch::Sender<Wish>);
 #[derive(Clone, Debug, Default)]
 struct Wish {
     snapshot: Option<Arc<Snapshot>>,
-    /// Counts connections: Asterisk forgets what was pushed when it is restarted.
+    /// Counts connections: behind a new one may be an Asterisk that keeps nothing of what was pushed.
     connection: u64,
 }
 
