@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use divert::model::cause::CallResult;
+use tokio::net::TcpListener;
 
 use crate::connection_faults::{assert_caller_ends_it, assert_talking, talk};
 use crate::gate;
@@ -17,6 +18,31 @@ async fn without_divert_the_dialplan_answers_at_once() {
         // Half a second of it is the ringing of the phone there.
         assert!(took < Duration::from_secs(1), "answered after {took:?}");
         line.hang_up().await;
+    })
+    .await;
+}
+
+/// The entry through FastAGI: nobody listens there, and then somebody who never says a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_is_away_or_silent_loses_the_call_to_the_fallback() {
+    without_divert(async |lab| {
+        // Takes connections into its backlog and reads none of them.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let routers = [
+            (closed.local_addr().unwrap(), Duration::from_secs(1)),
+            // And half a second of ringing.
+            (silent.local_addr().unwrap(), Duration::from_millis(3_500)),
+        ];
+        drop(closed);
+        lab.set_global("DIVERT_ENTRY", "agi").await;
+        for (address, limit) in routers {
+            lab.set_global("DIVERT_AGI", &address.to_string()).await;
+            let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
+            let took = line.until_up(Duration::from_secs(8)).await;
+            assert!(took < limit, "answered after {took:?} with {address}");
+            line.hang_up().await;
+        }
     })
     .await;
 }

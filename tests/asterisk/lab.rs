@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testcontainers::core::WaitFor;
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
@@ -65,6 +65,12 @@ impl Lab {
     /// The port where carriers reach divert's Asterisk.
     pub fn pbx_sip(&self) -> u16 {
         self.ports.sip()
+    }
+
+    /// Sets a global of the dialplan of divert's Asterisk.
+    pub async fn set_global(&self, name: &str, value: &str) {
+        let query = [("variable", name), ("value", value)];
+        self.pbx.post("/asterisk/variable", &query, &json!({})).await;
     }
 
     /// Ends Asterisk without a chance to tidy up, which the library's own stop would give it.
