@@ -273,8 +273,14 @@ impl Call {
             EndedBy::Caller if self.record.answered_at.is_none() => Outcome::Abandoned,
             _ => Outcome::Cancelled,
         };
-        for leg in self.legs.values_mut() {
-            leg.taken_back.get_or_insert(why);
+        // Those taken back before have had their hang-up: a second one would find nobody there, and
+        // its 404 could overtake the event that tells why the channel went.
+        for leg in self.legs.values_mut().filter(|leg| leg.taken_back.is_none()) {
+            leg.taken_back = Some(why);
+            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+        }
+        if !self.caller.is_gone {
+            out.push(Command::HangUp { channel: self.record.channel.clone(), cause });
         }
         self.stage = Stage::Ending;
         self.timers.clear_all();
@@ -283,12 +289,13 @@ impl Call {
         self.record.ended_by = Some(by);
         self.record.result = Some(result);
         self.record.cause = Some(cause);
-        self.hang_up_all(now, out);
+        self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
         let talk_ms = self.record.talk_ms;
         self.note(now, Step::Ended { by, result, talk_ms, cause }, out);
         self.save(out);
     }
 
+    /// Once more, for those that should be gone by now.
     fn hang_up_all(&mut self, now: Timestamp, out: Out<'_>) {
         let before = out.len();
         if !self.caller.is_gone && self.stage == Stage::Ending {
