@@ -167,7 +167,10 @@ impl<'a> Ladder<'a> {
         };
         let sentence = plain(&step.sentence());
         match step {
-            Step::Adopted | Step::Fallback { .. } => self.say(row, &sentence, Style::Warn),
+            Step::Receipt(_) => self.say(row, &sentence, Style::Dim),
+            Step::Adopted | Step::Fallback { .. } | Step::Repeat { .. } => {
+                self.say(row, &sentence, Style::Warn);
+            }
             Step::Answered { leg, .. } => {
                 let lane = self.lane_of(leg);
                 self.arrow(&mut row, lane, DIVERT, "200 OK", Style::Good);

@@ -13,8 +13,10 @@ use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedComma
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
+use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
+use crate::routing::decide::{News, Report};
 
 /// How long Asterisk may take over a hang-up before it is told again.
 const FAREWELL_MS: i64 = 5_000;
@@ -25,6 +27,8 @@ pub(super) const GUARD_GRACE_MS: i64 = 60_000;
 pub(super) struct Call {
     pub record: CallRecord,
     pub route: Option<Route>,
+    /// The flow's rule about repeated calls, which holds for this one.
+    pub repeat: Option<RepeatRule>,
     pub stage: Stage,
     pub caller: Caller,
     pub legs: BTreeMap<u16, Leg>,
@@ -80,6 +84,9 @@ impl Call {
             account: arrival.account,
             did: arrival.did,
             caller: arrival.caller,
+            caller_key: arrival.caller_key,
+            session: arrival.session,
+            is_repeat: arrival.repeat.is_some(),
             flow: arrival.route.as_ref().map(|route| (route.flow, route.name.clone())),
             is_test: arrival.is_test,
             status: CallStatus::Routing,
@@ -96,6 +103,7 @@ impl Call {
         let mut call = Self {
             record,
             route: arrival.route,
+            repeat: arrival.repeat,
             stage: Stage::PassingOn,
             caller: Caller { is_up: arrival.is_up, ..Caller::default() },
             legs: BTreeMap::new(),
@@ -115,6 +123,9 @@ impl Call {
             is_test: call.record.is_test,
         };
         call.note(now, received, out);
+        if let Some(RepeatRule { calls, within_sec, then, .. }) = call.repeat {
+            call.note(now, Step::Repeat { calls, within_sec, then }, out);
+        }
         call.begin(now, out);
         call.save(out);
         call
@@ -344,7 +355,7 @@ impl Call {
                     self.create(now, no, out);
                 }
             }
-            Stage::Deciding(_) => self.ask(out),
+            Stage::Deciding(_) => self.ask(now, out),
         }
         if self.stage != Stage::Ending {
             self.note(now, Step::Adopted, out);
@@ -369,6 +380,21 @@ impl Call {
     pub fn note(&mut self, now: Timestamp, step: Step, out: Out<'_>) {
         out.push(Command::Note(TimelineEntry { seq: self.next_step, at: now, step }));
         self.next_step += 1;
+    }
+
+    /// Tells routing how an attempt goes; the fallback number is none of its business.
+    pub fn report(&self, leg: &Leg, news: News, out: Out<'_>) {
+        if let (Some(destination), Some((flow, _))) = (leg.record.destination, &self.record.flow) {
+            out.push(Command::Report(Report {
+                leg: leg.id(),
+                flow: *flow,
+                destination,
+                trunk: leg.record.trunk,
+                caller: self.record.caller_key.clone(),
+                is_test: self.record.is_test,
+                news,
+            }));
+        }
     }
 
     pub fn save(&self, out: Out<'_>) {
@@ -399,8 +425,20 @@ impl Call {
         leg.record.outcome = Some(outcome);
         leg.record.cause = cause;
         leg.record.sip_code = sip_code;
+        let cdr = leg.cdr(&self.record);
+        let news = match (&cdr, leg.record.answered_at) {
+            (_, None) => News::Failed(outcome),
+            (cdr, Some(answered)) => News::Ended {
+                talk_ms: now.since_ms(answered),
+                billed_sec: cdr.as_ref().map(|cdr| cdr.charge.billed_sec),
+            },
+        };
+        self.report(&leg, news, out);
         if leg.holds_slots {
             out.push(Command::Release { leg: leg.id() });
+        }
+        if let Some(cdr) = cdr.filter(|_| !self.record.is_test) {
+            out.push(Command::Bill(Box::new(cdr)));
         }
         if outcome != Outcome::Answered {
             let rang_ms = leg.record.ringing_at.map_or(0, |at| now.since_ms(at));

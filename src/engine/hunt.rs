@@ -11,7 +11,7 @@ use crate::model::forwarding_flow::Ringback;
 use crate::model::id::LegId;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Step, Unroutable};
-use crate::routing::decide::{Ask, Decision};
+use crate::routing::decide::{Ask, Decision, News};
 use crate::routing::snapshot::Offer;
 
 /// How long Asterisk may take to create a channel.
@@ -46,11 +46,11 @@ impl Call {
             self.fall_back(now, out);
             return;
         }
-        self.ask(out);
+        self.ask(now, out);
     }
 
     /// Asks for a destination for a new leg.
-    pub fn ask(&mut self, out: Out<'_>) {
+    pub fn ask(&mut self, now: Timestamp, out: Out<'_>) {
         self.last_leg += 1;
         let no = self.last_leg;
         self.stage = Stage::Deciding(no);
@@ -59,6 +59,9 @@ impl Call {
             out.push(Command::Decide(Ask {
                 leg: LegId { call: self.id(), no },
                 flow: route.flow,
+                at: now,
+                caller: self.record.caller_key.clone(),
+                repeat: self.repeat.map(|rule| rule.then),
                 tried: self.tried.clone(),
                 is_test: self.record.is_test,
             }));
@@ -201,8 +204,12 @@ impl Call {
         }
         leg.stage = LegStage::Up;
         leg.record.answered_at = Some(now);
+        let was_taken_back = leg.taken_back.is_some();
         let record = leg.record.clone();
-        if is_awaited && leg.taken_back.is_none() {
+        if let Some(leg) = self.legs.get(&no) {
+            self.report(leg, News::Answered, out);
+        }
+        if is_awaited && !was_taken_back {
             self.talk(now, no, out);
         }
         out.push(Command::SaveLeg(Box::new(record)));

@@ -1,6 +1,9 @@
 //! One leg that divert dials: from the decision to the end of its channel.
 
-use crate::model::call::LegRecord;
+use std::sync::Arc;
+
+use crate::model::billing::{Cdr, Tariff};
+use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{HangupCause, Outcome};
 use crate::model::id::{ChannelId, LegId};
 use crate::model::time::Timestamp;
@@ -15,6 +18,8 @@ pub(super) struct Leg {
     /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
     pub taken_back: Option<Outcome>,
     pub ring_timeout_ms: i64,
+    /// What it costs once it is answered; `None` is nothing.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -33,6 +38,7 @@ impl Leg {
             call: id.call,
             no: id.no,
             destination: offer.destination,
+            trunk: Some(offer.trunk),
             name: offer.name,
             endpoint: offer.endpoint,
             started_at: now,
@@ -49,7 +55,32 @@ impl Leg {
             holds_slots: offer.destination.is_some(),
             taken_back: None,
             ring_timeout_ms: offer.ring_timeout_ms,
+            tariff: offer.tariff,
         }
+    }
+
+    /// What is billed of it, now that it has ended: nothing unless it was answered.
+    pub fn cdr(&self, call: &CallRecord) -> Option<Cdr> {
+        let tariff = Arc::clone(self.tariff.as_ref()?);
+        let (answered_at, ended_at) = (self.record.answered_at?, self.record.ended_at?);
+        let started_at = self.record.started_at;
+        let rang_since = self.record.ringing_at.unwrap_or(answered_at);
+        let charge =
+            tariff.charge(answered_at.since_ms(rang_since), ended_at.since_ms(answered_at));
+        Some(Cdr {
+            call: call.id,
+            leg: self.record.no,
+            account: call.account,
+            flow: call.flow.as_ref().map(|(flow, _)| *flow),
+            destination: self.record.destination,
+            trunk: self.record.trunk,
+            endpoint: self.record.endpoint.clone(),
+            tariff: Tariff::clone(&tariff),
+            started_at,
+            answered_at,
+            ended_at,
+            charge,
+        })
     }
 
     pub fn id(&self) -> LegId {

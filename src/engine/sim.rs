@@ -11,10 +11,11 @@ use super::journal::JournalEntry;
 use super::{
     Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, Input, Route,
 };
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
-use crate::model::number::{Caller, Did};
+use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{self, State};
@@ -98,6 +99,7 @@ pub struct Sim {
     pub state: State,
     pub calls: BTreeMap<CallId, CallRecord>,
     pub legs: BTreeMap<LegId, LegRecord>,
+    pub cdrs: Vec<Cdr>,
     pub timelines: BTreeMap<CallId, Vec<TimelineEntry>>,
     pub journals: BTreeMap<CallId, Vec<JournalEntry>>,
     /// The cause each caller was hung up with from our side.
@@ -120,6 +122,7 @@ impl Sim {
             state: State::default(),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
+            cdrs: Vec::new(),
             timelines: BTreeMap::new(),
             journals: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -144,7 +147,11 @@ impl Sim {
             account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),
             channel: channel.clone(),
             did: did.clone(),
+            caller_key: owner
+                .and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers)),
             caller,
+            session: call,
+            repeat: None,
             is_test: false,
             is_up: false,
             bridge: BridgeId(format!("bridge.{}", self.minted)),
@@ -266,6 +273,7 @@ impl Sim {
                 let (channel, state) = (channel.clone(), ChannelState::Up);
                 self.later(LATENCY_MS, Happening::State { channel, state });
             }
+            Command::Bill(cdr) => self.cdrs.push((**cdr).clone()),
             Command::Close { bridge } => {
                 self.bridges.remove(bridge);
             }
@@ -318,6 +326,7 @@ impl Sim {
             Command::Release { leg } => {
                 self.state.slots.release(*leg);
             }
+            Command::Report(report) => self.state.report(&self.snapshot, self.now, report),
             Command::Save(record) => {
                 self.calls.insert(call, (**record).clone());
             }

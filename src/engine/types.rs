@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timer;
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
-use crate::model::number::{Caller, Did};
+use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::stickiness::RepeatRule;
 use crate::model::timeline::TimelineEntry;
-use crate::routing::decide::{Ask, Decision};
+use crate::routing::decide::{Ask, Decision, Report};
 use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
 
 /// Something that happened, and to which call or channel.
@@ -96,6 +98,12 @@ pub struct Arrival {
     pub channel: ChannelId,
     pub did: Did,
     pub caller: Caller,
+    /// By which the caller is known again on this flow.
+    pub caller_key: Option<CallerKey>,
+    /// The first of the redials that this call belongs to: itself, or an earlier one.
+    pub session: CallId,
+    /// The flow's rule about callers who call again and again, if it holds for this call.
+    pub repeat: Option<RepeatRule>,
     /// Set only for calls that divert itself originated as a test.
     pub is_test: bool,
     /// The dialplan had answered the call before it came to us.
@@ -173,6 +181,8 @@ pub enum Command {
     Answer {
         channel: ChannelId,
     },
+    /// The billed record of a leg that has ended. Never of a test call, never twice for one leg.
+    Bill(Box<Cdr>),
     /// The call is over and nothing of it is left: the bridge may serve another call.
     Close {
         bridge: BridgeId,
@@ -218,6 +228,8 @@ pub enum Command {
     Release {
         leg: LegId,
     },
+    /// How an attempt goes: for what routing remembers and counts.
+    Report(Report),
     /// ARI `POST /channels/{id}/ring`.
     Ring {
         channel: ChannelId,
@@ -230,6 +242,9 @@ impl Command {
     /// It does something outside; rows and timeline only tell of it.
     #[must_use]
     pub fn is_effect(&self) -> bool {
-        !matches!(self, Self::Note(_) | Self::Save(_) | Self::SaveLeg(_))
+        !matches!(
+            self,
+            Self::Bill(_) | Self::Note(_) | Self::Report(_) | Self::Save(_) | Self::SaveLeg(_)
+        )
     }
 }

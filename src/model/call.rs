@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
 use super::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use super::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId};
-use super::number::{Caller, Did};
+use super::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, TrunkId};
+use super::number::{Caller, CallerKey, Did};
 use super::time::Timestamp;
 
 /// One inbound call. `ended_at` is `None` while it lives.
@@ -16,6 +16,12 @@ pub struct CallRecord {
     pub account: AccountId,
     pub did: Did,
     pub caller: Caller,
+    /// By which the caller is known again; `None` when withheld, or when nobody owned the DID.
+    pub caller_key: Option<CallerKey>,
+    /// The first call of the redials that are shown as one: itself, or an earlier one.
+    pub session: CallId,
+    /// The flow's repeat-caller rule held for it.
+    pub is_repeat: bool,
     /// The flow that owned the DID, with its name at that time; `None` when nobody owned it.
     pub flow: Option<(ForwardingFlowId, String)>,
     pub is_test: bool,
@@ -56,6 +62,8 @@ pub struct LegRecord {
     pub no: u16,
     /// `None` for the fallback number of a flow.
     pub destination: Option<DestinationId>,
+    /// The trunk it went over.
+    pub trunk: Option<TrunkId>,
     /// The destination's name at that time.
     pub name: String,
     /// What was dialled: `PJSIP/1001@trunk`.

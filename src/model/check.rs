@@ -255,6 +255,7 @@ impl Check<'_> {
                     let here = self.places.key(destination.id, "server");
                     self.server_as(*server, ServerRole::Slave, &format!("server of {who}"), here);
                 }
+                Landing::TollFree { .. } => {}
                 Landing::Trunk { trunk, .. } => {
                     self.trunk(*trunk, &who, [self.places.key(destination.id, "trunk"), None]);
                 }

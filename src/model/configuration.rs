@@ -8,14 +8,18 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::AccountSettings;
+use super::billing::RateDeck;
 use super::forwarding_flow::ForwardingFlow;
-use super::id::{ForwardingFlowId, NumberId, ObjectId, ServerId, TrunkId};
+use super::id::{ForwardingFlowId, NumberId, ObjectId, RateDeckId, ServerId, TrunkId};
 use super::number::Did;
 use super::server::Server;
 use super::trunk::Trunk;
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Configuration {
+    pub account: AccountSettings,
+    pub rate_decks: Vec<RateDeck>,
     pub servers: Vec<Server>,
     pub trunks: Vec<Trunk>,
     pub numbers: Vec<Number>,
@@ -41,10 +45,13 @@ pub struct Number {
 pub enum Change {
     DeleteForwardingFlow(ForwardingFlowId),
     DeleteNumber(NumberId),
+    DeleteRateDeck(RateDeckId),
     DeleteServer(ServerId),
     DeleteTrunk(TrunkId),
+    PutAccount(AccountSettings),
     PutForwardingFlow(ForwardingFlow),
     PutNumber(Number),
+    PutRateDeck(RateDeck),
     PutServer(Server),
     PutTrunk(Trunk),
 }
@@ -86,6 +93,7 @@ macro_rules! named {
 
 named! {
     ForwardingFlow ForwardingFlowId "forwarding flow";
+    RateDeck RateDeckId "rate deck";
     Server ServerId "server";
     Trunk TrunkId "trunk";
 }
@@ -94,6 +102,11 @@ impl Configuration {
     #[must_use]
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers.iter().find(|server| server.id == id)
+    }
+
+    #[must_use]
+    pub fn rate_deck(&self, id: RateDeckId) -> Option<&RateDeck> {
+        self.rate_decks.iter().find(|deck| deck.id == id)
     }
 
     #[must_use]
@@ -109,6 +122,7 @@ impl Configuration {
     /// Brings everything into the order in which two equal configurations are equal: objects by
     /// name, DIDs by their characters. Destinations keep the order their flow gives them.
     pub fn sort(&mut self) {
+        self.rate_decks.sort_by(|a, b| a.name.cmp(&b.name));
         self.servers.sort_by(|a, b| a.name.cmp(&b.name));
         self.trunks.sort_by(|a, b| a.name.cmp(&b.name));
         self.forwarding_flows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -153,11 +167,16 @@ impl Configuration {
 #[must_use]
 pub fn diff(old: &Configuration, new: &Configuration) -> Vec<Change> {
     let mut changes = Vec::new();
+    step_aside(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
     step_aside(&old.trunks, &new.trunks, Change::PutTrunk, &mut changes);
     step_aside(&old.servers, &new.servers, Change::PutServer, &mut changes);
     let flow = Change::PutForwardingFlow;
     step_aside(&old.forwarding_flows, &new.forwarding_flows, flow, &mut changes);
 
+    put(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
+    if old.account != new.account {
+        changes.push(Change::PutAccount(new.account.clone()));
+    }
     put(&old.trunks, &new.trunks, Change::PutTrunk, &mut changes);
     put(&old.servers, &new.servers, Change::PutServer, &mut changes);
     for flow in &new.forwarding_flows {
@@ -176,6 +195,7 @@ pub fn diff(old: &Configuration, new: &Configuration) -> Vec<Change> {
     delete(&old.forwarding_flows, &new.forwarding_flows, flow, &mut changes);
     delete(&old.servers, &new.servers, Change::DeleteServer, &mut changes);
     delete(&old.trunks, &new.trunks, Change::DeleteTrunk, &mut changes);
+    delete(&old.rate_decks, &new.rate_decks, Change::DeleteRateDeck, &mut changes);
     changes
 }
 

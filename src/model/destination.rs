@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
 use super::id::{DestinationId, ServerId, TrunkId};
-use super::number::DialNumber;
+use super::number::{DialNumber, TollFree};
+use super::schedule::Schedule;
+use super::throttle::Throttle;
+use super::time::Zone;
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Destination {
@@ -21,6 +24,31 @@ pub struct Destination {
     /// How long it rings before the next one is tried, in seconds; `None` takes the flow's.
     pub ring_timeout_sec: Option<u32>,
     pub state: DestinationState,
+    /// For schedule and caps; `None` takes the flow's.
+    pub time_zone: Option<Zone>,
+    /// When it is open; `None` is always.
+    pub schedule: Option<Schedule>,
+    pub throttle: Throttle,
+}
+
+impl Destination {
+    /// One with nothing set but what it must have.
+    #[must_use]
+    pub fn new(id: DestinationId, name: impl Into<String>, landing: Landing) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            landing,
+            priority: 1,
+            weight: 1,
+            max_live: None,
+            ring_timeout_sec: None,
+            state: DestinationState::Active,
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
+        }
+    }
 }
 
 /// Where a call to a destination lands.
@@ -29,6 +57,8 @@ pub struct Destination {
 pub enum Landing {
     /// A DID on a slave, reached over the slave's trunk.
     Slave { server: ServerId, did: DialNumber },
+    /// A toll-free number; divert chooses among the trunks that carry such calls.
+    TollFree { number: TollFree },
     /// A number dialled over a trunk.
     Trunk { trunk: TrunkId, number: DialNumber },
 }

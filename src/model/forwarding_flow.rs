@@ -6,7 +6,11 @@ use strum::{Display, EnumString, VariantNames};
 use super::cause::HangupCause;
 use super::destination::Destination;
 use super::id::{ForwardingFlowId, ServerId, TrunkId};
-use super::number::{DialNumber, Did};
+use super::number::{DialNumber, Did, NumberPlan};
+use super::schedule::Schedule;
+use super::stickiness::{RepeatRule, Stickiness};
+use super::throttle::Throttle;
+use super::time::Zone;
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ForwardingFlow {
@@ -29,14 +33,53 @@ pub struct ForwardingFlow {
     pub max_call_sec: u32,
     /// Where a call goes that no destination took.
     pub fallback: Fallback,
+    /// Whose days count, and in which the schedule is; `None` takes the account's.
+    pub time_zone: Option<Zone>,
+    /// When it is open; `None` is always. A call outside goes to the fallback.
+    pub schedule: Option<Schedule>,
+    /// Over all destinations together; each call counts once, however many are tried.
+    pub throttle: Throttle,
+    pub stickiness: Stickiness,
+    pub repeat_caller: Option<RepeatRule>,
+    /// How its callers' numbers are written.
+    pub caller_numbers: NumberPlan,
+    /// Calls of one caller that follow each other within so many seconds are shown as one, 0 to 900.
+    pub redial_gap_sec: u32,
 }
 
 /// Defaults of the settings that a flow need not name.
 impl ForwardingFlow {
     pub const MAX_ATTEMPTS: u32 = 6;
     pub const MAX_CALL_SEC: u32 = 4 * 3600;
+    pub const REDIAL_GAP_SEC: u32 = 60;
     pub const RING_BUDGET_SEC: u32 = 120;
     pub const RING_TIMEOUT_SEC: u32 = 30;
+
+    /// One without DIDs and destinations, and with nothing set but what it must have.
+    #[must_use]
+    pub fn new(id: ForwardingFlowId, name: impl Into<String>, master: ServerId) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            master,
+            dids: Vec::new(),
+            destinations: Vec::new(),
+            spread: Spread::default(),
+            ringback: Ringback::default(),
+            ring_timeout_sec: Self::RING_TIMEOUT_SEC,
+            ring_budget_sec: Self::RING_BUDGET_SEC,
+            max_attempts: Self::MAX_ATTEMPTS,
+            max_call_sec: Self::MAX_CALL_SEC,
+            fallback: Fallback::Dialplan,
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
+            stickiness: Stickiness::default(),
+            repeat_caller: None,
+            caller_numbers: NumberPlan::default(),
+            redial_gap_sec: Self::REDIAL_GAP_SEC,
+        }
+    }
 }
 
 #[derive(

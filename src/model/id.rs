@@ -20,6 +20,7 @@ const KINDS: &[(&str, &str)] = &[
     ("flw", "forwarding flow"),
     ("key", "API key"),
     ("num", "number"),
+    ("rtd", "rate deck"),
     ("srv", "server"),
     ("trk", "trunk"),
 ];
@@ -154,6 +155,7 @@ ids! {
     ForwardingFlowId "flw" "forwarding flow";
     KeyId "key" "API key";
     NumberId "num" "number";
+    RateDeckId "rtd" "rate deck";
     ServerId "srv" "server";
     TrunkId "trk" "trunk";
 }
@@ -164,6 +166,7 @@ pub enum ObjectId {
     Destination(DestinationId),
     ForwardingFlow(ForwardingFlowId),
     Number(NumberId),
+    RateDeck(RateDeckId),
     Server(ServerId),
     Trunk(TrunkId),
 }
@@ -182,6 +185,7 @@ object_ids! {
     Destination DestinationId;
     ForwardingFlow ForwardingFlowId;
     Number NumberId;
+    RateDeck RateDeckId;
     Server ServerId;
     Trunk TrunkId;
 }

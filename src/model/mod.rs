@@ -3,6 +3,7 @@
 //! No I/O, clock, randomness or async here; every time and every id is handed in.
 
 pub mod account;
+pub mod billing;
 pub mod call;
 pub mod cause;
 pub mod check;
@@ -11,11 +12,15 @@ pub mod destination;
 pub mod document;
 pub mod forwarding_flow;
 pub mod id;
+pub mod memory;
 pub mod number;
 pub mod plan;
 pub mod problem;
 pub mod removal;
+pub mod schedule;
 pub mod server;
+pub mod stickiness;
+pub mod throttle;
 pub mod time;
 pub mod timeline;
 pub mod trunk;

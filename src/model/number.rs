@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ macro_rules! numbers {
         $(#[$doc])*
         #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             #[must_use]
@@ -66,7 +67,7 @@ macro_rules! numbers {
             type Err = NumberError;
 
             fn from_str(text: &str) -> Result<Self, NumberError> {
-                check(text).map(|()| Self(text.to_owned()))
+                check(text).map(|()| Self(text.into()))
             }
         }
 
@@ -74,13 +75,13 @@ macro_rules! numbers {
             type Error = NumberError;
 
             fn try_from(text: String) -> Result<Self, NumberError> {
-                check(&text).map(|()| Self(text))
+                check(&text).map(|()| Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(number: $name) -> Self {
-                number.0
+                number.as_str().to_owned()
             }
         }
     )*};
@@ -99,6 +100,165 @@ impl DialNumber {
     #[must_use]
     pub fn sip_user(&self) -> String {
         self.0.replace('#', "%23")
+    }
+}
+
+/// A toll-free number of the North American plan: 800, 833, 844, 855, 866, 877 or 888 and seven
+/// digits, kept as its ten digits.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TollFree(Arc<str>);
+
+impl TollFree {
+    const AREAS: [&str; 7] = ["800", "833", "844", "855", "866", "877", "888"];
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As it is dialled: with the country's 1 and without a `+`.
+    #[must_use]
+    pub fn dialled(&self) -> DialNumber {
+        DialNumber(format!("1{}", self.0).into())
+    }
+}
+
+impl fmt::Display for TollFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TollFree {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("+1").unwrap_or(text);
+        let digits: String = digits.chars().filter(|c| !"-. ()".contains(*c)).collect();
+        let ten = if digits.len() == 11 { digits.strip_prefix('1') } else { Some(&*digits) };
+        let ten = ten.unwrap_or_default();
+        if !ten.bytes().all(|digit| digit.is_ascii_digit()) || ten.len() != 10 {
+            return Err("a toll-free number has 10 digits, with or without +1 before them");
+        }
+        if !Self::AREAS.contains(&&ten[..3]) {
+            return Err(
+                "it begins with 800, 833, 844, 855, 866, 877 or 888; for any other number \
+                        type trunk: and number:",
+            );
+        }
+        if ten.as_bytes()[3] < b'2' {
+            return Err("the digit behind the first three is 2 to 9");
+        }
+        Ok(Self(ten.into()))
+    }
+}
+
+impl TryFrom<String> for TollFree {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TollFree> for String {
+    fn from(number: TollFree) -> Self {
+        number.as_str().to_owned()
+    }
+}
+
+/// How numbers are written where a flow's callers come from: enough to know one caller by two
+/// spellings. By default nothing is known and only the digits count.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NumberPlan {
+    /// Country code without `+`: `44`.
+    pub country: Option<Digits>,
+    /// What stands before a number of the same country, and falls away abroad: `0`.
+    pub national_prefix: Option<Digits>,
+    /// What stands before a country code: `00`.
+    pub international_prefix: Option<Digits>,
+}
+
+/// One to six digits.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digits(String);
+
+impl Digits {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Digits {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=6).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err("type 1 to 6 digits in quotes") }
+    }
+}
+
+impl TryFrom<String> for Digits {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Digits> for String {
+    fn from(digits: Digits) -> Self {
+        digits.0
+    }
+}
+
+/// A caller as one is known again: digits only, in international form where the flow's
+/// [`NumberPlan`] can tell.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct CallerKey(Arc<str>);
+
+impl CallerKey {
+    /// Shorter numbers are extensions and service codes, shared by many.
+    const LEAST_DIGITS: usize = 5;
+
+    /// `None` for a caller who cannot be known again: withheld, too short, or without digits.
+    #[must_use]
+    pub fn of(number: &str, plan: &NumberPlan) -> Option<Self> {
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        if digits.len() < Self::LEAST_DIGITS || number.chars().any(char::is_alphabetic) {
+            return None;
+        }
+        let prefix = |prefix: &Option<Digits>| {
+            prefix.as_ref().and_then(|prefix| digits.strip_prefix(prefix.as_str()))
+        };
+        let key = if number.starts_with('+') {
+            digits
+        } else if let Some(rest) = prefix(&plan.international_prefix) {
+            rest.to_owned()
+        } else if let (Some(country), Some(rest)) = (&plan.country, prefix(&plan.national_prefix)) {
+            format!("{}{rest}", country.as_str())
+        } else if plan.country.as_ref().is_some_and(|c| c.as_str() == "1") && digits.len() == 10 {
+            // North America has no national prefix but its country code.
+            format!("1{digits}")
+        } else {
+            digits
+        };
+        Some(Self(key.into()))
+    }
+
+    /// One that was kept.
+    #[must_use]
+    pub fn kept(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -161,6 +321,42 @@ mod tests {
         assert_eq!("1&2".parse::<DialNumber>(), Err(NumberError::Character('&')));
         assert_eq!("é".parse::<Did>(), Err(NumberError::Character('é')));
         assert_eq!("1".repeat(51).parse::<Did>(), Err(NumberError::TooLong(51)));
+    }
+
+    #[test]
+    fn a_toll_free_number_is_one_of_the_plan() {
+        for good in ["+18005550199", "18005550199", "8005550199", "800-555-0199"] {
+            assert_eq!(good.parse::<TollFree>().unwrap().as_str(), "8005550199", "{good}");
+        }
+        assert_eq!("8775550199".parse::<TollFree>().unwrap().dialled().as_str(), "18775550199");
+        for bad in ["800555019", "2025550100", "+448005550199", "8000550199", "", "800555019x"] {
+            assert!(bad.parse::<TollFree>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_known_again_by_digits() {
+        let digit = |text: &str| text.parse().ok();
+        let plain = NumberPlan::default();
+        let key = |number: &str, plan: &NumberPlan| {
+            CallerKey::of(number, plan).map(|key| key.as_str().to_owned())
+        };
+        assert_eq!(key("+1 (202) 555-0100", &plain).as_deref(), Some("12025550100"));
+        for nobody in ["", "anonymous", "unknown", "100", "#99", "Restricted12345"] {
+            assert_eq!(key(nobody, &plain), None, "{nobody}");
+        }
+        let british = NumberPlan {
+            country: digit("44"),
+            national_prefix: digit("0"),
+            international_prefix: digit("00"),
+        };
+        for same in ["+442079460000", "02079460000", "00442079460000"] {
+            assert_eq!(key(same, &british).as_deref(), Some("442079460000"), "{same}");
+        }
+        let american = NumberPlan { country: digit("1"), ..NumberPlan::default() };
+        for same in ["+12025550100", "12025550100", "2025550100"] {
+            assert_eq!(key(same, &american).as_deref(), Some("12025550100"), "{same}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Instants as milliseconds since 1970 in UTC, always handed in, never read here.
 
 use std::fmt;
+use std::str::FromStr;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// Unix time in milliseconds.
@@ -37,6 +39,84 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A time zone of the IANA database, `America/Chicago`. A value that exists is known.
+///
+/// Its rules are data: the system's where it has them, else those divert was built with.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    pub const UTC: Self = Self(TimeZone::UTC);
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> &TimeZone {
+        &self.0
+    }
+
+    /// What a clock on the wall shows there.
+    #[must_use]
+    pub fn local(&self, at: Timestamp) -> jiff::civil::DateTime {
+        let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+        self.0.to_datetime(at)
+    }
+
+    /// When the clocks there are next put forward or back.
+    #[must_use]
+    pub fn next_transition(&self, after: Timestamp) -> Option<Timestamp> {
+        let after = jiff::Timestamp::from_millisecond(after.0).ok()?;
+        let next = self.0.following(after).next()?;
+        Some(Timestamp(next.timestamp().as_millisecond()))
+    }
+
+    /// The first moment of that local day; on a day that begins with a gap, the end of the gap.
+    #[must_use]
+    pub fn midnight(&self, day: jiff::civil::Date) -> Timestamp {
+        day.to_zoned(self.0.clone())
+            .map_or(Timestamp(i64::MAX), |zoned| Timestamp(zoned.timestamp().as_millisecond()))
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self::UTC
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Zone {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = TimeZone::get(text).ok().filter(|zone| zone.iana_name().is_some());
+        known.map(Self).ok_or("type a name of the IANA database, as Europe/Berlin")
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.name().to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +126,15 @@ mod tests {
         assert_eq!(Timestamp(1_795_269_787_120).rfc3339(), "2026-11-21T14:03:07.120Z");
         assert_eq!(Timestamp(5).since_ms(Timestamp(9)), 0);
         assert_eq!(Timestamp(9).since_ms(Timestamp(5)), 4);
+    }
+
+    #[test]
+    fn a_zone_is_one_that_is_known() {
+        let chicago: Zone = "America/Chicago".parse().unwrap();
+        assert_eq!(chicago.local(Timestamp(0)).to_string(), "1969-12-31T18:00:00");
+        assert_eq!("UTC".parse::<Zone>(), Ok(Zone::UTC));
+        for unknown in ["Mars/Base", "", "+01:00", "posix/../passwd"] {
+            assert!(unknown.parse::<Zone>().is_err(), "{unknown}");
+        }
     }
 }

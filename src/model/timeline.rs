@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::billing::Charge;
 use super::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use super::id::DestinationId;
 use super::number::{Caller, Did};
+use super::stickiness::RepeatAction;
+use super::throttle::{CapCount, CapPeriod};
 use super::time::Timestamp;
 
 /// One step with its moment.
@@ -47,11 +50,19 @@ pub enum Step {
         sip_code: Option<u16>,
         rang_ms: i64,
     },
+    /// The end of a test call: what an ordinary one would have cost and changed.
+    Receipt(Receipt),
     Received {
         did: Did,
         caller: Caller,
         flow: Option<String>,
         is_test: bool,
+    },
+    /// The caller has called so often that the flow's rule holds.
+    Repeat {
+        calls: u32,
+        within_sec: u32,
+        then: RepeatAction,
     },
     Ringing {
         leg: u16,
@@ -81,14 +92,55 @@ pub struct Candidate {
     pub verdict: Verdict,
 }
 
+/// What a test call would have left behind, had it been an ordinary one.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Receipt {
+    /// What would have been billed; `None` when nothing costs there, or nobody answered.
+    pub charge: Option<Charge>,
+    /// The destination to which the caller would belong, and until when: `None` in the pair is as
+    /// long as there is no other.
+    pub sticky: Option<(String, Option<Timestamp>)>,
+    /// How many times the wheel would have turned.
+    pub wheel_turns: u32,
+    /// How much of caps would have been used: whose, of what, how many.
+    pub caps: Vec<(String, CapCount, u32)>,
+    /// It would have counted as a call of this caller.
+    pub counts_as_visit: bool,
+}
+
 /// Why a destination was taken or passed over.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
+    /// As many as it may have in this period.
+    Capped {
+        per: CapPeriod,
+        count: CapCount,
+        used: u32,
+        max: u32,
+    },
+    /// Its turn.
     Chosen,
+    /// The flow's repeat-caller rule names it.
+    ChosenByRule,
+    /// The caller belongs to it.
+    ChosenSticky,
+    /// Outside its schedule.
+    Closed,
     Disabled,
+    Down {
+        why: Down,
+    },
     /// Weight 0: no new callers.
     Drained,
+    /// The limits of several nodes could not be asked for.
+    LedgerAway,
+    /// Another node took the last slot in the same moment.
+    LostRace,
+    /// A call there costs, and the balance is used up.
+    NoCredit,
+    /// No trunk carries toll-free calls.
+    NoTrunk,
     /// Eligible, and the wheel stood on another.
     NotItsTurn,
     /// A destination of a lower priority number could take the call.
@@ -99,14 +151,47 @@ pub enum Verdict {
         max: u32,
     },
     Paused,
+    /// It had this caller the last time, and the flow's repeat-caller rule asks for another.
+    SameAsLast,
+    /// The last call there began less than its spacing ago.
+    Spacing {
+        wait_ms: i64,
+    },
+    /// Eligible, and the caller belongs to another.
+    StickyElsewhere,
+    /// Its arrival rate is used up.
+    TooFast,
     /// Already tried for this call.
     Tried,
+    /// The account is prepaid and its deck has no rate for the number.
+    Unrated,
+}
+
+impl Verdict {
+    /// Taken, for whatever reason.
+    #[must_use]
+    pub const fn is_chosen(self) -> bool {
+        matches!(self, Self::Chosen | Self::ChosenByRule | Self::ChosenSticky)
+    }
+}
+
+/// Why a destination is taken for dead.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "down")]
+pub enum Down {
+    /// So many calls in a row failed on the trunk; it is left alone for a while.
+    Failing { failures: u32 },
+    /// Asterisk says that the endpoint of the trunk is offline.
+    Offline,
+    /// One call is on its way to find out whether the trunk works again.
+    Probing,
 }
 
 /// What a live-call limit counts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitScope {
+    Account,
     Destination,
     Server,
     Trunk,
@@ -116,13 +201,26 @@ pub enum LimitScope {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unroutable {
+    AllClosed,
     AllDisabled,
+    AllDown,
     AllFull,
     AllPaused,
+    /// Rate, spacing or caps of every one are used up.
+    AllThrottled,
     AllTried,
+    /// A cap of the flow is used up.
+    FlowCapped,
+    /// Outside the flow's schedule.
+    FlowClosed,
     /// The flow was removed while the call was on its way.
     FlowGone,
+    /// Rate or spacing of the flow.
+    FlowTooFast,
     Mixed,
+    NoCredit,
+    /// The flow's repeat-caller rule.
+    RepeatCaller,
 }
 
 impl Step {
@@ -149,7 +247,9 @@ impl Step {
                 Outcome::TrunkRejected => "Refused",
                 Outcome::Unreachable => "Unreachable",
             },
+            Self::Receipt(_) => "Receipt",
             Self::Received { .. } => "Received",
+            Self::Repeat { .. } => "Repeat caller",
             Self::Ringing { .. } => "Ringing",
             Self::Routed { .. } => "Routed",
             Self::Unroutable { .. } => "Unroutable",
@@ -185,6 +285,17 @@ impl Step {
                 }
                 text
             }
+            Self::Receipt(receipt) => receipt.sentence(),
+            Self::Repeat { calls, within_sec, then } => {
+                let then = match then {
+                    RepeatAction::Destination(_) => "sent to the destination of the rule",
+                    RepeatAction::Different => "sent to another destination than the last time",
+                    RepeatAction::Reject => "rejected as busy",
+                    RepeatAction::Tag => "marked",
+                };
+                let within = duration(i64::from(*within_sec) * 1_000);
+                format!("{calls} calls within {within} · {then}")
+            }
             Self::Received { did, caller, flow, is_test } => {
                 let flow = flow.as_ref().map_or_else(
                     || "no forwarding flow owns this number".to_owned(),
@@ -194,7 +305,7 @@ impl Step {
                 format!("{caller} → {did} · {flow}{test}")
             }
             Self::Routed { name, candidates, .. } => {
-                let chosen = candidates.iter().find(|c| c.verdict == Verdict::Chosen);
+                let chosen = candidates.iter().find(|c| c.verdict.is_chosen());
                 let mut text = match chosen {
                     Some(c) => format!("{name} (priority {}, weight {})", c.priority, c.weight),
                     None => name.clone(),
@@ -204,16 +315,52 @@ impl Step {
             }
             Self::Unroutable { reason, candidates } => {
                 let reason = match reason {
+                    Unroutable::AllClosed => "every destination is closed",
                     Unroutable::AllDisabled => "every destination is disabled",
+                    Unroutable::AllDown => "every destination is down",
                     Unroutable::AllFull => "every destination is full",
                     Unroutable::AllPaused => "every destination is paused",
+                    Unroutable::AllThrottled => "every destination has had its calls",
                     Unroutable::AllTried => "every destination was tried",
+                    Unroutable::FlowCapped => "the flow has had its calls",
+                    Unroutable::FlowClosed => "the flow is closed",
                     Unroutable::FlowGone => "the flow was removed",
+                    Unroutable::FlowTooFast => "calls come faster than the flow takes them",
                     Unroutable::Mixed => "no destination is free",
+                    Unroutable::NoCredit => "the balance is used up",
+                    Unroutable::RepeatCaller => "the caller calls too often",
                 };
                 format!("{reason}{}", skipped(candidates))
             }
         }
+    }
+}
+
+impl Receipt {
+    /// What would have happened, in plain words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut would = Vec::new();
+        match &self.charge {
+            Some(Charge { billed_sec, amount, currency }) => {
+                would.push(format!("billed {amount} {currency} for {billed_sec} s"));
+            }
+            None => would.push("billed nothing".to_owned()),
+        }
+        if let Some((destination, until)) = &self.sticky {
+            let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+            would.push(format!("kept the caller with {destination}{until}"));
+        }
+        if self.wheel_turns > 0 {
+            would.push(format!("turned the wheel {} times", self.wheel_turns));
+        }
+        for (whose, what, how_many) in &self.caps {
+            would.push(format!("used {how_many} of the cap on {what} of {whose}"));
+        }
+        if self.counts_as_visit {
+            would.push("counted as a call of this caller".to_owned());
+        }
+        format!("would have {}", would.join(", "))
     }
 }
 
@@ -222,12 +369,38 @@ fn skipped(candidates: &[Candidate]) -> String {
     let mut text = String::new();
     for candidate in candidates {
         let why = match candidate.verdict {
-            Verdict::Chosen | Verdict::LowerPriority | Verdict::NotItsTurn | Verdict::Tried => {
-                continue;
+            Verdict::Chosen
+            | Verdict::ChosenByRule
+            | Verdict::ChosenSticky
+            | Verdict::LowerPriority
+            | Verdict::NotItsTurn
+            | Verdict::StickyElsewhere
+            | Verdict::Tried => continue,
+            Verdict::Capped { per, count, used, max } => {
+                let count = count.to_string().replace('_', " ");
+                match per {
+                    CapPeriod::Total => format!("{used}/{max} {count} used"),
+                    _ => format!("{used}/{max} {count} of the {per} used"),
+                }
             }
+            Verdict::Closed => "closed".to_owned(),
+            Verdict::Down { why: Down::Failing { failures } } => {
+                format!("down after {failures} failures")
+            }
+            Verdict::Down { why: Down::Offline } => "offline".to_owned(),
+            Verdict::Down { why: Down::Probing } => "down, being tried".to_owned(),
+            Verdict::LedgerAway => "its limit could not be asked for".to_owned(),
+            Verdict::LostRace => "another node was quicker".to_owned(),
+            Verdict::NoCredit => "no credit".to_owned(),
+            Verdict::NoTrunk => "no trunk carries toll-free calls".to_owned(),
+            Verdict::SameAsLast => "had this caller the last time".to_owned(),
+            Verdict::Spacing { wait_ms } => format!("spacing, {} to wait", duration(wait_ms)),
+            Verdict::TooFast => "its rate is used up".to_owned(),
+            Verdict::Unrated => "no rate for the number".to_owned(),
             Verdict::Disabled => "disabled".to_owned(),
             Verdict::Drained => "draining".to_owned(),
             Verdict::Full { scope, live, max } => match scope {
+                LimitScope::Account => format!("account full {live}/{max}"),
                 LimitScope::Destination => format!("full {live}/{max}"),
                 LimitScope::Server => format!("server full {live}/{max}"),
                 LimitScope::Trunk => format!("trunk full {live}/{max}"),

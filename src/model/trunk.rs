@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::TrunkId;
+use super::id::{RateDeckId, TrunkId};
 use super::number::DialNumber;
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -16,6 +16,10 @@ pub struct Trunk {
     pub reach: Reach,
     /// Most live calls over it; `None` is no limit.
     pub max_live: Option<u32>,
+    /// divert may send calls to toll-free numbers over it.
+    pub carries_toll_free: bool,
+    /// What calls over it cost; `None` takes the account's deck, and nothing for calls to a slave.
+    pub rate_deck: Option<RateDeckId>,
 }
 
 /// Where the PJSIP endpoint of a trunk comes from.
@@ -29,6 +33,13 @@ pub enum Reach {
 }
 
 impl Trunk {
+    /// One with nothing set but what it must have.
+    #[must_use]
+    pub fn new(id: TrunkId, name: impl Into<String>, reach: Reach) -> Self {
+        let name = name.into();
+        Self { id, name, reach, max_live: None, carries_toll_free: false, rate_deck: None }
+    }
+
     /// The name of the endpoint in Asterisk.
     #[must_use]
     pub fn endpoint(&self) -> String {
@@ -167,6 +178,8 @@ mod tests {
             name: "carrier".into(),
             reach: Reach::Endpoint("carrier".parse().unwrap()),
             max_live: None,
+            carries_toll_free: false,
+            rate_deck: None,
         };
         let dialled = trunk.dial_string(&"#99*1".parse().unwrap());
         assert_eq!(dialled, "PJSIP/%2399*1@carrier");

@@ -121,7 +121,7 @@ mod tests {
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::cause::EndedBy;
     use crate::model::forwarding_flow::Ringback;
-    use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
+    use crate::model::id::{CallId, DestinationId, ForwardingFlowId, TrunkId};
     use crate::model::number::Caller;
     use crate::model::time::Timestamp;
     use crate::routing::decide::Decision;
@@ -155,6 +155,9 @@ mod tests {
             channel: caller(),
             did: "100".parse().unwrap(),
             caller: Caller::default(),
+            caller_key: None,
+            session: CALL,
+            repeat: None,
             is_test: false,
             is_up: false,
             bridge: BridgeId("b-1".into()),
@@ -163,6 +166,8 @@ mod tests {
         let offer = Offer {
             destination: Some(DestinationId::new(1)),
             name: "a".into(),
+            trunk: TrunkId::new(1),
+            tariff: None,
             endpoint: "PJSIP/1@a".into(),
             ring_timeout_ms: 20_000,
         };

@@ -24,7 +24,7 @@ use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
-use crate::model::number::{Caller, Did};
+use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
@@ -202,6 +202,8 @@ impl Core {
                 info!(call.id = %call, "{}: {}", entry.step.title(), entry.step.sentence());
                 self.writer.push(Record::Step { account, call, entry });
             }
+            Command::Report(report) => self.state.report(&self.snapshot, now, &report),
+            Command::Bill(_) => {}
             Command::Release { leg } => {
                 self.state.slots.release(leg);
             }
@@ -258,12 +260,17 @@ impl Core {
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
+        let caller_key =
+            owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
         self.feed(Input::Arrived(Box::new(Arrival {
             call,
             account,
             channel,
             did,
             caller,
+            caller_key,
+            session: call,
+            repeat: None,
             is_test: test.is_some(),
             is_up,
             bridge,
@@ -286,6 +293,9 @@ impl Core {
             account: owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account),
             did,
             caller,
+            caller_key: None,
+            session: call,
+            is_repeat: false,
             flow: owner.map(|plan| (plan.flow.id, plan.flow.name.clone())),
             is_test: false,
             status: CallStatus::Ended,

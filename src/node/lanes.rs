@@ -176,9 +176,11 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             unheeded(&channel, "ring", client.ring(&channel).await);
             None
         }
-        Command::Close { .. }
+        Command::Bill(_)
+        | Command::Close { .. }
         | Command::Decide(_)
         | Command::Note(_)
+        | Command::Report(_)
         | Command::Release { .. }
         | Command::Save(_)
         | Command::SaveLeg(_) => None,

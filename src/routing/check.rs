@@ -52,7 +52,7 @@ pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
         let landings = flow.destinations.iter().map(|one| {
             let number = match &one.landing {
                 Landing::Trunk { number, .. } => Some(number),
-                Landing::Slave { .. } => None,
+                Landing::Slave { .. } | Landing::TollFree { .. } => None,
             };
             (places.find(one.id).map(|at| format!("{at}/number")), number)
         });

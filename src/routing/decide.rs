@@ -11,9 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::pick::Wheel;
 use super::slots::{Scope, Slots};
 use super::snapshot::{FlowPlan, Line, Offer, Snapshot};
+use crate::model::cause::Outcome;
 use crate::model::destination::DestinationState;
 use crate::model::forwarding_flow::Spread;
-use crate::model::id::{DestinationId, ForwardingFlowId, LegId};
+use crate::model::id::{DestinationId, ForwardingFlowId, LegId, TrunkId};
+use crate::model::number::CallerKey;
+use crate::model::stickiness::RepeatAction;
+use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Unroutable, Verdict};
 
 /// The question of one attempt.
@@ -22,6 +26,10 @@ pub struct Ask {
     /// Who will hold the slots.
     pub leg: LegId,
     pub flow: ForwardingFlowId,
+    pub at: Timestamp,
+    pub caller: Option<CallerKey>,
+    /// The flow's rule about repeated calls holds for this one.
+    pub repeat: Option<RepeatAction>,
     pub tried: Vec<DestinationId>,
     /// A test call holds slots but moves no wheel.
     pub is_test: bool,
@@ -39,6 +47,33 @@ pub enum Decision {
         reason: Unroutable,
         candidates: Vec<Candidate>,
     },
+}
+
+/// How an attempt goes, for what routing remembers: who belongs to whom, how much of a cap is used,
+/// which trunk works.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Report {
+    pub leg: LegId,
+    pub flow: ForwardingFlowId,
+    pub destination: DestinationId,
+    pub trunk: Option<TrunkId>,
+    pub caller: Option<CallerKey>,
+    /// A test call tells how a trunk works, and nothing else.
+    pub is_test: bool,
+    pub news: News,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    Answered,
+    /// An answered leg is over; `billed_sec` where it costs.
+    Ended {
+        talk_ms: i64,
+        billed_sec: Option<i64>,
+    },
+    /// It ended without an answer.
+    Failed(Outcome),
 }
 
 /// What changes from decision to decision: the wheels and the slots of one node.
@@ -63,6 +98,11 @@ impl State {
             !weights.is_empty()
         });
     }
+}
+
+impl State {
+    /// Takes note of how an attempt goes.
+    pub fn report(&mut self, _snapshot: &Snapshot, _now: Timestamp, _report: &Report) {}
 }
 
 /// Chooses a destination for `ask` and takes its slots, or says why there is none.
@@ -217,6 +257,7 @@ mod tests {
                 name: format!("trunk-{id}"),
                 reach: Reach::Endpoint(format!("slave-{id}").parse().unwrap()),
                 max_live: None,
+                ..Trunk::new(TrunkId::new(0), "", Reach::Endpoint("x".parse().unwrap()))
             };
             let server = |id| Server {
                 id: ServerId::new(id),
@@ -238,6 +279,11 @@ mod tests {
                     max_live: None,
                     ring_timeout_sec: None,
                     state: DestinationState::Active,
+                    ..Destination::new(
+                        DestinationId::new(0),
+                        "",
+                        Landing::Trunk { trunk: TrunkId::new(0), number: "0".parse().unwrap() },
+                    )
                 };
             let flow = ForwardingFlow {
                 id: FLOW,
@@ -252,12 +298,14 @@ mod tests {
                 max_attempts: 6,
                 max_call_sec: 60,
                 fallback: Fallback::Dialplan,
+                ..ForwardingFlow::new(ForwardingFlowId::new(0), "", ServerId::new(0))
             };
             let configuration = Configuration {
                 servers: vec![server(1), server(2)],
                 trunks: vec![trunk(1), trunk(2)],
                 numbers: Vec::new(),
                 forwarding_flows: vec![flow],
+                ..Configuration::default()
             };
             Self { configuration, state: State::default(), calls: 0 }
         }
@@ -274,7 +322,15 @@ mod tests {
             self.calls += 1;
             let leg = LegId { call: CallId::new(self.calls), no: 1 };
             let tried = tried.iter().copied().map(DestinationId::new).collect();
-            let ask = Ask { leg, flow: FLOW, tried, is_test };
+            let ask = Ask {
+                leg,
+                flow: FLOW,
+                at: Timestamp(0),
+                caller: None,
+                repeat: None,
+                tried,
+                is_test,
+            };
             let snapshot = self.snapshot();
             (leg, decide(&snapshot, &mut self.state, &ask))
         }
@@ -371,6 +427,9 @@ mod tests {
         let ask = Ask {
             leg: LegId { call: CallId::new(1), no: 1 },
             flow: ForwardingFlowId::new(99),
+            at: Timestamp(0),
+            caller: None,
+            repeat: None,
             tried: Vec::new(),
             is_test: false,
         };

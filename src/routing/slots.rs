@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::id::{DestinationId, LegId, ServerId, TrunkId};
+use crate::model::id::{AccountId, DestinationId, LegId, ServerId, TrunkId};
 use crate::model::timeline::LimitScope;
 
 /// What a limit is set on.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Scope {
+    Account(AccountId),
     Destination(DestinationId),
     Server(ServerId),
     Trunk(TrunkId),
@@ -20,6 +21,7 @@ impl Scope {
     #[must_use]
     pub fn kind(self) -> LimitScope {
         match self {
+            Self::Account(_) => LimitScope::Account,
             Self::Destination(_) => LimitScope::Destination,
             Self::Server(_) => LimitScope::Server,
             Self::Trunk(_) => LimitScope::Trunk,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::slots::{Limit, Scope};
+use crate::model::billing::Tariff;
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::ForwardingFlow;
@@ -45,9 +46,12 @@ pub struct Offer {
     /// `None` for the fallback number of a flow.
     pub destination: Option<DestinationId>,
     pub name: String,
+    pub trunk: TrunkId,
     /// `PJSIP/1001@trunk`.
     pub endpoint: String,
     pub ring_timeout_ms: i64,
+    /// What it costs; `None` is nothing.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 impl Snapshot {
@@ -110,7 +114,7 @@ impl Snapshot {
     ) -> Option<Offer> {
         let endpoint = self.trunks.get(&trunk)?.dial_string(number);
         let name = format!("fallback {number}");
-        Some(Offer { destination: None, name, endpoint, ring_timeout_ms })
+        Some(Offer { destination: None, name, trunk, endpoint, ring_timeout_ms, tariff: None })
     }
 }
 
@@ -127,6 +131,7 @@ impl Line {
                 (Some(server), trunks.get(&server.trunk?)?, did)
             }
             Landing::Trunk { trunk, number } => (None, trunks.get(trunk)?, number),
+            Landing::TollFree { .. } => return None,
         };
         let mut limits =
             vec![Limit { scope: Scope::Destination(destination.id), max: destination.max_live }];
@@ -138,8 +143,10 @@ impl Line {
         let offer = Offer {
             destination: Some(destination.id),
             name: destination.name.clone(),
+            trunk: trunk.id,
             endpoint: trunk.dial_string(number),
             ring_timeout_ms: i64::from(ring_timeout_sec) * 1_000,
+            tariff: None,
         };
         Some(Self { destination: destination.clone(), limits, offer })
     }

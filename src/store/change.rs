@@ -42,10 +42,12 @@ impl Db {
             match change {
                 Change::PutForwardingFlow(flow) => tx.put_flow(account, flow).await?,
                 Change::PutNumber(number) => tx.put_number(account, number).await?,
+                Change::PutAccount(_) | Change::PutRateDeck(_) => {}
                 Change::PutServer(server) => tx.put_server(account, server).await?,
                 Change::PutTrunk(trunk) => tx.put_trunk(account, trunk).await?,
                 Change::DeleteForwardingFlow(_)
                 | Change::DeleteNumber(_)
+                | Change::DeleteRateDeck(_)
                 | Change::DeleteServer(_)
                 | Change::DeleteTrunk(_) => {}
             }
@@ -100,6 +102,7 @@ impl Tx {
                 run!(self, DELETE_FLOW, account, *id);
             }
             Change::DeleteNumber(id) => run!(self, DELETE_NUMBER, account, *id),
+            Change::DeleteRateDeck(_) | Change::PutAccount(_) | Change::PutRateDeck(_) => {}
             Change::DeleteServer(id) => run!(self, DELETE_SERVER, account, *id),
             Change::DeleteTrunk(id) => run!(self, DELETE_TRUNK, account, *id),
             Change::PutForwardingFlow(flow) => {
@@ -213,6 +216,7 @@ impl Tx {
         let (server, trunk, number) = match &destination.landing {
             Landing::Slave { server, did } => (Some(*server), None, did),
             Landing::Trunk { trunk, number } => (None, Some(*trunk), number),
+            Landing::TollFree { .. } => return Err(StoreError::Dangling),
         };
         let written = on!(in self, db => {
             sqlx::query(PUT_DESTINATION)

@@ -6,13 +6,16 @@ use sqlx::FromRow;
 
 use super::column::{Int, Text};
 use super::{Db, StoreError};
+use crate::model::account::AccountSettings;
 use crate::model::cause::HangupCause;
 use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did};
+use crate::model::number::{DialNumber, Did, NumberPlan};
 use crate::model::server::{Server, ServerRole};
+use crate::model::stickiness::Stickiness;
+use crate::model::throttle::Throttle;
 use crate::model::trunk::{EndpointName, Reach, SipAddress, Trunk};
 
 impl Db {
@@ -69,6 +72,8 @@ impl Db {
         let mut numbers: Vec<Number> = numbers.into_iter().map(NumberRow::into_number).collect();
         numbers.sort_by(|a, b| (&a.did, a.id).cmp(&(&b.did, b.id)));
         let mut configuration = Configuration {
+            account: AccountSettings::default(),
+            rate_decks: Vec::new(),
             servers: servers.into_iter().map(ServerRow::into_server).collect(),
             trunks: trunks.into_iter().map(TrunkRow::into_trunk).collect::<Result<_, _>>()?,
             forwarding_flows: into_flows(flows, destinations, &numbers)?,
@@ -129,7 +134,8 @@ impl TrunkRow {
             _ => return Err(broken("a trunk has one address or one endpoint")),
         };
         let max_live = self.max_live.map(|Int(max)| max);
-        Ok(Trunk { id: self.id.0, name: self.name.0, reach, max_live })
+        let (id, name) = (self.id.0, self.name.0);
+        Ok(Trunk { id, name, reach, max_live, carries_toll_free: false, rate_deck: None })
     }
 }
 
@@ -205,6 +211,9 @@ impl DestinationRow {
             max_live: self.max_live.map(|Int(max)| max),
             ring_timeout_sec: self.ring_timeout_sec.map(|Int(sec)| sec),
             state: self.state.0,
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
         })
     }
 }
@@ -252,6 +261,13 @@ impl FlowRow {
             max_attempts: self.max_attempts.0,
             max_call_sec: self.max_call_sec.0,
             fallback,
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
+            stickiness: Stickiness::default(),
+            repeat_caller: None,
+            caller_numbers: NumberPlan::default(),
+            redial_gap_sec: ForwardingFlow::REDIAL_GAP_SEC,
         })
     }
 }

@@ -91,12 +91,15 @@ fn apply(to: &Configuration, changes: &[Change]) -> Configuration {
         match change {
             Change::DeleteForwardingFlow(id) => now.forwarding_flows.retain(|one| one.id != *id),
             Change::DeleteNumber(id) => now.numbers.retain(|one| one.id != *id),
+            Change::DeleteRateDeck(id) => now.rate_decks.retain(|one| one.id != *id),
             Change::DeleteServer(id) => now.servers.retain(|one| one.id != *id),
             Change::DeleteTrunk(id) => now.trunks.retain(|one| one.id != *id),
+            Change::PutAccount(account) => now.account = account.clone(),
             Change::PutForwardingFlow(flow) => {
                 put(&mut now.forwarding_flows, flow, |one| one.id == flow.id);
             }
             Change::PutNumber(number) => put(&mut now.numbers, number, |one| one.id == number.id),
+            Change::PutRateDeck(deck) => put(&mut now.rate_decks, deck, |one| one.id == deck.id),
             Change::PutServer(server) => put(&mut now.servers, server, |one| one.id == server.id),
             Change::PutTrunk(trunk) => put(&mut now.trunks, trunk, |one| one.id == trunk.id),
         }
@@ -141,6 +144,7 @@ fn broken_row(now: &Configuration) -> Option<String> {
     for flow in &now.forwarding_flows {
         let landed = flow.destinations.iter().all(|one| match &one.landing {
             Landing::Slave { server, .. } => servers.contains(server),
+            Landing::TollFree { .. } => true,
             Landing::Trunk { trunk, .. } => trunks.contains(trunk),
         });
         let falls = match &flow.fallback {

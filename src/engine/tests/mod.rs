@@ -25,6 +25,11 @@ pub fn flow(numbers: &[&str]) -> ForwardingFlow {
         max_live: None,
         ring_timeout_sec: None,
         state: DestinationState::Active,
+        ..Destination::new(
+            DestinationId::new(0),
+            "",
+            Landing::Trunk { trunk: TrunkId::new(0), number: "0".parse().unwrap() },
+        )
     };
     ForwardingFlow {
         id: ForwardingFlowId::new(1),
@@ -39,6 +44,7 @@ pub fn flow(numbers: &[&str]) -> ForwardingFlow {
         max_attempts: 6,
         max_call_sec: 3_600,
         fallback: Fallback::HangUp(None),
+        ..ForwardingFlow::new(ForwardingFlowId::new(0), "", ServerId::new(0))
     }
 }
 
@@ -48,6 +54,7 @@ pub fn snapshot(flow: ForwardingFlow) -> Snapshot {
         name: name.to_owned(),
         reach: Reach::Endpoint(name.parse().unwrap()),
         max_live: None,
+        ..Trunk::new(TrunkId::new(0), "", Reach::Endpoint("x".parse().unwrap()))
     };
     let master = Server {
         id: ServerId::new(1),
@@ -61,6 +68,7 @@ pub fn snapshot(flow: ForwardingFlow) -> Snapshot {
         trunks: vec![trunk(1, "phones"), trunk(2, "dead")],
         numbers: Vec::new(),
         forwarding_flows: vec![flow],
+        ..Configuration::default()
     };
     Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], Some("master"))
 }

@@ -86,6 +86,8 @@ pub fn read_document(
     reader.flows = roster(&current.forwarding_flows, &flows, unnamed);
 
     let mut next = Configuration {
+        account: current.account.clone(),
+        rate_decks: current.rate_decks.clone(),
         servers: unclaimed(&current.servers, &servers, unnamed),
         trunks: unclaimed(&current.trunks, &trunks, unnamed),
         numbers: current.numbers.clone(),

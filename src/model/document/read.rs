@@ -17,9 +17,11 @@ use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
 use crate::model::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did};
+use crate::model::number::{DialNumber, Did, NumberPlan};
 use crate::model::problem::{Problem, similar};
 use crate::model::server::{Server, ServerRole};
+use crate::model::stickiness::Stickiness;
+use crate::model::throttle::Throttle;
 use crate::model::trunk::{Reach, SipAddress, Trunk};
 
 const DESTINATION: [&str; 11] = [
@@ -188,7 +190,7 @@ impl<'a> Reader<'a> {
             (Some(address), None) => Reach::Address(address),
             (None, None) => Reach::Endpoint("unknown".parse().ok()?),
         };
-        Some(Trunk { id, name, reach, max_live })
+        Some(Trunk { id, name, reach, max_live, carries_toll_free: false, rate_deck: None })
     }
 
     pub fn forwarding_flow(
@@ -226,6 +228,13 @@ impl<'a> Reader<'a> {
                 .count("max_call_sec", &(10..=43_200))
                 .unwrap_or(ForwardingFlow::MAX_CALL_SEC),
             fallback: read_fallback(&mut fields, &self.trunks, self.unnamed),
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
+            stickiness: Stickiness::default(),
+            repeat_caller: None,
+            caller_numbers: NumberPlan::default(),
+            redial_gap_sec: ForwardingFlow::REDIAL_GAP_SEC,
         };
         let items = fields.list("destinations");
         let destinations = self.destinations(id, items);
@@ -326,6 +335,9 @@ impl<'a> Reader<'a> {
             max_live: fields.max_live(),
             ring_timeout_sec: fields.count("ring_timeout_sec", &(5..=120)),
             state: fields.choice("state").unwrap_or_default(),
+            time_zone: None,
+            schedule: None,
+            throttle: Throttle::default(),
         })
     }
 

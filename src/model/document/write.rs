@@ -118,6 +118,7 @@ pub fn write_destination(destination: &Destination, whole: &Configuration) -> Va
             value["server"] = json!(server_name(*server, whole));
             value["did"] = json!(did);
         }
+        Landing::TollFree { number } => value["toll_free"] = json!(number),
         Landing::Trunk { trunk, number } => {
             value["trunk"] = json!(trunk_name(*trunk, whole));
             value["number"] = json!(number);

@@ -3,7 +3,7 @@
 use divert::model::destination::Destination;
 use divert::model::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
 use divert::model::server::{Server, ServerRole};
-use divert::model::trunk::Trunk;
+use divert::model::trunk::{Reach, Trunk};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
@@ -34,6 +34,7 @@ prop_compose! {
                 name,
                 reach: divert::model::trunk::Reach::Endpoint("e".parse().unwrap()),
                 max_live: None,
+                ..Trunk::new(TrunkId::new(0), "", Reach::Endpoint("x".parse().unwrap()))
             })
             .collect();
         let masters = 1 + pick(servers.len());
@@ -71,6 +72,7 @@ prop_compose! {
                     max_live: None,
                     ring_timeout_sec: None,
                     state: DestinationState::Active,
+                    ..Destination::new(DestinationId::new(0), "", Landing::Trunk { trunk: TrunkId::new(0), number: "0".parse().unwrap() })
                 })
                 .collect();
             whole.forwarding_flows.push(ForwardingFlow {
@@ -93,6 +95,7 @@ prop_compose! {
                         number: "3".parse().unwrap(),
                     },
                 },
+                ..ForwardingFlow::new(ForwardingFlowId::new(0), "", ServerId::new(0))
             });
         }
         // Each DID goes to a flow or to nobody; its row has the same id in every configuration.

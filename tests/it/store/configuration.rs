@@ -19,6 +19,7 @@ fn trunk(id: u128, name: &str) -> Trunk {
         name: name.into(),
         reach: Reach::Address("10.0.0.2:5080".parse().unwrap()),
         max_live: Some(u32::MAX),
+        ..Trunk::new(TrunkId::new(0), "", Reach::Endpoint("x".parse().unwrap()))
     }
 }
 
@@ -51,6 +52,11 @@ fn destination(id: u128, name: &str) -> Destination {
         max_live: None,
         ring_timeout_sec: None,
         state: DestinationState::Active,
+        ..Destination::new(
+            DestinationId::new(0),
+            "",
+            Landing::Trunk { trunk: TrunkId::new(0), number: "0".parse().unwrap() },
+        )
     }
 }
 
@@ -68,6 +74,7 @@ fn flow(id: u128, name: &str, destinations: Vec<Destination>) -> ForwardingFlow 
         max_attempts: 6,
         max_call_sec: 14_400,
         fallback: Fallback::Dialplan,
+        ..ForwardingFlow::new(ForwardingFlowId::new(0), "", ServerId::new(0))
     }
 }
 
@@ -159,6 +166,7 @@ async fn what_is_put_comes_back_in_order(
         trunks: vec![own, trunk(1, "carrier")],
         numbers: vec![plus, upper, a1, number(8, "z", 1, None)],
         forwarding_flows: vec![plain, last, busy, rich],
+        ..Configuration::default()
     };
     assert_eq!(found, expected);
     assert_eq!(version, 1);
