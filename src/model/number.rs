@@ -250,15 +250,24 @@ impl CallerKey {
         Some(Self(key.into()))
     }
 
-    /// One that was kept.
-    #[must_use]
-    pub fn kept(text: &str) -> Self {
-        Self(text.into())
-    }
-
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for CallerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for CallerKey {
+    type Err = std::convert::Infallible;
+
+    /// One that was made before.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.into()))
     }
 }
 

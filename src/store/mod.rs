@@ -44,6 +44,7 @@ pub mod calls;
 pub mod configuration;
 pub mod idempotency;
 pub mod keys;
+pub mod memory;
 pub mod nodes;
 
 mod change;

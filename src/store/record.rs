@@ -12,9 +12,11 @@ use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
 use super::column::{Int, Text, json};
+use super::memory::Memory;
 use super::{Db, StoreError, Tx};
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::id::{AccountId, CallId};
+use crate::model::memory::Remembered;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
@@ -33,6 +35,11 @@ pub enum Record {
     Leg {
         account: AccountId,
         leg: LegRecord,
+    },
+    /// What routing must not forget.
+    Remembered {
+        account: AccountId,
+        what: Remembered,
     },
     /// One step of the timeline.
     Step {
@@ -78,6 +85,9 @@ impl Db {
         for lines in chunks(&rows.journal) {
             tx.add_lines(ADD_JOURNAL, lines).await?;
         }
+        for (account, what) in rows.memory {
+            tx.remember(account, what).await?;
+        }
         tx.commit().await
     }
 }
@@ -89,6 +99,7 @@ struct Rows<'a> {
     legs: Vec<(AccountId, &'a LegRecord)>,
     steps: Vec<Line>,
     journal: Vec<Line>,
+    memory: Vec<(AccountId, &'a Remembered)>,
 }
 
 /// A row of `timeline` or `journal`.
@@ -106,6 +117,7 @@ impl<'a> Rows<'a> {
         let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
+        let mut memory = Memory::default();
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -124,6 +136,7 @@ impl<'a> Rows<'a> {
                         *kept = (*account, leg);
                     }
                 }
+                Record::Remembered { account, what } => memory.put(*account, what),
                 &Record::Step { account, call, ref entry } => {
                     let TimelineEntry { seq, at, ref step } = *entry;
                     let line = Line { call, seq, account, at, body: json(step)? };
@@ -136,6 +149,7 @@ impl<'a> Rows<'a> {
             legs: legs.into_values().collect(),
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
+            memory: memory.into_rows(),
         })
     }
 }

@@ -6,6 +6,7 @@ mod calls;
 mod configuration;
 mod idempotency;
 mod keys;
+mod memory;
 mod nodes;
 mod opening;
 
