@@ -38,8 +38,9 @@ use crate::store::{Db, StoreError};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
-/// How often the configuration's version is looked at.
-const POLL: Duration = Duration::from_secs(1);
+/// How often the configuration's version is looked at: what another node was told holds here within a
+/// second.
+const POLL: Duration = Duration::from_millis(250);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
@@ -351,8 +352,6 @@ impl Outside {
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
-                    // What an earlier process may have asked for in its need.
-                    client.set_global(Global::Shed, "0").await?;
                     // An earlier process may have ended in the middle of a rush.
                     client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
