@@ -8,8 +8,10 @@ use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId};
-use crate::model::number::{Caller, Did};
+use crate::model::id::{
+    AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, TrunkId,
+};
+use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 
@@ -156,6 +158,30 @@ impl Db {
         Ok(rows.into_iter().map(CallRow::into_call).collect())
     }
 
+    /// The calls of all accounts that `node` owns and that began at `since` or later or have not
+    /// ended, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn recent_calls(
+        &self,
+        node: &str,
+        since: Timestamp,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        let rows: Vec<CallRow> = on!(self, db => {
+            QueryBuilder::new(CALLS)
+                .push(" WHERE node = ")
+                .push_bind(Text(node))
+                .push(" AND (started_at >= ")
+                .push_bind(Int(since))
+                .push(" OR ended_at IS NULL) ORDER BY id")
+                .build_query_as()
+                .fetch_all(db)
+                .await
+        })?;
+        Ok(rows.into_iter().map(CallRow::into_call).collect())
+    }
+
     /// The journal of one call, in order of `seq`; empty for a call that is not the account's.
     ///
     /// # Errors
@@ -194,6 +220,9 @@ struct CallRow {
     cause: Option<Int<HangupCause>>,
     channel: Text<String>,
     bridge: Text<String>,
+    caller_key: Option<Text<String>>,
+    session_id: Text<CallId>,
+    is_repeat: bool,
 }
 
 impl CallRow {
@@ -204,9 +233,9 @@ impl CallRow {
             account: self.account_id.0,
             did: self.did.0,
             caller: Caller { number: self.caller_number.0, name: self.caller_name.0 },
-            caller_key: None,
-            session: self.id.0,
-            is_repeat: false,
+            caller_key: self.caller_key.map(|Text(key)| CallerKey::kept(&key)),
+            session: self.session_id.0,
+            is_repeat: self.is_repeat,
             flow: self.flow_id.map(|Text(flow)| (flow, flow_name)),
             is_test: self.is_test,
             status: self.status.0,
@@ -237,6 +266,7 @@ struct LegRow {
     outcome: Option<Text<Outcome>>,
     cause: Option<Int<HangupCause>>,
     sip_code: Option<Int<u16>>,
+    trunk_id: Option<Text<TrunkId>>,
 }
 
 impl LegRow {
@@ -245,7 +275,7 @@ impl LegRow {
             call: self.call_id.0,
             no: self.no.0,
             destination: self.destination_id.map(|Text(destination)| destination),
-            trunk: None,
+            trunk: self.trunk_id.map(|Text(trunk)| trunk),
             name: self.name.0,
             endpoint: self.endpoint.0,
             started_at: self.started_at.0,
@@ -274,9 +304,9 @@ impl StepRow {
 
 const CALLS: &str = "SELECT id, account_id, node, did, caller_number, caller_name, flow_id, \
     flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, ended_by, \
-    cause, channel, bridge FROM call";
+    cause, channel, bridge, caller_key, session_id, is_repeat FROM call";
 const LEGS: &str = "SELECT call_id, no, destination_id, name, endpoint, started_at, ringing_at, \
-    answered_at, ended_at, outcome, cause, sip_code FROM leg \
+    answered_at, ended_at, outcome, cause, sip_code, trunk_id FROM leg \
     WHERE account_id = $1 AND call_id = $2 ORDER BY no";
 const TIMELINE: &str =
     "SELECT seq, at, step FROM timeline WHERE account_id = $1 AND call_id = $2 ORDER BY seq";
