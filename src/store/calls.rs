@@ -15,9 +15,36 @@ use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 
+/// What a filter asks of the first call of a session as of any call.
+macro_rules! narrow {
+    ($query:ident, $filter:ident) => {
+        if let Some(flow) = $filter.flow {
+            $query.push(" AND flow_id = ").push_bind(Text(flow));
+        }
+        if let Some(did) = &$filter.did {
+            $query.push(" AND did = ").push_bind(Text(did));
+        }
+        if let Some(caller) = &$filter.caller {
+            $query.push(" AND caller_number = ").push_bind(Text(caller));
+        }
+        if let Some(is_test) = $filter.is_test {
+            $query.push(" AND is_test = ").push_bind(is_test);
+        }
+        if let Some(from) = $filter.from {
+            $query.push(" AND started_at >= ").push_bind(Int(from));
+        }
+        if let Some(to) = $filter.to {
+            $query.push(" AND started_at < ").push_bind(Int(to));
+        }
+    };
+}
+pub(super) use narrow;
+
 /// Which calls to list; every field that is set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct CallFilter {
+    /// The calls of this session only.
+    pub session: Option<CallId>,
     pub flow: Option<ForwardingFlowId>,
     pub did: Option<Did>,
     /// The caller's number, exactly.
@@ -68,31 +95,17 @@ impl Db {
         let rows: Vec<CallRow> = on!(self, db => {
             let mut query = QueryBuilder::new(CALLS);
             query.push(" WHERE account_id = ").push_bind(Text(account));
-            if let Some(flow) = filter.flow {
-                query.push(" AND flow_id = ").push_bind(Text(flow));
-            }
-            if let Some(did) = &filter.did {
-                query.push(" AND did = ").push_bind(Text(did));
-            }
-            if let Some(caller) = &filter.caller {
-                query.push(" AND caller_number = ").push_bind(Text(caller));
+            narrow!(query, filter);
+            if let Some(session) = filter.session {
+                query.push(" AND session_id = ").push_bind(Text(session));
             }
             if let Some(result) = filter.result {
                 query.push(" AND result = ").push_bind(Text(result));
-            }
-            if let Some(is_test) = filter.is_test {
-                query.push(" AND is_test = ").push_bind(is_test);
             }
             match filter.live {
                 Some(true) => drop(query.push(" AND ended_at IS NULL")),
                 Some(false) => drop(query.push(" AND ended_at IS NOT NULL")),
                 None => {}
-            }
-            if let Some(from) = filter.from {
-                query.push(" AND started_at >= ").push_bind(Int(from));
-            }
-            if let Some(to) = filter.to {
-                query.push(" AND started_at < ").push_bind(Int(to));
             }
             if let Some(before) = before {
                 query.push(" AND id < ").push_bind(Text(before));
@@ -200,7 +213,7 @@ impl Db {
 }
 
 #[derive(FromRow)]
-struct CallRow {
+pub(super) struct CallRow {
     id: Text<CallId>,
     account_id: Text<AccountId>,
     node: Text<String>,
@@ -226,7 +239,7 @@ struct CallRow {
 }
 
 impl CallRow {
-    fn into_call(self) -> CallRecord {
+    pub(super) fn into_call(self) -> CallRecord {
         let flow_name = self.flow_name.map(|Text(name)| name).unwrap_or_default();
         CallRecord {
             id: self.id.0,
@@ -302,7 +315,7 @@ impl StepRow {
     }
 }
 
-const CALLS: &str = "SELECT id, account_id, node, did, caller_number, caller_name, flow_id, \
+pub(super) const CALLS: &str = "SELECT id, account_id, node, did, caller_number, caller_name, flow_id, \
     flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, ended_by, \
     cause, channel, bridge, caller_key, session_id, is_repeat FROM call";
 const LEGS: &str = "SELECT call_id, no, destination_id, name, endpoint, started_at, ringing_at, \

@@ -16,6 +16,7 @@ use crate::model::number::{DialNumber, Did, NumberPlan};
 use crate::model::server::{Server, ServerRole};
 use crate::model::stickiness::Stickiness;
 use crate::model::throttle::Throttle;
+use crate::model::time::Zone;
 use crate::model::trunk::{EndpointName, Reach, SipAddress, Trunk};
 
 impl Db {
@@ -84,6 +85,16 @@ impl Db {
         configuration.trunks.sort_by_cached_key(|trunk| by_name(&trunk.name));
         configuration.forwarding_flows.sort_by_cached_key(|flow| by_name(&flow.name));
         Ok((configuration, version))
+    }
+}
+
+impl Db {
+    /// Whose days are the account's.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
+    pub async fn zone(&self, account: AccountId) -> Result<Zone, StoreError> {
+        Ok(self.configuration(account).await?.0.account.time_zone)
     }
 }
 
