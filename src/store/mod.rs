@@ -46,6 +46,7 @@ pub mod configuration;
 pub mod idempotency;
 pub mod keys;
 pub mod nodes;
+pub mod numbers;
 pub mod reports;
 pub mod sessions;
 
@@ -56,9 +57,11 @@ mod open;
 mod record;
 
 pub use calls::{CallDetail, CallFilter, JournalLine};
+pub use configuration::Version;
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
+pub use numbers::OwnedDids;
 pub use record::{JournalBody, Record};
 pub use reports::{By, Cost, ReportQuery, ReportRow};
 pub use sessions::Session;

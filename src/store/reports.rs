@@ -168,6 +168,17 @@ impl Db {
         }
     }
 
+    /// Whose days are the account's.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
+    pub async fn zone(&self, account: AccountId) -> Result<Zone, StoreError> {
+        let zone: Option<Text<Zone>> = on!(self, db => {
+            sqlx::query_scalar(ZONE).bind(Text(account)).fetch_optional(db).await
+        })?;
+        zone.map(|Text(zone)| zone).ok_or(StoreError::NoAccount)
+    }
+
     async fn report_by_time(
         &self,
         account: AccountId,
@@ -312,6 +323,7 @@ const DESTINATIONS: Keyed = Keyed {
     },
 };
 
+const ZONE: &str = "SELECT time_zone FROM account WHERE id = $1";
 const PERIODS: &str = "WITH period (no, begins, ends) AS (VALUES ";
 const TOTALS_BY_TIME: &str = ") SELECT p.no, COUNT(*) AS calls, \
         CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \

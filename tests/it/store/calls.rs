@@ -45,7 +45,7 @@ fn talking(id: u128) -> CallRecord {
     CallRecord { status: CallStatus::Talking, answered_at: Some(NOW.plus_ms(900)), ..routing(id) }
 }
 
-fn ended(id: u128) -> CallRecord {
+pub fn ended(id: u128) -> CallRecord {
     CallRecord {
         status: CallStatus::Ended,
         ended_at: Some(NOW.plus_ms(5_900)),
@@ -57,7 +57,7 @@ fn ended(id: u128) -> CallRecord {
     }
 }
 
-fn leg(call: u128, no: u16) -> LegRecord {
+pub fn leg(call: u128, no: u16) -> LegRecord {
     LegRecord {
         call: CallId::new(call),
         no,
@@ -75,7 +75,7 @@ fn leg(call: u128, no: u16) -> LegRecord {
     }
 }
 
-fn ended_leg(call: u128, no: u16) -> LegRecord {
+pub fn ended_leg(call: u128, no: u16) -> LegRecord {
     LegRecord {
         ringing_at: Some(NOW.plus_ms(20)),
         answered_at: Some(NOW.plus_ms(30)),
@@ -91,11 +91,11 @@ fn entry(seq: u32, step: Step) -> TimelineEntry {
     TimelineEntry { seq, at: NOW.plus_ms(i64::from(seq)), step }
 }
 
-fn call_of(call: CallRecord) -> Record {
+pub fn call_of(call: CallRecord) -> Record {
     Record::Call(call)
 }
 
-fn leg_of(leg: LegRecord) -> Record {
+pub fn leg_of(leg: LegRecord) -> Record {
     Record::Leg { account: ACCOUNT, leg }
 }
 
@@ -386,12 +386,17 @@ async fn paging_meets_every_call_once_whatever_the_filter(
         call.started_at >= NOW.plus_ms(50)
     })
     .await;
+    check(CallFilter { session: Some(CallId::new(33)), ..all() }, |call| {
+        call.session == CallId::new(33)
+    })
+    .await;
     check(CallFilter { to: Some(NOW.plus_ms(50)), ..all() }, |call| {
         call.started_at < NOW.plus_ms(50)
     })
     .await;
     check(
         CallFilter {
+            session: None,
             did: Some("ABC".parse().unwrap()),
             caller: Some("1000".into()),
             flow: Some(ForwardingFlowId::new(1)),

@@ -4,9 +4,13 @@ pub mod engine;
 
 mod calls;
 mod configuration;
+mod distribution;
 mod idempotency;
 mod keys;
+mod log;
+mod migrating;
 mod nodes;
+mod numbers;
 mod opening;
 
 use divert::model::account::DEFAULT_ACCOUNT;
