@@ -83,7 +83,7 @@ macro_rules! integers {
     )*};
 }
 
-integers! { i32 i64 u16 u32 }
+integers! { i32 i64 u16 u32 u8 }
 
 impl Integer for HangupCause {
     fn to_column(self) -> i64 {

@@ -2,7 +2,8 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`calls`], [`billing`], [`keys`],
+//! [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -40,6 +41,7 @@ macro_rules! on {
     };
 }
 
+pub mod billing;
 pub mod calls;
 pub mod configuration;
 pub mod idempotency;
@@ -52,6 +54,7 @@ mod error;
 mod open;
 mod record;
 
+pub use billing::CdrFilter;
 pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use error::StoreError;
 pub use idempotency::Begun;
