@@ -2,7 +2,7 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`calls`], [`slots`], [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -45,6 +45,7 @@ pub mod configuration;
 pub mod idempotency;
 pub mod keys;
 pub mod nodes;
+pub mod slots;
 
 mod change;
 mod column;
@@ -57,6 +58,7 @@ pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
 pub use record::{JournalBody, Record};
+pub use slots::{Reconciled, Taken};
 
 /// An open database, its schema up to date. Cheap to clone.
 #[derive(Clone, Debug)]

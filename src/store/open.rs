@@ -179,11 +179,12 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "configuration", include_str!("../../migrations/0001_configuration.sql")),
     (2, "calls", include_str!("../../migrations/0002_calls.sql")),
     (3, "access", include_str!("../../migrations/0003_access.sql")),
     (4, "nodes", include_str!("../../migrations/0004_nodes.sql")),
+    (8, "slots", include_str!("../../migrations/0008_slots.sql")),
 ];
 
 /// How long anything waits for the database before it is called unavailable.

@@ -223,7 +223,7 @@ impl Tx {
 }
 
 /// Cuts `rows` into chunks of [`CHUNKS`], the largest that fit first.
-fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let size = CHUNKS.into_iter().find(|&size| size <= rest.len())?;

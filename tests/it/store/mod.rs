@@ -8,6 +8,7 @@ mod idempotency;
 mod keys;
 mod nodes;
 mod opening;
+mod slots;
 
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::AccountId;
