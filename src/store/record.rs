@@ -14,7 +14,8 @@ use sqlx::types::Json;
 use super::column::{Int, Text, json};
 use super::{Db, StoreError, Tx};
 use crate::model::call::{CallRecord, LegRecord};
-use crate::model::id::{AccountId, CallId};
+use crate::model::id::{AccountId, CallId, LegId};
+use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
@@ -34,6 +35,13 @@ pub enum Record {
         account: AccountId,
         leg: LegRecord,
     },
+    /// A leg's slots are free again.
+    SlotReleased {
+        leg: LegId,
+    },
+    /// A leg has got its slots, by whatever decided over the limits; here they are only written
+    /// down.
+    SlotTaken(Holding),
     /// One step of the timeline.
     Step {
         account: AccountId,
@@ -78,6 +86,9 @@ impl Db {
         for lines in chunks(&rows.journal) {
             tx.add_lines(ADD_JOURNAL, lines).await?;
         }
+        if !rows.slots.is_empty() {
+            tx.settle_slots(node, &rows.taken(), &rows.released()).await?;
+        }
         tx.commit().await
     }
 }
@@ -89,6 +100,8 @@ struct Rows<'a> {
     legs: Vec<(AccountId, &'a LegRecord)>,
     steps: Vec<Line>,
     journal: Vec<Line>,
+    /// What each leg holds in the end; `None` is nothing.
+    slots: BTreeMap<LegId, Option<&'a Holding>>,
 }
 
 /// A row of `timeline` or `journal`.
@@ -106,6 +119,7 @@ impl<'a> Rows<'a> {
         let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
+        let mut slots = BTreeMap::new();
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -124,6 +138,8 @@ impl<'a> Rows<'a> {
                         *kept = (*account, leg);
                     }
                 }
+                Record::SlotReleased { leg } => drop(slots.insert(*leg, None)),
+                Record::SlotTaken(holding) => drop(slots.insert(holding.leg, Some(holding))),
                 &Record::Step { account, call, ref entry } => {
                     let TimelineEntry { seq, at, ref step } = *entry;
                     let line = Line { call, seq, account, at, body: json(step)? };
@@ -136,7 +152,16 @@ impl<'a> Rows<'a> {
             legs: legs.into_values().collect(),
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
+            slots,
         })
+    }
+
+    fn taken(&self) -> Vec<&'a Holding> {
+        self.slots.values().copied().flatten().collect()
+    }
+
+    fn released(&self) -> Vec<LegId> {
+        self.slots.iter().filter(|(_, held)| held.is_none()).map(|(leg, _)| *leg).collect()
     }
 }
 
