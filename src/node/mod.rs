@@ -8,10 +8,11 @@ mod adopt;
 mod bridges;
 mod core;
 mod lanes;
+pub mod ledger;
 mod load;
 mod port;
 mod run;
 mod trunks;
-mod writer;
+pub mod writer;
 
 pub use run::run;

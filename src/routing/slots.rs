@@ -64,6 +64,12 @@ impl Slots {
         self.live.get(&scope).copied().unwrap_or_default()
     }
 
+    /// What `leg` holds.
+    #[must_use]
+    pub fn held(&self, leg: LegId) -> &[Scope] {
+        self.held.get(&leg).map_or(&[], Vec::as_slice)
+    }
+
     /// Every leg that holds slots.
     pub fn holders(&self) -> impl Iterator<Item = LegId> {
         self.held.keys().copied()

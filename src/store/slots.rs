@@ -91,13 +91,19 @@ impl Db {
         Ok(Taken::Full { scope, live, max: max.unwrap_or_default() })
     }
 
-    /// Counts a leg that lives already, whatever the limits say.
+    /// Gives back all that those in `released` hold, and then counts legs that live already, whatever
+    /// the limits say.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; it may be repeated.
-    pub async fn hold_slots(&self, node: &str, held: &[Holding]) -> Result<(), StoreError> {
+    pub async fn settle_slots(
+        &self,
+        node: &str,
+        held: &[&Holding],
+        released: &[LegId],
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        tx.settle_slots(node, &held.iter().collect::<Vec<_>>(), &[]).await?;
+        tx.settle_slots(node, held, released).await?;
         tx.commit().await
     }
 
@@ -106,9 +112,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`]; it may be repeated.
     pub async fn release_slots(&self, legs: &[LegId]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        tx.settle_slots("", &[], legs).await?;
-        tx.commit().await
+        self.settle_slots("", &[], legs).await
     }
 
     /// Makes the ledger say what is true of `node`: exactly `holders` hold slots there. What is
@@ -247,7 +251,7 @@ impl Db {
 }
 
 impl Tx {
-    /// Adds and removes, and counts what really came and went. No leg may be in both.
+    /// Removes and adds, and counts what really came and went.
     pub(super) async fn settle_slots(
         &mut self,
         node: &str,

@@ -104,7 +104,7 @@ async fn without_a_limit_legs_are_counted_all_the_same(
     let none = Taken::Full { scope: B, live: 0, max: 0 };
     assert_eq!(db.take_slots("a", &holding(leg(4), &[(B, 0)])).await.unwrap(), none);
     let other = Holding { account: OTHER, ..unlimited(5) };
-    db.hold_slots("a", &[other]).await.unwrap();
+    db.settle_slots("a", &[&other], &[]).await.unwrap();
     assert_eq!(live(db, A).await, 3, "the other account's is not told");
     assert_eq!(counter(db, A).await, 4, "but it counts");
 }
@@ -443,7 +443,7 @@ async fn run(db: &Db, model: &mut Model, event: &Event) {
         Event::Hold { leg, scopes } => {
             let held = asked(leg, scopes);
             model.hold(&held, leg);
-            db.hold_slots(node(leg), &[held]).await.unwrap();
+            db.settle_slots(node(leg), &[&held], &[]).await.unwrap();
         }
         Event::Release { legs } => {
             db.release_slots(&legs.map(|leg| self::leg(leg.into()))).await.unwrap();
