@@ -8,11 +8,12 @@ mod adopt;
 mod bridges;
 mod core;
 mod lanes;
+pub mod ledger;
 mod load;
 mod port;
 mod run;
 mod trunks;
 mod watch;
-mod writer;
+pub mod writer;
 
 pub use run::run;
