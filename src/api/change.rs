@@ -96,7 +96,7 @@ pub(super) async fn create<R: Resource>(
     uri: &Uri,
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    let (configuration, id) = change(api, identity.account, |current| {
+    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         if R::all(current, parent).is_none() {
             return Err(ApiError::no_such("forwarding flow"));
         }
@@ -116,6 +116,16 @@ pub(super) enum Update {
     Replace,
 }
 
+impl Update {
+    /// What the representation `before` becomes.
+    pub fn apply(self, before: Value, document: &Value) -> Value {
+        match self {
+            Self::Patch => merged(before, document),
+            Self::Replace => document.clone(),
+        }
+    }
+}
+
 pub(super) async fn update<R: Resource>(
     api: &Api,
     identity: &Identity,
@@ -124,14 +134,10 @@ pub(super) async fn update<R: Resource>(
     (how, headers, document): (Update, &HeaderMap, &Value),
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    let (configuration, id) = change(api, identity.account, |current| {
+    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         let before = R::find(current, parent, id)?;
         etag::check_if_match(headers, &before)?;
-        let next = match how {
-            Update::Patch => merged(before, document),
-            Update::Replace => document.clone(),
-        };
-        R::put(&next, parent, Some(id), current).map_err(ApiError::document)
+        R::put(&how.apply(before, document), parent, Some(id), current).map_err(ApiError::document)
     })
     .await?;
     let value = R::find(&configuration, parent, id)?;
@@ -146,7 +152,7 @@ pub(super) async fn remove<R: Resource>(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    change(api, identity.account, |current| {
+    change(api, identity.account, Part::Whole, |current| {
         etag::check_if_match(headers, &R::find(current, parent, id)?)?;
         let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;
         Ok((next, ()))
@@ -155,14 +161,29 @@ pub(super) async fn remove<R: Resource>(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// Which part of the configuration an edit sees and changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    /// All but numbers, of which there may be a million.
+    WithoutNumbers,
+    Whole,
+}
+
 /// Writes what `edit` makes of the configuration, and tells the node.
-async fn change<T>(
+pub(super) async fn change<T>(
     api: &Api,
     account: AccountId,
+    part: Part,
     edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
 ) -> Result<(Configuration, T), ApiError> {
     for _ in 0..TRIES {
-        let (current, version) = api.db.configuration(account).await?;
+        let (current, version) = match part {
+            Part::WithoutNumbers => {
+                let (current, version) = api.db.configuration_without_numbers(account).await?;
+                (current, version.configuration)
+            }
+            Part::Whole => api.db.configuration(account).await?,
+        };
         let (next, made) = edit(&current)?;
         let changes = diff(&current, &next);
         if changes.is_empty() {

@@ -157,12 +157,14 @@ pub(super) struct DestinationDocument {
     state: DestinationState,
 }
 
-/// Paused keeps its place; disabled is out of rotation. Neither drops a live call.
+/// Draining takes no callers but those who belong to it; paused takes nobody and keeps its place;
+/// disabled is out of rotation. None of them drops a live call.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub(super) enum DestinationState {
     Active,
     Disabled,
+    Draining,
     Paused,
 }
 

@@ -25,6 +25,7 @@ use tower::ServiceExt;
 mod auth;
 mod calls;
 mod configuration;
+mod destinations;
 mod errors;
 mod idempotency;
 mod keys;

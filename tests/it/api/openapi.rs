@@ -74,6 +74,9 @@ fn the_promised_routes_exist() {
     promised.extend(crud("/v1/trunks", "{id}"));
     promised.extend(crud("/v1/forwarding-flows", "{id}"));
     promised.extend(crud("/v1/forwarding-flows/{id}/destinations", "{destination_id}"));
+    promised.extend(["pause", "drain", "disable", "resume"].map(|action| {
+        format!("post /v1/forwarding-flows/{{id}}/destinations/{{destination_id}}/{action}")
+    }));
     assert_eq!(all, promised);
 }
 
