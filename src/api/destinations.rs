@@ -136,7 +136,10 @@ async fn read(
         ("destination_id" = String, Path, description = "Id of a destination"),
     ),
     request_body(content = DestinationDocument, example = json!({
-        "name": "slave-a-evening", "server": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+        "name": "evening", "toll_free": "8005550199", "weight": 30, "max_live": 10,
+        "time_zone": "America/New_York", "schedule": { "hours": { "daily": "18:00-02:00" } },
+        "rate": { "calls": 1, "per": "minute" }, "spacing_sec": 20,
+        "caps": [{ "per": "month", "count": "billable_minutes", "max": 10000 }],
     })),
     responses((status = 200, description = "It was replaced", body = Destination)),
 )]

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
+mod account;
 mod auth;
 mod calls;
 mod configuration;
@@ -31,6 +32,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod openapi;
+mod rate_decks;
 mod serve;
 mod test_calls;
 
