@@ -120,17 +120,13 @@ impl Configuration {
     }
 
     /// Brings everything into the order in which two equal configurations are equal: objects by
-    /// name, DIDs by their characters, rates by their prefix. Destinations keep the order their
-    /// flow gives them.
+    /// name, DIDs by their characters. Destinations keep the order their flow gives them.
     pub fn sort(&mut self) {
         self.rate_decks.sort_by(|a, b| a.name.cmp(&b.name));
         self.servers.sort_by(|a, b| a.name.cmp(&b.name));
         self.trunks.sort_by(|a, b| a.name.cmp(&b.name));
         self.forwarding_flows.sort_by(|a, b| a.name.cmp(&b.name));
         self.numbers.sort_by(|a, b| (&a.did, a.server).cmp(&(&b.did, b.server)));
-        for deck in &mut self.rate_decks {
-            deck.rates.sort_by(|a, b| a.prefix.cmp(&b.prefix));
-        }
         for flow in &mut self.forwarding_flows {
             flow.dids.sort();
             flow.dids.dedup();

@@ -50,7 +50,7 @@ impl Reader<'_> {
         Some(RateDeck {
             id,
             name,
-            rates: read_rates(&mut fields),
+            rates: read_rates(&mut fields).into(),
             bills_ring_time: fields.flag("bills_ring_time"),
             rounding: fields.choice("rounding").unwrap_or_default(),
             decimals: decimals.unwrap_or(RateDeck::DECIMALS),
