@@ -18,8 +18,10 @@ use crate::model::number::{Caller, Did};
 use crate::store::Db;
 
 mod auth;
+mod balance;
 mod body;
 mod calls;
+mod cdrs;
 mod change;
 mod destinations;
 mod error;

@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
-    Api, calls, destinations, forwarding_flows, health, keys, numbers, servers, test_calls, trunks,
+    Api, balance, calls, cdrs, destinations, forwarding_flows, health, keys, numbers, servers,
+    test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +39,8 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(test_calls::routes())
         .merge(numbers::routes())
         .merge(calls::routes())
+        .merge(cdrs::routes())
+        .merge(balance::routes())
         .merge(keys::routes())
 }
 

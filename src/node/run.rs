@@ -34,7 +34,7 @@ use crate::engine::{CallEvent, Input};
 use crate::model::id::AccountId;
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, Version};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -437,7 +437,7 @@ fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
 }
 
-type Versions = std::collections::BTreeMap<AccountId, i64>;
+type Versions = std::collections::BTreeMap<AccountId, Version>;
 
 async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
     let versions = db.versions().await?;

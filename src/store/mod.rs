@@ -47,6 +47,7 @@ pub mod configuration;
 pub mod idempotency;
 pub mod keys;
 pub mod nodes;
+pub mod numbers;
 
 mod change;
 mod column;
@@ -54,11 +55,13 @@ mod error;
 mod open;
 mod record;
 
-pub use billing::CdrFilter;
+pub use billing::{AccountBalance, CdrFilter};
 pub use calls::{CallDetail, CallFilter, JournalLine};
+pub use configuration::Version;
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
+pub use numbers::OwnedDids;
 pub use record::{JournalBody, Record};
 
 /// An open database, its schema up to date. Cheap to clone.

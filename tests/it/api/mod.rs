@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
 mod auth;
+mod billing;
 mod calls;
 mod configuration;
 mod errors;

@@ -5,9 +5,12 @@ pub mod engine;
 mod billing;
 mod calls;
 mod configuration;
+mod distribution;
 mod idempotency;
 mod keys;
+mod migrating;
 mod nodes;
+mod numbers;
 mod opening;
 
 use divert::model::account::DEFAULT_ACCOUNT;
