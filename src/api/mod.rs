@@ -19,8 +19,10 @@ use crate::store::Db;
 
 mod account;
 mod auth;
+mod balance;
 mod body;
 mod calls;
+mod cdrs;
 mod change;
 mod destinations;
 mod error;

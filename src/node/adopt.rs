@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_nobody_heard_counts_from_when_all_was_heard() {
+        let talking = engine(&[ChannelEvent::Ready, ChannelEvent::Up]);
+        let missed = missed_by(&talking, &[there(caller(), ChannelState::Up)]);
+        let (heard_at, state) = (Timestamp(7_000), ChannelState::Up);
+        let unheard = missed.iter().cloned().map(|input| unheard_since(Some(heard_at), input));
+        let missing = ChannelEvent::Missing { seen_at: heard_at, state };
+        let up = Input::Channel { channel: caller(), event: ChannelEvent::Up };
+        let gone = Input::Channel { channel: leg(), event: missing };
+        assert_eq!(unheard.collect::<Vec<_>>(), [up, gone]);
+        let as_heard = missed.iter().cloned().map(|input| unheard_since(None, input));
+        assert_eq!(as_heard.collect::<Vec<_>>(), missed);
+    }
+
+    #[test]
     fn a_leg_on_its_way_is_waited_for() {
         let asked = engine(&[]);
         assert_eq!(missed_by(&asked, &[there(caller(), ChannelState::Down)]), []);

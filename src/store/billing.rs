@@ -31,6 +31,16 @@ pub struct CdrFilter {
     pub to: Option<Timestamp>,
 }
 
+/// What an account has left, and how it pays.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AccountBalance {
+    /// Less than nothing once calls cost more than was put in.
+    pub amount: Micros,
+    pub currency: Currency,
+    /// Calls that cost are refused once nothing is left.
+    pub prepaid: bool,
+}
+
 impl Db {
     /// At most `limit` bills of `account` that pass `filter`, those of the newest calls first; those
     /// that come after `before` in this order, for the next page.
@@ -95,15 +105,16 @@ impl Db {
         Ok(rows.into_iter().map(CdrRow::into_cdr).collect())
     }
 
-    /// What `account` has left; less than nothing once calls cost more than was put in.
+    /// What `account` has left.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn balance(&self, account: AccountId) -> Result<Micros, StoreError> {
-        let left: Option<Int<i64>> = on!(self, db => {
-            sqlx::query_scalar(BALANCE).bind(Text(account)).fetch_optional(db).await
+    /// [`StoreError::NoAccount`], [`StoreError::Unavailable`].
+    pub async fn balance(&self, account: AccountId) -> Result<AccountBalance, StoreError> {
+        let row: Option<(Int<i64>, Text<Currency>, bool)> = on!(self, db => {
+            sqlx::query_as(BALANCE).bind(Text(account)).fetch_optional(db).await
         })?;
-        Ok(left.map_or(Micros(0), |Int(left)| Micros(left)))
+        let (Int(amount), Text(currency), prepaid) = row.ok_or(StoreError::NoAccount)?;
+        Ok(AccountBalance { amount: Micros(amount), currency, prepaid })
     }
 
     /// What every account has left; those that are not in it have nothing.
@@ -124,7 +135,7 @@ impl Db {
         &self,
         account: AccountId,
         credit: &Credit,
-    ) -> Result<Micros, StoreError> {
+    ) -> Result<AccountBalance, StoreError> {
         let mut tx = self.begin().await?;
         let added = on!(in &mut tx, db => {
             sqlx::query(ADD_CREDIT)
@@ -307,7 +318,8 @@ const ADD_CDRS: &str = "INSERT INTO cdr (call_id, leg_no, account_id, flow_id, d
     decimals, started_at, answered_at, ended_at, billed_sec, amount, currency) ";
 const UNLESS_BILLED: &str =
     " ON CONFLICT (call_id, leg_no) DO NOTHING RETURNING account_id, amount";
-const BALANCE: &str = "SELECT amount FROM balance WHERE account_id = $1";
+const BALANCE: &str = "SELECT COALESCE(balance.amount, 0), account.currency, account.prepaid \
+    FROM account LEFT JOIN balance ON balance.account_id = account.id WHERE account.id = $1";
 const BALANCES: &str = "SELECT account_id, amount FROM balance ORDER BY account_id";
 // No difference overflows: those in the conditions are of two numbers with one sign.
 const MOVE_BALANCE: &str = "INSERT INTO balance (account_id, amount) VALUES ($1, $2) \

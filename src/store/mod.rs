@@ -59,7 +59,7 @@ mod error;
 mod open;
 mod record;
 
-pub use billing::CdrFilter;
+pub use billing::{AccountBalance, CdrFilter};
 pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use configuration::Version;
 pub use error::StoreError;

@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 mod account;
 mod auth;
+mod billing;
 mod calls;
 mod configuration;
 mod destinations;
