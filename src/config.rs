@@ -197,6 +197,7 @@ settings! {
     "database" Url "sqlite:/var/lib/divert/divert.sqlite" "sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME";
     "node.name" Text "a" "this node's name: part of ids, metrics and logs";
     "node.master" Text "master" "which server of the configuration this node's Asterisk is";
+    "node.slots" Text "auto" "where live-call limits are counted: memory (by this node alone) or shared (in the database, by all nodes together); auto = shared on Postgres";
     "ari.url" Text "http://127.0.0.1:8088/ari" "Asterisk's REST interface";
     "ari.user" Text "divert" "the section of ari.conf";
     "ari.password" Secret "" "the password there";

@@ -13,6 +13,7 @@ mod doctor;
 mod flows;
 mod keys;
 mod ladder;
+mod nodes;
 mod plan;
 mod print;
 mod rate_decks;
@@ -108,6 +109,9 @@ enum Command {
     /// Keys of the HTTP API
     #[command(subcommand, after_help = "Example:\n  divert keys list")]
     Keys(keys::KeysCommand),
+    /// Nodes that share the database, and what they hold of live-call limits
+    #[command(subcommand, after_help = "Example:\n  divert nodes list")]
+    Nodes(nodes::NodesCommand),
     /// The program's own settings
     #[command(subcommand, after_help = "Example:\n  divert config show")]
     Config(settings::ConfigCommand),
@@ -200,6 +204,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Destinations(command) => destinations::run(command, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
+            Command::Nodes(command) => nodes::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
             Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,

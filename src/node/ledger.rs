@@ -389,16 +389,22 @@ impl Clerk {
             self.answer(Answer::Away(leg));
             return;
         }
-        // First what was given back before: it may be the very slot.
         let started = Instant::now();
-        let taken = timeout(PATIENCE, async {
-            self.flush().await?;
-            self.db.take_slots(&self.node, &wanted).await
-        })
-        .await;
+        let taken = {
+            // What was given back before may be the very slot.
+            let (held, released) = self.unwritten();
+            let turn_over = self.db.turn_over_slots(&self.node, &wanted, &held, &released);
+            timeout(PATIENCE, turn_over).await
+        };
         metrics::histogram!("divert_slot_seconds").record(started.elapsed());
         match taken.map_err(|_| None).and_then(|taken| taken.map_err(Some)) {
-            Ok(taken) => self.answer(Answer::Taken(leg, taken)),
+            Ok(taken) => {
+                if taken == Taken::Taken {
+                    self.pending.clear();
+                    self.doubtful.clear();
+                }
+                self.answer(Answer::Taken(leg, taken));
+            }
             Err(error) => {
                 // Whether they were taken is not known.
                 self.pending.insert(leg, None);
@@ -427,15 +433,19 @@ impl Clerk {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let held: Vec<&Holding> = self.pending.values().flatten().collect();
-        let is_released =
-            |(leg, held): &(&LegId, &_)| Option::is_none(held) || self.doubtful.contains(leg);
-        let released: Vec<LegId> =
-            self.pending.iter().filter(is_released).map(|(leg, _)| *leg).collect();
+        let (held, released) = self.unwritten();
         self.db.settle_slots(&self.node, &held, &released).await?;
         self.pending.clear();
         self.doubtful.clear();
         Ok(())
+    }
+
+    /// What is pending: who holds, and who gives back before that.
+    fn unwritten(&self) -> (Vec<&Holding>, Vec<LegId>) {
+        let is_released =
+            |(leg, held): &(&LegId, &_)| Option::is_none(held) || self.doubtful.contains(leg);
+        let released = self.pending.iter().filter(is_released).map(|(leg, _)| *leg).collect();
+        (self.pending.values().flatten().collect(), released)
     }
 
     fn lost_contact(&mut self, error: Option<StoreError>) {

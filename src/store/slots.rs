@@ -47,7 +47,7 @@ pub struct Reconciled {
 pub struct Count {
     pub scope: Scope,
     pub live: u32,
-    /// The limit under which a slot was last given out.
+    /// The limit under which a slot was last given out; `None`: without one.
     pub max: Option<u32>,
 }
 
@@ -63,6 +63,14 @@ impl Count {
 /// How many slots come or go, by scope.
 type Moves = BTreeMap<Scope, i64>;
 
+/// One count on its way.
+struct Move {
+    scope: Scope,
+    by: i64,
+    /// The limit under which it may move, if it is asked for and not only said.
+    under: Option<Option<u32>>,
+}
+
 impl Db {
     /// Takes one slot of each of `wanted.limits` for its leg, or none. Asked again for the same leg,
     /// what it holds already is not counted twice.
@@ -71,23 +79,44 @@ impl Db {
     /// [`StoreError::Unavailable`]; then it is not known whether they are held, and
     /// [`Db::release_slots`] makes sure that they are not.
     pub async fn take_slots(&self, node: &str, wanted: &Holding) -> Result<Taken, StoreError> {
+        self.turn_over_slots(node, wanted, &[], &[]).await
+    }
+
+    /// [`Db::settle_slots`] and [`Db::take_slots`] in one: the slots that were given back may be
+    /// the very ones that are taken. Where the answer is [`Taken::Full`], though, nothing of all
+    /// that has happened.
+    ///
+    /// # Errors
+    /// As [`Db::take_slots`].
+    pub async fn turn_over_slots(
+        &self,
+        node: &str,
+        wanted: &Holding,
+        held: &[&Holding],
+        released: &[LegId],
+    ) -> Result<Taken, StoreError> {
         let mut tx = self.begin().await?;
+        let mut moves = negative(tx.delete_slots(released).await?);
+        add(&mut moves, tx.insert_slots(node, held).await?);
         let new = tx.insert_slots(node, &[wanted]).await?;
-        let asked: BTreeMap<Scope, Limit> = wanted
-            .limits
-            .iter()
-            .filter(|limit| new.contains_key(&limit.scope) && limit.max != Some(0))
-            .map(|limit| (limit.scope, *limit))
+        let is_new = |limit: &&Limit| new.contains_key(&limit.scope);
+        let max: BTreeMap<Scope, Option<u32>> =
+            wanted.limits.iter().filter(is_new).map(|limit| (limit.scope, limit.max)).collect();
+        add(&mut moves, new);
+        let moves: Vec<Move> = moves
+            .into_iter()
+            .map(|(scope, by)| Move { scope, by, under: max.get(&scope).copied() })
+            .filter(|one| one.under.map_or(one.by != 0, |max| max != Some(0)))
             .collect();
-        let given = tx.admit(&asked.into_values().collect::<Vec<_>>()).await?;
+        let moved = tx.admit(&moves).await?;
         let refused =
-            |limit: &&Limit| new.contains_key(&limit.scope) && !given.contains(&limit.scope);
+            |limit: &&Limit| max.contains_key(&limit.scope) && !moved.contains(&limit.scope);
         let Some(&Limit { scope, max }) = wanted.limits.iter().find(refused) else {
             tx.commit().await?;
             return Ok(Taken::Taken);
         };
         let live = tx.live(scope).await?;
-        // Dropped without a commit: none was taken.
+        // Dropped without a commit.
         Ok(Taken::Full { scope, live, max: max.unwrap_or_default() })
     }
 
@@ -149,9 +178,7 @@ impl Db {
         let inserted = missing.len();
         // As for everybody else: first the rows, then the counts.
         let mut moves = negative(tx.delete_slots(&gone).await?);
-        for (scope, by) in tx.insert_slots(node, &missing).await? {
-            *moves.entry(scope).or_default() += by;
-        }
+        add(&mut moves, tx.insert_slots(node, &missing).await?);
         for scope in tx.scopes().await? {
             moves.entry(scope).or_default();
         }
@@ -244,7 +271,7 @@ impl Db {
         let count = |(Text(scope), Int(live), max): (_, _, Option<Int<u32>>)| Count {
             scope,
             live,
-            max: max.map(|Int(max)| max),
+            max: max.map(|Int(max)| max).filter(|max| *max != UNLIMITED),
         };
         Ok(rows.into_iter().map(count).collect())
     }
@@ -259,9 +286,7 @@ impl Tx {
         released: &[LegId],
     ) -> Result<(), StoreError> {
         let mut moves = negative(self.delete_slots(released).await?);
-        for (scope, by) in self.insert_slots(node, held).await? {
-            *moves.entry(scope).or_default() += by;
-        }
+        add(&mut moves, self.insert_slots(node, held).await?);
         moves.retain(|_, by| *by != 0);
         self.move_live(&moves).await
     }
@@ -310,23 +335,23 @@ impl Tx {
         Ok(tally(gone))
     }
 
-    /// One more of each scope that has room; those are returned. `limits` in ascending order of
-    /// scope.
-    async fn admit(&mut self, limits: &[Limit]) -> Result<BTreeSet<Scope>, StoreError> {
-        let mut given = BTreeSet::new();
-        for limits in pieces(limits) {
+    /// Moves counts, in ascending order of scope, and returns those that moved: the others have no
+    /// room.
+    async fn admit(&mut self, moves: &[Move]) -> Result<BTreeSet<Scope>, StoreError> {
+        let mut moved = BTreeSet::new();
+        for moves in pieces(moves) {
             let rows: Vec<Text<Scope>> = on!(in self, db => {
                 let mut query = QueryBuilder::new("INSERT INTO live (scope, live, max) ");
-                query.push_values(limits, |mut row, limit| {
-                    row.push_bind(Text(limit.scope))
-                        .push_bind(Int(1_i64))
-                        .push_bind(limit.max.map(Int));
+                query.push_values(moves, |mut row, one| {
+                    row.push_bind(Text(one.scope))
+                        .push_bind(Int(one.by))
+                        .push_bind(one.under.map(|max| Int(max.unwrap_or(UNLIMITED))));
                 });
-                query.push(COUNT_UP).build_query_scalar().fetch_all(db).await
+                query.push(ADMIT).build_query_scalar().fetch_all(db).await
             })?;
-            given.extend(rows.into_iter().map(|Text(scope)| scope));
+            moved.extend(rows.into_iter().map(|Text(scope)| scope));
         }
-        Ok(given)
+        Ok(moved)
     }
 
     /// Moves counts; a move by 0 only locks one.
@@ -395,15 +420,24 @@ fn tally(scopes: Vec<Text<Scope>>) -> Moves {
     moves
 }
 
+fn add(moves: &mut Moves, more: Moves) {
+    for (scope, by) in more {
+        *moves.entry(scope).or_default() += by;
+    }
+}
+
 fn negative(moves: Moves) -> Moves {
     moves.into_iter().map(|(scope, by)| (scope, -by)).collect()
 }
 
+/// In the column `max`, where NULL says that the move asks nobody.
+const UNLIMITED: u32 = u32::MAX;
 /// More scopes than a leg has.
 const ONE_LEG: usize = 8;
 
 const ADD_SLOTS: &str =
     "INSERT INTO slot (call_id, no, scope, account_id, node, taken_at, expires_at) ";
-const COUNT_UP: &str = " ON CONFLICT (scope) DO UPDATE SET live = live.live + 1, max = excluded.max \
-    WHERE excluded.max IS NULL OR live.live < excluded.max RETURNING scope";
+const ADMIT: &str = " ON CONFLICT (scope) DO UPDATE \
+    SET live = live.live + excluded.live, max = COALESCE(excluded.max, live.max) \
+    WHERE excluded.max IS NULL OR live.live + excluded.live <= excluded.max RETURNING scope";
 const MOVE_LIVE: &str = " ON CONFLICT (scope) DO UPDATE SET live = live.live + excluded.live";
