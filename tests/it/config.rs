@@ -315,7 +315,7 @@ forwarding_flows:
     f.yaml:36: forwarding_flows[0].destinations[0].priority: "high" is text, not a number; type a number from -100 to 100
     f.yaml:37: forwarding_flows[0].destinations[1].name: destinations[0] of forwarding flow east is named slave-a too; give each destination of a flow its own name
     f.yaml:39: forwarding_flows[0].destinations[1].weight: 1001 is out of range; type a number from 0 to 1000
-    f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or paused
+    f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or draining or paused
     f.yaml:42: forwarding_flows[0].destinations[2].did: a destination on a trunk has a number; type number: instead
     f.yaml:43: forwarding_flows[0].destinations[3].did: did is missing; type the DID on the slave where the call lands
     f.yaml:43: forwarding_flows[0].destinations[3].server: master is the server of destination master of forwarding flow east but its role is master, not slave; type the name of a slave there, or change the role
