@@ -183,7 +183,7 @@ fn add_problems(path: &str, method: &str, operation: &mut Value) {
     if path.starts_with("/v1/") {
         statuses.extend([
             ("401", "The key is missing or not valid"),
-            ("403", "The key lacks a scope, which is named"),
+            ("403", "The key lacks a scope, which is named, or the account may not have this"),
             ("429", "Too many requests; see Retry-After"),
             ("503", "The database is not available"),
         ]);

@@ -320,7 +320,7 @@ impl Check<'_> {
         for (id, who, here) in account.into_iter().chain(trunks) {
             if whole.rate_deck(id).is_none() {
                 let message = format!("{who} names a rate deck that does not exist");
-                let hint = "type the name of one of the rate decks, or leave it out";
+                let hint = "list the deck under rate_decks:, or give another one or none there";
                 self.note([here], "dangling", message, hint);
             }
         }

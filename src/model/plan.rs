@@ -240,20 +240,31 @@ impl Parts<ForwardingFlow> for Plan<'_> {
     }
 }
 
-/// `weight 70 → 50` for each field that differs; what has lines of its own is left to them.
+/// `weight 70 → 50` for each field that differs, `rate.calls 5 → 6` for one inside another; what
+/// has lines of its own is left to them.
 fn fields(old: &Value, new: &Value) -> Vec<String> {
+    let mut changes = Vec::new();
+    differences("", old, new, &mut changes);
+    changes
+}
+
+fn differences(path: &str, old: &Value, new: &Value, changes: &mut Vec<String>) {
+    const ELSEWHERE: [&str; 3] = ["destinations", "dids", "rates"];
     let (Value::Object(old), Value::Object(new)) = (old, new) else {
-        return Vec::new();
+        changes.push(format!("{path} {} → {}", compact(old), compact(new)));
+        return;
     };
     let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
-    keys.retain(|key| !["destinations", "dids", "rates"].contains(&key.as_str()));
-    let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), compact);
-    keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| format!("{key} {} → {}", shown(old.get(key)), shown(new.get(key))))
-        .collect()
+    for key in keys.into_iter().filter(|key| !ELSEWHERE.contains(&key.as_str())) {
+        let (was, is) = (old.get(key), new.get(key));
+        if was != is {
+            let inside = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let (was, is) = (was.unwrap_or(&Value::Null), is.unwrap_or(&Value::Null));
+            differences(&inside, was, is, changes);
+        }
+    }
 }
 
 /// A value without the quotes and colons that only a parser needs: `{calls 5, per second}`.
@@ -266,6 +277,7 @@ fn compact(value: &Value) -> String {
             let field = |(key, value): (&String, &Value)| format!("{key} {}", compact(value));
             format!("{{{}}}", object.iter().map(field).collect::<Vec<_>>().join(", "))
         }
+        Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
         plain => plain.to_string(),
     }

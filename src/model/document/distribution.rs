@@ -108,30 +108,38 @@ pub(super) fn read_stickiness(fields: &mut Fields<'_, '_>) -> Stickiness {
     let Some(mut sticky) = fields.inner(KEY, &STICKINESS) else {
         return Stickiness::default();
     };
-    let word = sticky.text("window");
-    let window = match word.as_deref().map(read_window) {
-        None => StickyWindow::Never,
-        Some(Ok(window)) => window,
-        Some(Err(hint)) => {
-            sticky.wrong("window", "invalid", format!("{word:?} is not a choice here"), hint);
-            StickyWindow::Never
-        }
-    };
     let sec = sticky.count("rolling_sec", &(60..=31_536_000));
     let sliding = sticky.switch("sliding").unwrap_or(true);
+    let mut window = StickyWindow::Never;
     if sticky.has("rolling_sec") {
         let hint = "keep window: same_day for the calendar's day, rolling_sec for a length of time";
         sticky.refuse("window", "window and rolling_sec exclude each other", hint);
+        if let Some(sec) = sec {
+            window = StickyWindow::Rolling { sec, sliding };
+        }
     } else {
         if !sticky.has("window") {
             sticky.missing("window", A_STICKINESS);
+        }
+        if let Some(word) = sticky.text("window") {
+            match read_window(&word) {
+                Ok(read) => window = read,
+                Err(hint) => {
+                    sticky.wrong(
+                        "window",
+                        "invalid",
+                        format!("{word:?} is not a choice here"),
+                        hint,
+                    );
+                }
+            }
         }
         let hint = "leave it out, or type rolling_sec: and a number of seconds";
         sticky.refuse("sliding", "only a rolling window can slide", hint);
     }
     let default = Stickiness::default();
     Stickiness {
-        window: sec.map_or(window, |sec| StickyWindow::Rolling { sec, sliding }),
+        window,
         on: sticky.choice("on").unwrap_or_default(),
         rebind: sticky.switch("rebind").unwrap_or(default.rebind),
         beats_priority: sticky.switch("beats_priority").unwrap_or(default.beats_priority),

@@ -185,7 +185,8 @@ impl Reader<'_> {
     }
 }
 
-/// Where a destination lands, and the name it has by that.
+/// Where a destination lands, and the name it has by that. What cannot be read is replaced by
+/// something that could be, and has been told.
 fn read_landing(
     fields: &mut Fields<'_, '_>,
     servers: &[(ServerId, String)],
@@ -205,9 +206,9 @@ fn read_landing(
         let message = "divert chooses the trunk of a toll-free number";
         fields.refuse("trunk", message, "leave trunk out, or type number: instead of toll_free:");
         fields.refuse("number", "a toll-free destination has one number", hint);
-        // One that cannot be read stands for any, so that what refers to it is not told too.
+        let name = toll_free.as_ref().map(ToString::to_string);
         let number = toll_free.or_else(|| "8002000000".parse().ok())?;
-        return Some((Some(number.to_string()), Landing::TollFree { number }));
+        return Some((name, Landing::TollFree { number }));
     }
     if fields.has("server") || (fields.has("did") && !fields.has("trunk")) {
         let hint = "keep server and did for a slave, trunk and number for anything else";
