@@ -271,7 +271,7 @@ impl Client {
         let request = post("set_channel_variable", &["channels", &channel.0, "variable"])
             .query("variable", variable.name())
             .query("value", value)
-            .refuse_if(variable::fault(value));
+            .refuse_if(variable::fault_for(variable, value));
         self.http.send(request).await?.done()
     }
 
@@ -429,7 +429,7 @@ fn variables(pairs: &[(Variable, &str)]) -> Value {
 }
 
 fn variables_fault(pairs: &[(Variable, &str)]) -> Option<&'static str> {
-    pairs.iter().find_map(|(_, value)| variable::fault(value))
+    pairs.iter().find_map(|(variable, value)| variable::fault_for(*variable, value))
 }
 
 /// What is wrong with an endpoint, if anything. `&` would ring two, `?` would add SIP headers.

@@ -14,6 +14,7 @@ use super::bridges::Bridges;
 use super::lanes::{Errand, Lanes};
 use super::load::Load;
 use super::writer::Writer;
+use crate::ari::identity::Identity;
 use crate::ari::resync;
 use crate::ari::role::Role;
 use crate::ari::translate::Translated;
@@ -242,7 +243,8 @@ impl Core {
         }
     }
 
-    fn arrive(&mut self, channel: ChannelId, did: Did, caller: Caller, is_up: bool) {
+    fn arrive(&mut self, channel: ChannelId, did: Did, identity: Identity, is_up: bool) {
+        let Identity { caller, corrections } = identity;
         if self.engine.knows_caller(&channel) {
             return;
         }
@@ -260,6 +262,10 @@ impl Core {
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
+        // Before anybody is called: whom a leg shows is read from the caller's channel.
+        if !corrections.is_empty() {
+            self.lanes.correct(call, channel.clone(), corrections);
+        }
         let caller_key =
             owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
         self.feed(Input::Arrived(Box::new(Arrival {
@@ -417,7 +423,7 @@ impl Core {
             }
         }
         for (channel, found) in differences.strangers {
-            if let Role::Caller { did } = found.role {
+            if let Role::Caller { did, .. } = found.role {
                 let is_up = found.state == crate::engine::ChannelState::Up;
                 self.arrive(channel, did, found.caller, is_up);
             }

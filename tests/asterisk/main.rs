@@ -13,12 +13,14 @@ mod media;
 mod phones;
 mod ports;
 mod proxy;
+mod sip;
 mod stage;
 
 mod asterisk_faults;
 mod connection_faults;
 mod divert_faults;
 mod early_media;
+mod hygiene;
 mod numbers;
 mod outcomes;
 mod scenarios;
