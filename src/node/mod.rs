@@ -12,6 +12,7 @@ mod load;
 mod port;
 mod run;
 mod trunks;
+mod watch;
 mod writer;
 
 pub use run::run;

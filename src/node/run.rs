@@ -19,6 +19,7 @@ use super::core::{Core, Resync};
 use super::lanes::Lanes;
 use super::port::{Port, Request};
 use super::trunks::Trunks;
+use super::watch::{Watch, load};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -31,15 +32,12 @@ use crate::clock;
 use crate::config::{AriConfig, Config};
 use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
-use crate::model::id::AccountId;
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, StoreError};
+use crate::store::Db;
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
-/// How often the configuration's version is looked at.
-const POLL: Duration = Duration::from_secs(1);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
@@ -54,7 +52,6 @@ const GOODBYE: Duration = Duration::from_secs(4);
 
 /// What the loop hears from its helpers.
 enum Heard {
-    Configuration(Arc<Snapshot>),
     Resynced { generation: u64, why: Resync, result: Result<AsteriskSnapshot, AriError> },
 }
 
@@ -86,6 +83,7 @@ struct Running {
     socket: mpsc::Receiver<SocketEvent>,
     inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
+    configurations: mpsc::Receiver<Arc<Snapshot>>,
     requests: mpsc::Receiver<Request>,
     serving: JoinHandle<std::io::Result<()>>,
     listening: JoinHandle<Result<(), AriError>>,
@@ -141,7 +139,8 @@ impl Running {
 
         let (hear, heard) = mpsc::channel(16);
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
-        tokio::spawn(watch.run(version, hear.clone()));
+        let (tell, configurations) = mpsc::channel(1);
+        tokio::spawn(watch.run(version, tell));
         let (events, socket) = mpsc::channel(socket::CAPACITY);
         let (door, share) = watch::channel(0);
         tokio::spawn(keep_door(client.clone(), share));
@@ -155,6 +154,7 @@ impl Running {
             socket,
             inputs,
             heard,
+            configurations,
             requests,
             serving: tokio::spawn(serving),
             listening: tokio::spawn(socket::run(settings, events, stop.clone())),
@@ -180,6 +180,7 @@ impl Running {
                 event = self.socket.recv() => self.socket_event(event)?,
                 Some(input) = self.inputs.recv() => self.core.feed(input),
                 Some(news) = self.heard.recv() => self.hear(news),
+                Some(snapshot) = self.configurations.recv() => self.reload(snapshot),
                 Some(request) = self.requests.recv() => answer(&mut self.core, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
@@ -251,16 +252,17 @@ impl Running {
         Ok(())
     }
 
+    fn reload(&mut self, snapshot: Arc<Snapshot>) {
+        info!("the configuration has changed");
+        self.snapshot = Arc::clone(&snapshot);
+        self.core.reload(Arc::clone(&snapshot));
+        if self.is_connected {
+            self.trunks.want(snapshot);
+        }
+    }
+
     fn hear(&mut self, news: Heard) {
         match news {
-            Heard::Configuration(snapshot) => {
-                info!("the configuration has changed");
-                self.snapshot = Arc::clone(&snapshot);
-                self.core.reload(Arc::clone(&snapshot));
-                if self.is_connected {
-                    self.trunks.want(snapshot);
-                }
-            }
             Heard::Resynced { generation, .. } if generation != self.generation => {}
             Heard::Resynced { why, result: Ok(asterisk), .. } => {
                 self.core.resynced(why, &asterisk);
@@ -351,8 +353,6 @@ impl Outside {
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
-                    // What an earlier process may have asked for in its need.
-                    client.set_global(Global::Shed, "0").await?;
                     // An earlier process may have ended in the middle of a rush.
                     client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
@@ -411,50 +411,6 @@ fn answer(core: &mut Core, request: Request) {
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
-}
-
-type Versions = std::collections::BTreeMap<AccountId, i64>;
-
-async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
-    let versions = db.versions().await?;
-    let mut accounts = Vec::new();
-    for account in versions.keys() {
-        accounts.push((*account, db.configuration(*account).await?.0));
-    }
-    Ok((Snapshot::build(&accounts, Some(master)), versions))
-}
-
-/// Looks at the configuration's version every second, and at once when the API has changed it.
-struct Watch {
-    db: Db,
-    master: String,
-    changed: Arc<Notify>,
-    readiness: Arc<Mutex<Readiness>>,
-}
-
-impl Watch {
-    async fn run(self, mut known: Versions, hear: mpsc::Sender<Heard>) {
-        while !hear.is_closed() {
-            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
-            let state = match self.news(&known).await {
-                Ok(None) => Ok(()),
-                Ok(Some((snapshot, versions))) => {
-                    known = versions;
-                    let _ = hear.send(Heard::Configuration(Arc::new(snapshot))).await;
-                    Ok(())
-                }
-                Err(error) => Err(format!("the store does not answer: {error}")),
-            };
-            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
-        }
-    }
-
-    async fn news(&self, known: &Versions) -> Result<Option<(Snapshot, Versions)>, StoreError> {
-        if self.db.versions().await? == *known {
-            return Ok(None);
-        }
-        load(&self.db, &self.master).await.map(Some)
-    }
 }
 
 /// The calls that an earlier process of this node left open.

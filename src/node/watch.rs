@@ -1,0 +1,67 @@
+//! News of the configuration: read from the store when its version says that it has changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::api::Readiness;
+use crate::model::id::AccountId;
+use crate::routing::snapshot::Snapshot;
+use crate::store::{Db, StoreError};
+
+/// How often the configuration's version is looked at: what another node was told holds here within a
+/// second.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Of the configuration of each account.
+pub type Versions = BTreeMap<AccountId, i64>;
+
+/// Everything a node routes by, and the versions it is of.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be read.
+pub async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
+    let versions = db.versions().await?;
+    let mut accounts = Vec::new();
+    for account in versions.keys() {
+        accounts.push((*account, db.configuration(*account).await?.0));
+    }
+    Ok((Snapshot::build(&accounts, Some(master)), versions))
+}
+
+/// Looks at the configuration's version again and again, and at once when the API has changed it.
+pub struct Watch {
+    pub db: Db,
+    pub master: String,
+    /// The API has changed it.
+    pub changed: Arc<Notify>,
+    pub readiness: Arc<Mutex<Readiness>>,
+}
+
+impl Watch {
+    /// Sends each new snapshot until nobody listens.
+    pub async fn run(self, mut known: Versions, tell: mpsc::Sender<Arc<Snapshot>>) {
+        while !tell.is_closed() {
+            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
+            let state = match self.news(&known).await {
+                Ok(None) => Ok(()),
+                Ok(Some((snapshot, versions))) => {
+                    known = versions;
+                    let _ = tell.send(Arc::new(snapshot)).await;
+                    Ok(())
+                }
+                Err(error) => Err(format!("the store does not answer: {error}")),
+            };
+            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+        }
+    }
+
+    async fn news(&self, known: &Versions) -> Result<Option<(Snapshot, Versions)>, StoreError> {
+        if self.db.versions().await? == *known {
+            return Ok(None);
+        }
+        load(&self.db, &self.master).await.map(Some)
+    }
+}
