@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
+use super::health::{self, Endpoints};
 use super::lanes::{Errand, Lanes};
 use super::load::Load;
 use super::writer::Writer;
@@ -53,6 +54,7 @@ pub struct Core {
     snapshot: Arc<Snapshot>,
     state: State,
     bridges: Bridges,
+    trunks: health::Trunks,
     writer: Writer,
     /// Of each call under way: whose it is, and the number of its next journal entry.
     kept: HashMap<CallId, (AccountId, u32)>,
@@ -104,6 +106,7 @@ impl Core {
             snapshot,
             state: State::default(),
             bridges: Bridges::default(),
+            trunks: health::Trunks::default(),
             writer,
             kept: HashMap::new(),
             awaited_tests: HashMap::new(),
@@ -133,6 +136,11 @@ impl Core {
     pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
         self.state.keep(&self.snapshot);
+    }
+
+    /// What Asterisk says of the endpoints behind the trunks.
+    pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        self.trunks.see(self.snapshot.trunks(), endpoints);
     }
 
     /// One input and all that follows from it at once.

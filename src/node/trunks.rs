@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use crate::ari::AriError;
@@ -33,7 +33,8 @@ struct Wish {
 }
 
 impl Trunks {
-    pub fn start(client: Client) -> Self {
+    /// Tells `pushed` each time Asterisk has all that is wanted.
+    pub fn start(client: Client, pushed: Arc<Notify>) -> Self {
         let (wish, mut wanted) = watch::channel(Wish::default());
         tokio::spawn(async move {
             let mut done = BTreeMap::new();
@@ -55,6 +56,7 @@ impl Trunks {
                         break;
                     }
                 }
+                pushed.notify_one();
             }
         });
         Self(wish)
@@ -94,7 +96,7 @@ async fn provision(
         }
         done.insert(trunk.id, address.clone());
     }
-    for name in client.endpoints("PJSIP").await? {
+    for name in client.endpoints("PJSIP").await?.into_keys() {
         let is_ours = name.strip_prefix(PREFIX).and_then(TrunkId::from_digits).is_some();
         if is_ours && !wanted.contains(&name) {
             remove(client, &name).await?;
