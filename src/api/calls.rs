@@ -1,9 +1,12 @@
 //! Calls: the log, one call with its legs and its timeline, and hanging up a live one.
 
+use std::fmt::Display;
+
 use axum::Json as JsonOut;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
 use strum::VariantNames;
@@ -21,21 +24,27 @@ use super::key::Scope;
 use super::page::{Page, PageParameters};
 use super::path::PathId;
 use super::schema::PageOf;
+use super::spreadsheet::{self, Dialect, DialectParameters, Fault};
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::CallResult;
 use crate::model::id::CallId;
+use crate::model::number;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::store::{CallDetail, CallFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(end))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(export))
+        .routes(routes!(read))
+        .routes(routes!(end))
 }
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what take_filter reads")]
-struct FilterParameters {
+pub(super) struct FilterParameters {
     /// Id of a forwarding flow.
     #[param(required = false)]
     flow: String,
@@ -62,14 +71,24 @@ struct FilterParameters {
     to: String,
 }
 
-const PARAMETERS: &[&str] =
-    &["caller", "cursor", "did", "flow", "from", "limit", "live", "result", "test", "to"];
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what take_session reads")]
+struct SessionParameter {
+    /// The calls of one session: the id of its first.
+    #[param(required = false, value_type = String)]
+    session: String,
+}
+
+/// Parameters of a list of calls, but for the page.
+const FILTERS: &[&str] =
+    &["caller", "did", "flow", "from", "live", "result", "session", "test", "to"];
 
 /// List calls
 #[utoipa::path(
     get,
     path = "/v1/calls",
-    params(FilterParameters, PageParameters),
+    params(FilterParameters, SessionParameter, PageParameters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Call>)),
 )]
 async fn list(
@@ -80,13 +99,62 @@ async fn list(
     identity.require(Scope::CallsRead)?;
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
-    let filter = take_filter(&mut query);
-    query.finish(PARAMETERS)?;
+    let filter = take_call_filter(&mut query);
+    query.finish(&[FILTERS, &["cursor", "limit"]].concat())?;
     let calls = api.db.calls(identity.account, &filter, page.before, page.probe()).await?;
     Ok(page.cut(&calls, |call| call.id, |call| json!(Call::from(call))))
 }
 
-fn take_filter(query: &mut Fields) -> CallFilter {
+/// Export calls as CSV
+///
+/// All calls that pass the filters, newest first, with a line of names at the top.
+#[utoipa::path(
+    get,
+    path = "/v1/calls.csv",
+    params(FilterParameters, SessionParameter, DialectParameters),
+    responses((status = 200, description = "RFC 4180", content_type = "text/csv", body = String)),
+)]
+async fn export(
+    State(api): State<Api>,
+    identity: Identity,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    let mut query = Fields::of_query(query.as_deref());
+    let dialect = Dialect::take(&mut query);
+    let filter = take_call_filter(&mut query);
+    query.finish(&[FILTERS, &["excel"]].concat())?;
+    // A database that is away is told before the answer has begun.
+    let account = identity.account;
+    let first = api.db.calls(account, &filter, None, EXPORTED_AT_ONCE).await?;
+    let head = dialect.head(&COLUMNS)?;
+    // Page by page: no connection is held for a client that reads slowly.
+    let rest = stream::try_unfold(Some(first), move |calls| {
+        let (db, filter) = (api.db.clone(), filter.clone());
+        async move {
+            let Some(calls) = calls.filter(|calls| !calls.is_empty()) else {
+                return Ok::<_, Fault>(None);
+            };
+            let lines = dialect.lines(calls.iter().map(columns))?;
+            let is_full = calls.len() >= EXPORTED_AT_ONCE as usize;
+            let next = match calls.last().filter(|_| is_full) {
+                Some(last) => {
+                    Some(db.calls(account, &filter, Some(last.id), EXPORTED_AT_ONCE).await?)
+                }
+                None => None,
+            };
+            Ok(Some((lines, next)))
+        }
+    });
+    Ok(spreadsheet::answer("calls", head, rest))
+}
+
+fn take_call_filter(query: &mut Fields) -> CallFilter {
+    let session = query.parsed("session", "the id of the first call of a session");
+    CallFilter { session, ..take_filter(query) }
+}
+
+pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
     let test = query.text("test").unwrap_or_else(|| "include".to_owned());
     let is_test = match test.as_str() {
         "include" => None,
@@ -99,6 +167,7 @@ fn take_filter(query: &mut Fields) -> CallFilter {
         }
     };
     CallFilter {
+        session: None,
         flow: query.parsed("flow", "the id of a forwarding flow"),
         did: query.parsed("did", "the number called, as the carrier sends it"),
         caller: query.text("caller"),
@@ -108,6 +177,54 @@ fn take_filter(query: &mut Fields) -> CallFilter {
         from: query.moment("from"),
         to: query.moment("to"),
     }
+}
+
+const EXPORTED_AT_ONCE: u32 = 500;
+
+const COLUMNS: [&str; 16] = [
+    "id",
+    "session",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "did",
+    "caller_number",
+    "caller_name",
+    "forwarding_flow_id",
+    "forwarding_flow",
+    "status",
+    "result",
+    "ended_by",
+    "cause",
+    "talk_sec",
+    "tags",
+];
+
+fn columns(call: &CallRecord) -> [String; 16] {
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let at = |at: Option<Timestamp>| text(at.map(Timestamp::rfc3339));
+    let (flow_id, flow) = call
+        .flow
+        .as_ref()
+        .map_or_else(Default::default, |(id, name)| (id.to_string(), name.clone()));
+    [
+        call.id.to_string(),
+        call.session.to_string(),
+        call.started_at.rfc3339(),
+        at(call.answered_at),
+        at(call.ended_at),
+        call.did.to_string(),
+        call.caller.number.clone(),
+        call.caller.name.clone(),
+        flow_id,
+        flow,
+        call.status.to_string(),
+        text(call.result.map(|result| result.to_string())),
+        text(call.ended_by.map(|by| by.to_string())),
+        text(call.cause.map(|cause| cause.to_string())),
+        format!("{}.{:03}", call.talk_ms / 1_000, call.talk_ms % 1_000),
+        tags(call.is_test, call.is_repeat).join(" "),
+    ]
 }
 
 /// Read a call with its legs and its timeline
@@ -177,13 +294,15 @@ struct Ending {
 struct Call {
     #[schema(example = "call_01j3nnnyejx8kz0q4tt3b7m9ra")]
     id: String,
+    /// The first of the redials that the log shows as one: itself, or an earlier call.
+    session: String,
     /// The number called.
     #[schema(example = "+12025550100")]
     did: String,
     caller: Caller,
     /// The flow that owned the number, with its name at that time.
     forwarding_flow: Option<Named>,
-    /// `test` for a test call.
+    /// `test` for a test call, `repeat` when the flow's repeat-caller rule held.
     tags: Vec<&'static str>,
     /// `routing`, `ringing`, `talking` or `ended`.
     #[schema(example = "ended")]
@@ -208,16 +327,36 @@ struct Call {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Caller {
+pub(super) struct Caller {
     /// Empty when withheld.
     number: String,
     name: String,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Named {
+pub(super) struct Named {
     id: String,
     name: String,
+}
+
+impl Named {
+    pub fn of<Id: Display>(named: Option<&(Id, String)>) -> Option<Self> {
+        named.map(|(id, name)| Self { id: id.to_string(), name: name.clone() })
+    }
+}
+
+impl From<&number::Caller> for Caller {
+    fn from(caller: &number::Caller) -> Self {
+        Self { number: caller.number.clone(), name: caller.name.clone() }
+    }
+}
+
+/// What marks a row of the log.
+pub(super) fn tags(is_test: bool, is_repeat: bool) -> Vec<&'static str> {
+    [(is_test, "test"), (is_repeat, "repeat")]
+        .into_iter()
+        .filter_map(|(holds, tag)| holds.then_some(tag))
+        .collect()
 }
 
 /// One inbound call with everything known about it.
@@ -242,6 +381,8 @@ struct Leg {
     no: u16,
     /// `null` for the fallback number of a flow.
     destination: Option<String>,
+    /// The trunk it went over.
+    trunk: Option<String>,
     /// The destination's name at that time.
     name: String,
     /// What was dialled.
@@ -277,14 +418,13 @@ struct Entry {
 
 impl From<&CallRecord> for Call {
     fn from(call: &CallRecord) -> Self {
-        let named = call.flow.as_ref();
         Self {
             id: call.id.to_string(),
+            session: call.session.to_string(),
             did: call.did.to_string(),
-            caller: Caller { number: call.caller.number.clone(), name: call.caller.name.clone() },
-            forwarding_flow: named
-                .map(|(id, name)| Named { id: id.to_string(), name: name.clone() }),
-            tags: if call.is_test { vec!["test"] } else { Vec::new() },
+            caller: (&call.caller).into(),
+            forwarding_flow: Named::of(call.flow.as_ref()),
+            tags: tags(call.is_test, call.is_repeat),
             status: call.status.to_string(),
             started_at: call.started_at.rfc3339(),
             answered_at: call.answered_at.map(Timestamp::rfc3339),
@@ -325,6 +465,7 @@ impl From<&LegRecord> for Leg {
         Self {
             no: leg.no,
             destination: leg.destination.map(|id| id.to_string()),
+            trunk: leg.trunk.map(|id| id.to_string()),
             name: leg.name.clone(),
             endpoint: leg.endpoint.clone(),
             started_at: leg.started_at.rfc3339(),
@@ -339,6 +480,6 @@ impl From<&LegRecord> for Leg {
 }
 
 /// Milliseconds as seconds. 32 bits hold 49 days, longer than any call may last.
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     f64::from(u32::try_from(ms.max(0)).unwrap_or(u32::MAX)) / 1_000.0
 }

@@ -36,12 +36,14 @@ mod observe;
 mod openapi;
 mod page;
 mod path;
+mod reports;
 mod request_id;
 mod router;
 mod schema;
 mod serve;
-
 mod servers;
+mod sessions;
+mod spreadsheet;
 mod test_calls;
 mod trunks;
 

@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
-    Api, calls, destinations, forwarding_flows, health, keys, numbers, servers, test_calls, trunks,
+    Api, calls, destinations, forwarding_flows, health, keys, numbers, reports, servers, sessions,
+    test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +39,8 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(test_calls::routes())
         .merge(numbers::routes())
         .merge(calls::routes())
+        .merge(sessions::routes())
+        .merge(reports::routes())
         .merge(keys::routes())
 }
 
@@ -100,7 +103,8 @@ fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            if let Some(tag) = path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()) {
+            let tag = path.strip_prefix("/v1/").and_then(|rest| rest.split(['/', '.']).next());
+            if let Some(tag) = tag {
                 operation["tags"] = json!([tag]);
                 operation["security"] = json!([{ "bearer": [] }, { "basic": [] }]);
             } else {

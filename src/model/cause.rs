@@ -111,6 +111,27 @@ pub enum CallResult {
     RejectedFull,
 }
 
+impl CallResult {
+    /// From what a caller hoped for to what went wrong: several calls shown as one came to the
+    /// first of these that any of them came to.
+    pub const BEST_FIRST: [Self; 8] = [
+        Self::Answered,
+        Self::PassedOn,
+        Self::Abandoned,
+        Self::NoAnswer,
+        Self::Busy,
+        Self::Declined,
+        Self::RejectedFull,
+        Self::Failed,
+    ];
+
+    /// Its place among [`CallResult::BEST_FIRST`].
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::BEST_FIRST.iter().position(|one| *one == self).unwrap_or(Self::BEST_FIRST.len())
+    }
+}
+
 /// Who ended a call.
 #[derive(
     Clone, Copy, Debug, Deserialize, Display, EnumString, Eq, PartialEq, Serialize, VariantNames,
@@ -124,4 +145,17 @@ pub enum EndedBy {
     Divert,
     /// The call did not survive a restart of Asterisk.
     Restart,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_result_has_its_rank() {
+        for word in CallResult::VARIANTS {
+            let result: CallResult = word.parse().unwrap();
+            assert_eq!(CallResult::BEST_FIRST[result.rank()], result);
+        }
+    }
 }

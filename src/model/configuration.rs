@@ -49,7 +49,7 @@ pub enum Change {
     DeleteServer(ServerId),
     DeleteTrunk(TrunkId),
     PutAccount(AccountSettings),
-    PutForwardingFlow(ForwardingFlow),
+    PutForwardingFlow(Box<ForwardingFlow>),
     PutNumber(Number),
     PutRateDeck(RateDeck),
     PutServer(Server),
@@ -170,7 +170,7 @@ pub fn diff(old: &Configuration, new: &Configuration) -> Vec<Change> {
     step_aside(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
     step_aside(&old.trunks, &new.trunks, Change::PutTrunk, &mut changes);
     step_aside(&old.servers, &new.servers, Change::PutServer, &mut changes);
-    let flow = Change::PutForwardingFlow;
+    let flow = |flow| Change::PutForwardingFlow(Box::new(flow));
     step_aside(&old.forwarding_flows, &new.forwarding_flows, flow, &mut changes);
 
     put(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
@@ -181,7 +181,7 @@ pub fn diff(old: &Configuration, new: &Configuration) -> Vec<Change> {
     put(&old.servers, &new.servers, Change::PutServer, &mut changes);
     for flow in &new.forwarding_flows {
         if old.forwarding_flow(flow.id).is_none_or(|before| !same_but_dids(before, flow)) {
-            changes.push(Change::PutForwardingFlow(flow.clone()));
+            changes.push(Change::PutForwardingFlow(Box::new(flow.clone())));
         }
     }
     let kept: BTreeSet<NumberId> = new.numbers.iter().map(|number| number.id).collect();

@@ -63,8 +63,8 @@ pub enum Landing {
     Trunk { trunk: TrunkId, number: DialNumber },
 }
 
-/// Paused keeps its place and its returning callers; disabled is out of rotation. Neither drops
-/// a live call.
+/// Draining takes no callers but those who belong to it; paused takes nobody, and keeps its place and
+/// its returning callers; disabled is out of rotation. None of them drops a live call.
 #[derive(
     Clone,
     Copy,
@@ -84,5 +84,6 @@ pub enum DestinationState {
     #[default]
     Active,
     Disabled,
+    Draining,
     Paused,
 }

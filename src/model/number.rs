@@ -250,6 +250,12 @@ impl CallerKey {
         Some(Self(key.into()))
     }
 
+    /// One that was made before.
+    #[must_use]
+    pub fn kept(text: &str) -> Self {
+        Self(text.into())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -265,9 +271,8 @@ impl fmt::Display for CallerKey {
 impl FromStr for CallerKey {
     type Err = std::convert::Infallible;
 
-    /// One that was made before.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.into()))
+        Ok(Self::kept(text))
     }
 }
 

@@ -30,6 +30,7 @@ use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
+use crate::routing::sessions::Sessions;
 use crate::routing::snapshot::{FlowPlan, Snapshot};
 use crate::store::{JournalBody, Record};
 
@@ -58,6 +59,7 @@ pub struct Core {
     writer: Writer,
     /// Of each call under way: whose it is, and the number of its next journal entry.
     kept: HashMap<CallId, (AccountId, u32)>,
+    sessions: Sessions,
     /// Test calls that were originated and have not arrived yet.
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was being read; `None` when it is known.
@@ -109,6 +111,7 @@ impl Core {
             trunks: health::Trunks::default(),
             writer,
             kept: HashMap::new(),
+            sessions: Sessions::default(),
             awaited_tests: HashMap::new(),
             held_back: None,
             suspected: Differences::default(),
@@ -131,6 +134,11 @@ impl Core {
         for (leg, destination) in holders {
             decide::readopt(&self.snapshot, &mut self.state, leg, destination);
         }
+    }
+
+    /// The redials that an earlier process knew of.
+    pub fn restore_sessions(&mut self, recent: Vec<CallRecord>) {
+        self.sessions = Sessions::restored(recent);
     }
 
     pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
@@ -218,6 +226,9 @@ impl Core {
             }
             Command::Save(record) => {
                 count(&record);
+                if let Some(ended_at) = record.ended_at {
+                    self.sessions.ended(call, ended_at, record.talk_ms);
+                }
                 self.writer.push(Record::Call(*record));
             }
             Command::SaveLeg(leg) => self.writer.push(Record::Leg { account, leg: *leg }),
@@ -276,6 +287,11 @@ impl Core {
         }
         let caller_key =
             owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
+        let is_test = test.is_some();
+        let session = owner.map_or(call, |plan| {
+            let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);
+            self.sessions.join(plan.flow.id, &did, key, is_test, call, clock::now(), gap_sec)
+        });
         self.feed(Input::Arrived(Box::new(Arrival {
             call,
             account,
@@ -283,9 +299,9 @@ impl Core {
             did,
             caller,
             caller_key,
-            session: call,
+            session,
             repeat: None,
-            is_test: test.is_some(),
+            is_test,
             is_up,
             bridge,
             route,

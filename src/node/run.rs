@@ -34,6 +34,7 @@ use crate::config::{AriConfig, Config};
 use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
+use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
 use crate::store::Db;
 
@@ -443,5 +444,7 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         core.restore(&record, &journal);
     }
     core.readopt_slots();
+    let since = clock::now().plus_ms(-sessions::SPAN_MS);
+    core.restore_sessions(db.recent_calls(node, since).await?);
     Ok(())
 }

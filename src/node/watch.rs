@@ -9,14 +9,14 @@ use tokio::sync::{Notify, mpsc};
 use crate::api::Readiness;
 use crate::model::id::AccountId;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, Version};
 
 /// How often the configuration's version is looked at: what another node was told holds here within a
 /// second.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Of the configuration of each account.
-pub type Versions = BTreeMap<AccountId, i64>;
+pub type Versions = BTreeMap<AccountId, Version>;
 
 /// Everything a node routes by, and the versions it is of.
 ///

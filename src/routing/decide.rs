@@ -187,12 +187,12 @@ fn exclusion(line: &Line, held: &Slots, tried: &[DestinationId]) -> Option<Verdi
     match destination.state {
         DestinationState::Disabled => return Some(Verdict::Disabled),
         DestinationState::Paused => return Some(Verdict::Paused),
-        DestinationState::Active => {}
+        DestinationState::Active | DestinationState::Draining => {}
     }
     if tried.contains(&destination.id) {
         return Some(Verdict::Tried);
     }
-    if destination.weight == 0 {
+    if destination.weight == 0 || destination.state == DestinationState::Draining {
         return Some(Verdict::Drained);
     }
     let (full, live) = held.full(&line.limits)?;

@@ -6,5 +6,6 @@
 pub mod check;
 pub mod decide;
 pub mod pick;
+pub mod sessions;
 pub mod slots;
 pub mod snapshot;

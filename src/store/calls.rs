@@ -8,14 +8,43 @@ use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId};
-use crate::model::number::{Caller, Did};
+use crate::model::id::{
+    AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, TrunkId,
+};
+use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
+
+/// What a filter asks of the first call of a session as of any call.
+macro_rules! narrow {
+    ($query:ident, $filter:ident) => {
+        if let Some(flow) = $filter.flow {
+            $query.push(" AND flow_id = ").push_bind(Text(flow));
+        }
+        if let Some(did) = &$filter.did {
+            $query.push(" AND did = ").push_bind(Text(did));
+        }
+        if let Some(caller) = &$filter.caller {
+            $query.push(" AND caller_number = ").push_bind(Text(caller));
+        }
+        if let Some(is_test) = $filter.is_test {
+            $query.push(" AND is_test = ").push_bind(is_test);
+        }
+        if let Some(from) = $filter.from {
+            $query.push(" AND started_at >= ").push_bind(Int(from));
+        }
+        if let Some(to) = $filter.to {
+            $query.push(" AND started_at < ").push_bind(Int(to));
+        }
+    };
+}
+pub(super) use narrow;
 
 /// Which calls to list; every field that is set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct CallFilter {
+    /// The calls of this session only.
+    pub session: Option<CallId>,
     pub flow: Option<ForwardingFlowId>,
     pub did: Option<Did>,
     /// The caller's number, exactly.
@@ -66,31 +95,17 @@ impl Db {
         let rows: Vec<CallRow> = on!(self, db => {
             let mut query = QueryBuilder::new(CALLS);
             query.push(" WHERE account_id = ").push_bind(Text(account));
-            if let Some(flow) = filter.flow {
-                query.push(" AND flow_id = ").push_bind(Text(flow));
-            }
-            if let Some(did) = &filter.did {
-                query.push(" AND did = ").push_bind(Text(did));
-            }
-            if let Some(caller) = &filter.caller {
-                query.push(" AND caller_number = ").push_bind(Text(caller));
+            narrow!(query, filter);
+            if let Some(session) = filter.session {
+                query.push(" AND session_id = ").push_bind(Text(session));
             }
             if let Some(result) = filter.result {
                 query.push(" AND result = ").push_bind(Text(result));
-            }
-            if let Some(is_test) = filter.is_test {
-                query.push(" AND is_test = ").push_bind(is_test);
             }
             match filter.live {
                 Some(true) => drop(query.push(" AND ended_at IS NULL")),
                 Some(false) => drop(query.push(" AND ended_at IS NOT NULL")),
                 None => {}
-            }
-            if let Some(from) = filter.from {
-                query.push(" AND started_at >= ").push_bind(Int(from));
-            }
-            if let Some(to) = filter.to {
-                query.push(" AND started_at < ").push_bind(Int(to));
             }
             if let Some(before) = before {
                 query.push(" AND id < ").push_bind(Text(before));
@@ -156,6 +171,30 @@ impl Db {
         Ok(rows.into_iter().map(CallRow::into_call).collect())
     }
 
+    /// The calls of all accounts that `node` owns and that began at `since` or later or have not
+    /// ended, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn recent_calls(
+        &self,
+        node: &str,
+        since: Timestamp,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        let rows: Vec<CallRow> = on!(self, db => {
+            QueryBuilder::new(CALLS)
+                .push(" WHERE node = ")
+                .push_bind(Text(node))
+                .push(" AND (started_at >= ")
+                .push_bind(Int(since))
+                .push(" OR ended_at IS NULL) ORDER BY id")
+                .build_query_as()
+                .fetch_all(db)
+                .await
+        })?;
+        Ok(rows.into_iter().map(CallRow::into_call).collect())
+    }
+
     /// The journal of one call, in order of `seq`; empty for a call that is not the account's.
     ///
     /// # Errors
@@ -174,7 +213,7 @@ impl Db {
 }
 
 #[derive(FromRow)]
-struct CallRow {
+pub(super) struct CallRow {
     id: Text<CallId>,
     account_id: Text<AccountId>,
     node: Text<String>,
@@ -194,19 +233,22 @@ struct CallRow {
     cause: Option<Int<HangupCause>>,
     channel: Text<String>,
     bridge: Text<String>,
+    caller_key: Option<Text<CallerKey>>,
+    session_id: Text<CallId>,
+    is_repeat: bool,
 }
 
 impl CallRow {
-    fn into_call(self) -> CallRecord {
+    pub(super) fn into_call(self) -> CallRecord {
         let flow_name = self.flow_name.map(|Text(name)| name).unwrap_or_default();
         CallRecord {
             id: self.id.0,
             account: self.account_id.0,
             did: self.did.0,
             caller: Caller { number: self.caller_number.0, name: self.caller_name.0 },
-            caller_key: None,
-            session: self.id.0,
-            is_repeat: false,
+            caller_key: self.caller_key.map(|Text(key)| key),
+            session: self.session_id.0,
+            is_repeat: self.is_repeat,
             flow: self.flow_id.map(|Text(flow)| (flow, flow_name)),
             is_test: self.is_test,
             status: self.status.0,
@@ -237,6 +279,7 @@ struct LegRow {
     outcome: Option<Text<Outcome>>,
     cause: Option<Int<HangupCause>>,
     sip_code: Option<Int<u16>>,
+    trunk_id: Option<Text<TrunkId>>,
 }
 
 impl LegRow {
@@ -245,7 +288,7 @@ impl LegRow {
             call: self.call_id.0,
             no: self.no.0,
             destination: self.destination_id.map(|Text(destination)| destination),
-            trunk: None,
+            trunk: self.trunk_id.map(|Text(trunk)| trunk),
             name: self.name.0,
             endpoint: self.endpoint.0,
             started_at: self.started_at.0,
@@ -272,11 +315,11 @@ impl StepRow {
     }
 }
 
-const CALLS: &str = "SELECT id, account_id, node, did, caller_number, caller_name, flow_id, \
+pub(super) const CALLS: &str = "SELECT id, account_id, node, did, caller_number, caller_name, flow_id, \
     flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, ended_by, \
-    cause, channel, bridge FROM call";
+    cause, channel, bridge, caller_key, session_id, is_repeat FROM call";
 const LEGS: &str = "SELECT call_id, no, destination_id, name, endpoint, started_at, ringing_at, \
-    answered_at, ended_at, outcome, cause, sip_code FROM leg \
+    answered_at, ended_at, outcome, cause, sip_code, trunk_id FROM leg \
     WHERE account_id = $1 AND call_id = $2 ORDER BY no";
 const TIMELINE: &str =
     "SELECT seq, at, step FROM timeline WHERE account_id = $1 AND call_id = $2 ORDER BY seq";

@@ -4,13 +4,17 @@
 //! one account wait for each other. References are checked at the end, so their order is free; and
 //! names and DIDs are set aside before they are put, so that two rows may swap theirs.
 
-use super::column::{Int, Text};
+use std::collections::BTreeSet;
+
+use super::column::{Int, Text, json, json_unless_default};
 use super::configuration::VERSION;
 use super::{Db, StoreError, Tx};
+use crate::model::account::AccountSettings;
+use crate::model::billing::RateDeck;
 use crate::model::configuration::{Change, Number};
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
-use crate::model::id::{AccountId, ForwardingFlowId};
+use crate::model::id::{AccountId, ForwardingFlowId, RateDeckId};
 use crate::model::server::Server;
 use crate::model::time::Timestamp;
 use crate::model::trunk::{Reach, Trunk};
@@ -34,7 +38,10 @@ impl Db {
         now: Timestamp,
     ) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let version = tx.count_up(account, expected, now).await?;
+        let numbers = changes
+            .iter()
+            .any(|change| matches!(change, Change::DeleteNumber(_) | Change::PutNumber(_)));
+        let version = tx.count_up(account, expected, numbers, now).await?;
         for change in changes {
             tx.delete_or_set_aside(account, change).await?;
         }
@@ -42,7 +49,8 @@ impl Db {
             match change {
                 Change::PutForwardingFlow(flow) => tx.put_flow(account, flow).await?,
                 Change::PutNumber(number) => tx.put_number(account, number).await?,
-                Change::PutAccount(_) | Change::PutRateDeck(_) => {}
+                Change::PutAccount(settings) => tx.put_account(account, settings).await?,
+                Change::PutRateDeck(deck) => tx.put_rate_deck(account, deck).await?,
                 Change::PutServer(server) => tx.put_server(account, server).await?,
                 Change::PutTrunk(trunk) => tx.put_trunk(account, trunk).await?,
                 Change::DeleteForwardingFlow(_)
@@ -52,6 +60,7 @@ impl Db {
                 | Change::DeleteTrunk(_) => {}
             }
         }
+        tx.check_decks(account, changes).await?;
         tx.commit().await?;
         Ok(version)
     }
@@ -71,6 +80,7 @@ impl Tx {
         &mut self,
         account: AccountId,
         expected: i64,
+        numbers: bool,
         now: Timestamp,
     ) -> Result<i64, StoreError> {
         let version: Option<Int<i64>> = on!(in self, db => {
@@ -78,6 +88,7 @@ impl Tx {
                 .bind(Text(account))
                 .bind(Int(expected))
                 .bind(Int(now))
+                .bind(numbers)
                 .fetch_optional(db)
                 .await
         })?;
@@ -102,7 +113,7 @@ impl Tx {
                 run!(self, DELETE_FLOW, account, *id);
             }
             Change::DeleteNumber(id) => run!(self, DELETE_NUMBER, account, *id),
-            Change::DeleteRateDeck(_) | Change::PutAccount(_) | Change::PutRateDeck(_) => {}
+            Change::DeleteRateDeck(id) => run!(self, DELETE_RATE_DECK, account, *id),
             Change::DeleteServer(id) => run!(self, DELETE_SERVER, account, *id),
             Change::DeleteTrunk(id) => run!(self, DELETE_TRUNK, account, *id),
             Change::PutForwardingFlow(flow) => {
@@ -110,10 +121,80 @@ impl Tx {
                 run!(self, SET_DESTINATIONS_ASIDE, account, flow.id);
             }
             Change::PutNumber(number) => run!(self, SET_NUMBER_ASIDE, account, number.id),
+            Change::PutAccount(_) => {}
+            Change::PutRateDeck(deck) => run!(self, SET_RATE_DECK_ASIDE, account, deck.id),
             Change::PutServer(server) => run!(self, SET_SERVER_ASIDE, account, server.id),
             Change::PutTrunk(trunk) => run!(self, SET_TRUNK_ASIDE, account, trunk.id),
         }
         Ok(())
+    }
+
+    /// The rate decks that these changes name are the account's own; the schema only says that they
+    /// exist.
+    async fn check_decks(
+        &mut self,
+        account: AccountId,
+        changes: &[Change],
+    ) -> Result<(), StoreError> {
+        let named = changes.iter().filter_map(|change| match change {
+            Change::PutAccount(settings) => settings.rate_deck,
+            Change::PutTrunk(trunk) => trunk.rate_deck,
+            _ => None,
+        });
+        for deck in named.collect::<BTreeSet<RateDeckId>>() {
+            let found: Option<Text<RateDeckId>> = on!(in self, db => {
+                sqlx::query_scalar(OWN_RATE_DECK)
+                    .bind(Text(account))
+                    .bind(Text(deck))
+                    .fetch_optional(db)
+                    .await
+            })?;
+            found.ok_or(StoreError::Dangling)?;
+        }
+        Ok(())
+    }
+
+    async fn put_account(
+        &mut self,
+        account: AccountId,
+        settings: &AccountSettings,
+    ) -> Result<(), StoreError> {
+        let written = on!(in self, db => {
+            sqlx::query(PUT_ACCOUNT)
+                .bind(Text(account))
+                .bind(Text(&settings.time_zone))
+                .bind(settings.max_live.map(Int))
+                .bind(settings.toll_free_termination)
+                .bind(settings.prepaid)
+                .bind(Text(settings.currency))
+                .bind(settings.rate_deck.map(Text))
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        one_row(written?)
+    }
+
+    async fn put_rate_deck(
+        &mut self,
+        account: AccountId,
+        deck: &RateDeck,
+    ) -> Result<(), StoreError> {
+        let rates = json(&deck.rates)?;
+        let written = on!(in self, db => {
+            sqlx::query(PUT_RATE_DECK)
+                .bind(Text(deck.id))
+                .bind(Text(account))
+                .bind(Text(&deck.name))
+                .bind(deck.bills_ring_time)
+                .bind(Text(deck.rounding))
+                .bind(Int(deck.decimals))
+                .bind(rates)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        named(written, &deck.name)
     }
 
     async fn put_trunk(&mut self, account: AccountId, trunk: &Trunk) -> Result<(), StoreError> {
@@ -129,6 +210,8 @@ impl Tx {
                 .bind(address)
                 .bind(endpoint)
                 .bind(trunk.max_live.map(Int))
+                .bind(trunk.carries_toll_free)
+                .bind(trunk.rate_deck.map(Text))
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
@@ -178,6 +261,11 @@ impl Tx {
             Fallback::HangUp(cause) => ("hang_up", *cause, None, None),
             Fallback::Number { trunk, number } => ("number", None, Some(*trunk), Some(number)),
         };
+        let schedule = flow.schedule.as_ref().map(json).transpose()?;
+        let throttle = json_unless_default(&flow.throttle)?;
+        let stickiness = json_unless_default(&flow.stickiness)?;
+        let repeat_caller = flow.repeat_caller.as_ref().map(json).transpose()?;
+        let caller_numbers = json_unless_default(&flow.caller_numbers)?;
         let written = on!(in self, db => {
             sqlx::query(PUT_FLOW)
                 .bind(Text(flow.id))
@@ -194,6 +282,13 @@ impl Tx {
                 .bind(cause.map(Int))
                 .bind(trunk.map(Text))
                 .bind(number.map(Text))
+                .bind(flow.time_zone.as_ref().map(Text))
+                .bind(schedule)
+                .bind(throttle)
+                .bind(stickiness)
+                .bind(repeat_caller)
+                .bind(caller_numbers)
+                .bind(Int(flow.redial_gap_sec))
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
@@ -213,11 +308,13 @@ impl Tx {
         place: i64,
         destination: &Destination,
     ) -> Result<(), StoreError> {
-        let (server, trunk, number) = match &destination.landing {
-            Landing::Slave { server, did } => (Some(*server), None, did),
-            Landing::Trunk { trunk, number } => (None, Some(*trunk), number),
-            Landing::TollFree { .. } => return Err(StoreError::Dangling),
+        let (server, trunk, toll_free, number) = match &destination.landing {
+            Landing::Slave { server, did } => (Some(*server), None, None, Some(did)),
+            Landing::TollFree { number } => (None, None, Some(number), None),
+            Landing::Trunk { trunk, number } => (None, Some(*trunk), None, Some(number)),
         };
+        let schedule = destination.schedule.as_ref().map(json).transpose()?;
+        let throttle = json_unless_default(&destination.throttle)?;
         let written = on!(in self, db => {
             sqlx::query(PUT_DESTINATION)
                 .bind(Text(destination.id))
@@ -227,12 +324,16 @@ impl Tx {
                 .bind(Text(&destination.name))
                 .bind(server.map(Text))
                 .bind(trunk.map(Text))
-                .bind(Text(number))
+                .bind(toll_free.map(Text))
+                .bind(number.map(Text))
                 .bind(Int(destination.priority))
                 .bind(Int(destination.weight))
                 .bind(destination.max_live.map(Int))
                 .bind(destination.ring_timeout_sec.map(Int))
                 .bind(Text(destination.state))
+                .bind(destination.time_zone.as_ref().map(Text))
+                .bind(schedule)
+                .bind(throttle)
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
@@ -251,11 +352,13 @@ fn one_row(written: u64) -> Result<(), StoreError> {
     if written == 1 { Ok(()) } else { Err(StoreError::Dangling) }
 }
 
-const COUNT_UP: &str = "UPDATE account SET version = version + 1, changed_at = $3 \
+const COUNT_UP: &str = "UPDATE account SET version = version + 1, changed_at = $3, \
+        numbers_version = CASE WHEN $4 THEN version + 1 ELSE numbers_version END \
     WHERE id = $1 AND version = $2 RETURNING version";
 
 const DELETE_FLOW: &str = "DELETE FROM forwarding_flow WHERE account_id = $1 AND id = $2";
 const DELETE_NUMBER: &str = "DELETE FROM number WHERE account_id = $1 AND id = $2";
+const DELETE_RATE_DECK: &str = "DELETE FROM rate_deck WHERE account_id = $1 AND id = $2";
 const DELETE_SERVER: &str = "DELETE FROM server WHERE account_id = $1 AND id = $2";
 const DELETE_TRUNK: &str = "DELETE FROM trunk WHERE account_id = $1 AND id = $2";
 const DELETE_DESTINATIONS: &str =
@@ -265,6 +368,8 @@ const DELETE_DESTINATIONS: &str =
 const SET_FLOW_ASIDE: &str =
     "UPDATE forwarding_flow SET name = id WHERE account_id = $1 AND id = $2";
 const SET_NUMBER_ASIDE: &str = "UPDATE number SET did = id WHERE account_id = $1 AND id = $2";
+const SET_RATE_DECK_ASIDE: &str =
+    "UPDATE rate_deck SET name = id WHERE account_id = $1 AND id = $2";
 const SET_SERVER_ASIDE: &str = "UPDATE server SET name = id WHERE account_id = $1 AND id = $2";
 const SET_TRUNK_ASIDE: &str = "UPDATE trunk SET name = id WHERE account_id = $1 AND id = $2";
 const SET_DESTINATIONS_ASIDE: &str = "UPDATE destination SET name = id, place = -1 \
@@ -272,10 +377,24 @@ const SET_DESTINATIONS_ASIDE: &str = "UPDATE destination SET name = id, place = 
 const DELETE_DESTINATIONS_ASIDE: &str = "DELETE FROM destination \
     WHERE account_id = $1 AND forwarding_flow_id = $2 AND place = -1";
 
-const PUT_TRUNK: &str = "INSERT INTO trunk (id, account_id, name, address, endpoint, max_live) \
-    VALUES ($1, $2, $3, $4, $5, $6) \
+const OWN_RATE_DECK: &str = "SELECT id FROM rate_deck WHERE account_id = $1 AND id = $2";
+
+const PUT_ACCOUNT: &str = "UPDATE account SET time_zone = $2, max_live = $3, \
+        toll_free_termination = $4, prepaid = $5, currency = $6, rate_deck_id = $7 \
+    WHERE id = $1";
+const PUT_RATE_DECK: &str = "INSERT INTO rate_deck (id, account_id, name, bills_ring_time, \
+        rounding, decimals, rates) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) \
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+        bills_ring_time = excluded.bills_ring_time, rounding = excluded.rounding, \
+        decimals = excluded.decimals, rates = excluded.rates \
+    WHERE rate_deck.account_id = excluded.account_id";
+const PUT_TRUNK: &str = "INSERT INTO trunk (id, account_id, name, address, endpoint, max_live, \
+        carries_toll_free, rate_deck_id) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, \
-        endpoint = excluded.endpoint, max_live = excluded.max_live \
+        endpoint = excluded.endpoint, max_live = excluded.max_live, \
+        carries_toll_free = excluded.carries_toll_free, rate_deck_id = excluded.rate_deck_id \
     WHERE trunk.account_id = excluded.account_id";
 const PUT_SERVER: &str = "INSERT INTO server (id, account_id, name, role, trunk_id, max_live) \
     VALUES ($1, $2, $3, $4, $5, $6) \
@@ -289,8 +408,10 @@ const PUT_NUMBER: &str = "INSERT INTO number (id, account_id, did, server_id, fo
     WHERE number.account_id = excluded.account_id";
 const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, master_id, spread, \
         ringback, ring_timeout_sec, ring_budget_sec, max_attempts, max_call_sec, fallback, \
-        fallback_cause, fallback_trunk_id, fallback_number) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+        fallback_cause, fallback_trunk_id, fallback_number, time_zone, schedule, throttle, \
+        stickiness, repeat_caller, caller_numbers, redial_gap_sec) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+        $19, $20, $21) \
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, master_id = excluded.master_id, \
         spread = excluded.spread, ringback = excluded.ringback, \
         ring_timeout_sec = excluded.ring_timeout_sec, \
@@ -298,15 +419,20 @@ const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, maste
         max_call_sec = excluded.max_call_sec, fallback = excluded.fallback, \
         fallback_cause = excluded.fallback_cause, \
         fallback_trunk_id = excluded.fallback_trunk_id, \
-        fallback_number = excluded.fallback_number \
+        fallback_number = excluded.fallback_number, time_zone = excluded.time_zone, \
+        schedule = excluded.schedule, throttle = excluded.throttle, \
+        stickiness = excluded.stickiness, repeat_caller = excluded.repeat_caller, \
+        caller_numbers = excluded.caller_numbers, redial_gap_sec = excluded.redial_gap_sec \
     WHERE forwarding_flow.account_id = excluded.account_id";
 const PUT_DESTINATION: &str = "INSERT INTO destination (id, account_id, forwarding_flow_id, \
-        place, name, server_id, trunk_id, number, priority, weight, max_live, \
-        ring_timeout_sec, state) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+        place, name, server_id, trunk_id, toll_free, number, priority, weight, max_live, \
+        ring_timeout_sec, state, time_zone, schedule, throttle) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
     ON CONFLICT (id) DO UPDATE SET forwarding_flow_id = excluded.forwarding_flow_id, \
         place = excluded.place, name = excluded.name, server_id = excluded.server_id, \
-        trunk_id = excluded.trunk_id, number = excluded.number, priority = excluded.priority, \
-        weight = excluded.weight, max_live = excluded.max_live, \
-        ring_timeout_sec = excluded.ring_timeout_sec, state = excluded.state \
+        trunk_id = excluded.trunk_id, toll_free = excluded.toll_free, \
+        number = excluded.number, priority = excluded.priority, weight = excluded.weight, \
+        max_live = excluded.max_live, ring_timeout_sec = excluded.ring_timeout_sec, \
+        state = excluded.state, time_zone = excluded.time_zone, schedule = excluded.schedule, \
+        throttle = excluded.throttle \
     WHERE destination.account_id = excluded.account_id";

@@ -83,7 +83,7 @@ macro_rules! integers {
     )*};
 }
 
-integers! { i32 i64 u16 u32 }
+integers! { i32 i64 u16 u32 u8 }
 
 impl Integer for HangupCause {
     fn to_column(self) -> i64 {
@@ -135,6 +135,13 @@ where
         let value = i64::decode(value)?;
         T::of_column(value).map(Self).ok_or_else(|| format!("{value} is out of range").into())
     }
+}
+
+/// As [`json`], but NULL for what is the default of its kind.
+pub(super) fn json_unless_default<T: Default + PartialEq + Serialize>(
+    value: &T,
+) -> Result<Option<Json<Box<RawValue>>>, sqlx::Error> {
+    if *value == T::default() { Ok(None) } else { json(value).map(Some) }
 }
 
 /// A JSON object or array ready to be bound; a bare number would come back from `SQLite` as an

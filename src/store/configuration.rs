@@ -1,22 +1,40 @@
 //! Reading the configuration of an account, all of it at one moment; `change` writes it.
+//!
+//! Numbers are read by themselves in `numbers` where only those matter: an account may have a
+//! million of them, and most changes touch none.
 
 use std::collections::BTreeMap;
 
 use sqlx::FromRow;
+use sqlx::types::Json;
 
 use super::column::{Int, Text};
-use super::{Db, StoreError};
+use super::{Db, StoreError, Tx};
 use crate::model::account::AccountSettings;
+use crate::model::billing::{Currency, Rate, RateDeck, Rounding};
 use crate::model::cause::HangupCause;
 use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
-use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did, NumberPlan};
+use crate::model::id::{
+    AccountId, DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId,
+};
+use crate::model::number::{DialNumber, Did, NumberPlan, TollFree};
+use crate::model::schedule::Schedule;
 use crate::model::server::{Server, ServerRole};
-use crate::model::stickiness::Stickiness;
+use crate::model::stickiness::{RepeatRule, Stickiness};
 use crate::model::throttle::Throttle;
+use crate::model::time::Zone;
 use crate::model::trunk::{EndpointName, Reach, SipAddress, Trunk};
+
+/// How often the configuration of an account was changed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Version {
+    /// One more with every change.
+    pub configuration: i64,
+    /// What `configuration` was when a number last changed.
+    pub numbers: i64,
+}
 
 impl Db {
     /// All accounts, in order of id.
@@ -32,14 +50,17 @@ impl Db {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn versions(&self) -> Result<BTreeMap<AccountId, i64>, StoreError> {
-        let rows: Vec<(Text<AccountId>, Int<i64>)> =
+    pub async fn versions(&self) -> Result<BTreeMap<AccountId, Version>, StoreError> {
+        let rows: Vec<(Text<AccountId>, Int<i64>, Int<i64>)> =
             on!(self, db => sqlx::query_as(VERSIONS).fetch_all(db).await)?;
-        Ok(rows.into_iter().map(|(Text(account), Int(version))| (account, version)).collect())
+        let version = |(Text(account), Int(configuration), Int(numbers))| {
+            (account, Version { configuration, numbers })
+        };
+        Ok(rows.into_iter().map(version).collect())
     }
 
-    /// The configuration of `account` and its version. Servers, trunks and flows are in order of
-    /// name, numbers and the DIDs of each flow in order of DID, destinations as they were put.
+    /// The configuration of `account` and its version. What has a name is in order of name, numbers
+    /// and the DIDs of each flow in order of DID, destinations as they were put.
     ///
     /// # Errors
     /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
@@ -48,38 +69,76 @@ impl Db {
         account: AccountId,
     ) -> Result<(Configuration, i64), StoreError> {
         let mut tx = self.snapshot().await?;
-        let version: Option<Int<i64>> = on!(in &mut tx, db => {
-            sqlx::query_scalar(VERSION).bind(Text(account)).fetch_optional(db).await
-        })?;
-        let Int(version) = version.ok_or(StoreError::NoAccount)?;
-        let trunks: Vec<TrunkRow> = on!(in &mut tx, db => {
-            sqlx::query_as(TRUNKS).bind(Text(account)).fetch_all(db).await
-        })?;
-        let servers: Vec<ServerRow> = on!(in &mut tx, db => {
-            sqlx::query_as(SERVERS).bind(Text(account)).fetch_all(db).await
-        })?;
+        let (mut configuration, version) = tx.configuration_without_numbers(account).await?;
         let numbers: Vec<NumberRow> = on!(in &mut tx, db => {
             sqlx::query_as(NUMBERS).bind(Text(account)).fetch_all(db).await
         })?;
-        let destinations: Vec<DestinationRow> = on!(in &mut tx, db => {
+        tx.commit().await?;
+        configuration.numbers = numbers.into_iter().map(NumberRow::into_number).collect();
+        configuration.numbers.sort_by(|a, b| (&a.did, a.id).cmp(&(&b.did, b.id)));
+        let mut dids_of: BTreeMap<ForwardingFlowId, Vec<Did>> = BTreeMap::new();
+        for number in &configuration.numbers {
+            if let Some(flow) = number.forwarding_flow {
+                dids_of.entry(flow).or_default().push(number.did.clone());
+            }
+        }
+        for flow in &mut configuration.forwarding_flows {
+            flow.dids = dids_of.remove(&flow.id).unwrap_or_default();
+        }
+        Ok((configuration, version.configuration))
+    }
+
+    /// As [`Db::configuration`], but as if the account had no numbers.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
+    pub async fn configuration_without_numbers(
+        &self,
+        account: AccountId,
+    ) -> Result<(Configuration, Version), StoreError> {
+        let mut tx = self.snapshot().await?;
+        let found = tx.configuration_without_numbers(account).await?;
+        tx.commit().await?;
+        Ok(found)
+    }
+}
+
+impl Tx {
+    async fn configuration_without_numbers(
+        &mut self,
+        account: AccountId,
+    ) -> Result<(Configuration, Version), StoreError> {
+        let row: Option<AccountRow> = on!(in self, db => {
+            sqlx::query_as(ACCOUNT).bind(Text(account)).fetch_optional(db).await
+        })?;
+        let row = row.ok_or(StoreError::NoAccount)?;
+        let decks: Vec<RateDeckRow> = on!(in self, db => {
+            sqlx::query_as(RATE_DECKS).bind(Text(account)).fetch_all(db).await
+        })?;
+        let trunks: Vec<TrunkRow> = on!(in self, db => {
+            sqlx::query_as(TRUNKS).bind(Text(account)).fetch_all(db).await
+        })?;
+        let servers: Vec<ServerRow> = on!(in self, db => {
+            sqlx::query_as(SERVERS).bind(Text(account)).fetch_all(db).await
+        })?;
+        let destinations: Vec<DestinationRow> = on!(in self, db => {
             sqlx::query_as(DESTINATIONS).bind(Text(account)).fetch_all(db).await
         })?;
-        let flows: Vec<FlowRow> = on!(in &mut tx, db => {
+        let flows: Vec<FlowRow> = on!(in self, db => {
             sqlx::query_as(FLOWS).bind(Text(account)).fetch_all(db).await
         })?;
-        tx.commit().await?;
 
-        let mut numbers: Vec<Number> = numbers.into_iter().map(NumberRow::into_number).collect();
-        numbers.sort_by(|a, b| (&a.did, a.id).cmp(&(&b.did, b.id)));
+        let version = row.version();
         let mut configuration = Configuration {
-            account: AccountSettings::default(),
-            rate_decks: Vec::new(),
+            account: row.into_settings(),
+            rate_decks: decks.into_iter().map(RateDeckRow::into_deck).collect(),
             servers: servers.into_iter().map(ServerRow::into_server).collect(),
             trunks: trunks.into_iter().map(TrunkRow::into_trunk).collect::<Result<_, _>>()?,
-            forwarding_flows: into_flows(flows, destinations, &numbers)?,
-            numbers,
+            forwarding_flows: into_flows(flows, destinations)?,
+            numbers: Vec::new(),
         };
         // Here and not in SQL, where the order of names depends on the locale of the database.
+        configuration.rate_decks.sort_by_cached_key(|deck| by_name(&deck.name));
         configuration.servers.sort_by_cached_key(|server| by_name(&server.name));
         configuration.trunks.sort_by_cached_key(|trunk| by_name(&trunk.name));
         configuration.forwarding_flows.sort_by_cached_key(|flow| by_name(&flow.name));
@@ -91,30 +150,74 @@ fn by_name(name: &str) -> (String, String) {
     (name.to_lowercase(), name.to_owned())
 }
 
-/// Flows with their destinations, which come in order of place, and their DIDs.
+/// Flows with their destinations, which come in order of place.
 fn into_flows(
     flows: Vec<FlowRow>,
     destinations: Vec<DestinationRow>,
-    numbers: &[Number],
 ) -> Result<Vec<ForwardingFlow>, StoreError> {
     let mut destinations_of: BTreeMap<ForwardingFlowId, Vec<Destination>> = BTreeMap::new();
     for row in destinations {
         let Text(flow) = row.forwarding_flow_id;
         destinations_of.entry(flow).or_default().push(row.into_destination()?);
     }
-    let mut dids_of: BTreeMap<ForwardingFlowId, Vec<Did>> = BTreeMap::new();
-    for number in numbers {
-        if let Some(flow) = number.forwarding_flow {
-            dids_of.entry(flow).or_default().push(number.did.clone());
-        }
-    }
     let complete = |row: FlowRow| {
         let mut flow = row.into_flow()?;
         flow.destinations = destinations_of.remove(&flow.id).unwrap_or_default();
-        flow.dids = dids_of.remove(&flow.id).unwrap_or_default();
         Ok(flow)
     };
     flows.into_iter().map(complete).collect()
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    version: Int<i64>,
+    numbers_version: Int<i64>,
+    time_zone: Text<Zone>,
+    max_live: Option<Int<u32>>,
+    toll_free_termination: bool,
+    prepaid: bool,
+    currency: Text<Currency>,
+    rate_deck_id: Option<Text<RateDeckId>>,
+}
+
+impl AccountRow {
+    fn version(&self) -> Version {
+        Version { configuration: self.version.0, numbers: self.numbers_version.0 }
+    }
+
+    fn into_settings(self) -> AccountSettings {
+        AccountSettings {
+            time_zone: self.time_zone.0,
+            max_live: self.max_live.map(|Int(max)| max),
+            toll_free_termination: self.toll_free_termination,
+            prepaid: self.prepaid,
+            currency: self.currency.0,
+            rate_deck: self.rate_deck_id.map(|Text(deck)| deck),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct RateDeckRow {
+    id: Text<RateDeckId>,
+    name: Text<String>,
+    bills_ring_time: bool,
+    rounding: Text<Rounding>,
+    decimals: Int<u8>,
+    rates: Json<Vec<Rate>>,
+}
+
+impl RateDeckRow {
+    fn into_deck(self) -> RateDeck {
+        RateDeck {
+            id: self.id.0,
+            name: self.name.0,
+            rates: self.rates.0,
+            bills_ring_time: self.bills_ring_time,
+            rounding: self.rounding.0,
+            decimals: self.decimals.0,
+        }
+    }
 }
 
 #[derive(FromRow)]
@@ -124,6 +227,8 @@ struct TrunkRow {
     address: Option<Text<SipAddress>>,
     endpoint: Option<Text<EndpointName>>,
     max_live: Option<Int<u32>>,
+    carries_toll_free: bool,
+    rate_deck_id: Option<Text<RateDeckId>>,
 }
 
 impl TrunkRow {
@@ -133,9 +238,14 @@ impl TrunkRow {
             (None, Some(Text(endpoint))) => Reach::Endpoint(endpoint),
             _ => return Err(broken("a trunk has one address or one endpoint")),
         };
-        let max_live = self.max_live.map(|Int(max)| max);
-        let (id, name) = (self.id.0, self.name.0);
-        Ok(Trunk { id, name, reach, max_live, carries_toll_free: false, rate_deck: None })
+        Ok(Trunk {
+            id: self.id.0,
+            name: self.name.0,
+            reach,
+            max_live: self.max_live.map(|Int(max)| max),
+            carries_toll_free: self.carries_toll_free,
+            rate_deck: self.rate_deck_id.map(|Text(deck)| deck),
+        })
     }
 }
 
@@ -186,21 +296,25 @@ struct DestinationRow {
     name: Text<String>,
     server_id: Option<Text<ServerId>>,
     trunk_id: Option<Text<TrunkId>>,
-    number: Text<DialNumber>,
+    toll_free: Option<Text<TollFree>>,
+    number: Option<Text<DialNumber>>,
     priority: Int<i32>,
     weight: Int<u32>,
     max_live: Option<Int<u32>>,
     ring_timeout_sec: Option<Int<u32>>,
     state: Text<DestinationState>,
+    time_zone: Option<Text<Zone>>,
+    schedule: Option<Json<Schedule>>,
+    throttle: Option<Json<Throttle>>,
 }
 
 impl DestinationRow {
     fn into_destination(self) -> Result<Destination, StoreError> {
-        let Text(number) = self.number;
-        let landing = match (self.server_id, self.trunk_id) {
-            (Some(Text(server)), None) => Landing::Slave { server, did: number },
-            (None, Some(Text(trunk))) => Landing::Trunk { trunk, number },
-            _ => return Err(broken("a destination lands on one server or one trunk")),
+        let landing = match (self.server_id, self.trunk_id, self.toll_free, self.number) {
+            (Some(Text(server)), None, None, Some(Text(did))) => Landing::Slave { server, did },
+            (None, Some(Text(trunk)), None, Some(Text(number))) => Landing::Trunk { trunk, number },
+            (None, None, Some(Text(number)), None) => Landing::TollFree { number },
+            _ => return Err(broken("a destination lands in one place")),
         };
         Ok(Destination {
             id: self.id.0,
@@ -211,9 +325,9 @@ impl DestinationRow {
             max_live: self.max_live.map(|Int(max)| max),
             ring_timeout_sec: self.ring_timeout_sec.map(|Int(sec)| sec),
             state: self.state.0,
-            time_zone: None,
-            schedule: None,
-            throttle: Throttle::default(),
+            time_zone: self.time_zone.map(|Text(zone)| zone),
+            schedule: self.schedule.map(|Json(schedule)| schedule),
+            throttle: or_default(self.throttle),
         })
     }
 }
@@ -233,6 +347,13 @@ struct FlowRow {
     fallback_cause: Option<Int<HangupCause>>,
     fallback_trunk_id: Option<Text<TrunkId>>,
     fallback_number: Option<Text<DialNumber>>,
+    time_zone: Option<Text<Zone>>,
+    schedule: Option<Json<Schedule>>,
+    throttle: Option<Json<Throttle>>,
+    stickiness: Option<Json<Stickiness>>,
+    repeat_caller: Option<Json<RepeatRule>>,
+    caller_numbers: Option<Json<NumberPlan>>,
+    redial_gap_sec: Int<u32>,
 }
 
 impl FlowRow {
@@ -261,15 +382,20 @@ impl FlowRow {
             max_attempts: self.max_attempts.0,
             max_call_sec: self.max_call_sec.0,
             fallback,
-            time_zone: None,
-            schedule: None,
-            throttle: Throttle::default(),
-            stickiness: Stickiness::default(),
-            repeat_caller: None,
-            caller_numbers: NumberPlan::default(),
-            redial_gap_sec: ForwardingFlow::REDIAL_GAP_SEC,
+            time_zone: self.time_zone.map(|Text(zone)| zone),
+            schedule: self.schedule.map(|Json(schedule)| schedule),
+            throttle: or_default(self.throttle),
+            stickiness: or_default(self.stickiness),
+            repeat_caller: self.repeat_caller.map(|Json(rule)| rule),
+            caller_numbers: or_default(self.caller_numbers),
+            redial_gap_sec: self.redial_gap_sec.0,
         })
     }
+}
+
+/// Reads what [`json_unless_default`](super::column::json_unless_default) wrote.
+fn or_default<T: Default>(column: Option<Json<T>>) -> T {
+    column.map_or_else(T::default, |Json(value)| value)
 }
 
 /// For rows that the schema's own checks rule out.
@@ -277,16 +403,21 @@ fn broken(rule: &'static str) -> StoreError {
     StoreError::Internal(sqlx::Error::Decode(rule.into()))
 }
 
-const VERSIONS: &str = "SELECT id, version FROM account";
+const VERSIONS: &str = "SELECT id, version, numbers_version FROM account";
 pub(super) const VERSION: &str = "SELECT version FROM account WHERE id = $1";
-const TRUNKS: &str =
-    "SELECT id, name, address, endpoint, max_live FROM trunk WHERE account_id = $1";
+const ACCOUNT: &str = "SELECT version, numbers_version, time_zone, max_live, \
+    toll_free_termination, prepaid, currency, rate_deck_id FROM account WHERE id = $1";
+const RATE_DECKS: &str = "SELECT id, name, bills_ring_time, rounding, decimals, rates \
+    FROM rate_deck WHERE account_id = $1";
+const TRUNKS: &str = "SELECT id, name, address, endpoint, max_live, carries_toll_free, \
+    rate_deck_id FROM trunk WHERE account_id = $1";
 const SERVERS: &str = "SELECT id, name, role, trunk_id, max_live FROM server WHERE account_id = $1";
 const NUMBERS: &str =
     "SELECT id, did, server_id, forwarding_flow_id FROM number WHERE account_id = $1";
-const DESTINATIONS: &str = "SELECT id, forwarding_flow_id, name, server_id, trunk_id, number, \
-    priority, weight, max_live, ring_timeout_sec, state \
+const DESTINATIONS: &str = "SELECT id, forwarding_flow_id, name, server_id, trunk_id, toll_free, \
+    number, priority, weight, max_live, ring_timeout_sec, state, time_zone, schedule, throttle \
     FROM destination WHERE account_id = $1 ORDER BY place";
 const FLOWS: &str = "SELECT id, name, master_id, spread, ringback, ring_timeout_sec, \
     ring_budget_sec, max_attempts, max_call_sec, fallback, fallback_cause, fallback_trunk_id, \
-    fallback_number FROM forwarding_flow WHERE account_id = $1";
+    fallback_number, time_zone, schedule, throttle, stickiness, repeat_caller, caller_numbers, \
+    redial_gap_sec FROM forwarding_flow WHERE account_id = $1";

@@ -2,7 +2,8 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`calls`], [`sessions`], [`reports`],
+//! [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -46,6 +47,9 @@ pub mod idempotency;
 pub mod keys;
 pub mod memory;
 pub mod nodes;
+pub mod numbers;
+pub mod reports;
+pub mod sessions;
 
 mod change;
 mod column;
@@ -54,10 +58,14 @@ mod open;
 mod record;
 
 pub use calls::{CallDetail, CallFilter, JournalLine};
+pub use configuration::Version;
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
+pub use numbers::OwnedDids;
 pub use record::{JournalBody, Record};
+pub use reports::{By, Cost, ReportQuery, ReportRow};
+pub use sessions::Session;
 
 /// An open database, its schema up to date. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -190,7 +190,10 @@ impl Tx {
                     .push_bind(call.ended_by.map(Text))
                     .push_bind(call.cause.map(Int))
                     .push_bind(Text(&call.channel))
-                    .push_bind(Text(&call.bridge));
+                    .push_bind(Text(&call.bridge))
+                    .push_bind(call.caller_key.as_ref().map(|key| Text(key.as_str())))
+                    .push_bind(Text(call.session))
+                    .push_bind(call.is_repeat);
             });
             query.push(CALL_SUPERSEDES).build().execute(db).await.map(drop)
         })?;
@@ -213,7 +216,8 @@ impl Tx {
                     .push_bind(leg.ended_at.map(Int))
                     .push_bind(leg.outcome.map(Text))
                     .push_bind(leg.cause.map(Int))
-                    .push_bind(leg.sip_code.map(Int));
+                    .push_bind(leg.sip_code.map(Int))
+                    .push_bind(leg.trunk.map(Text));
             });
             query.push(LEG_SUPERSEDES).build().execute(db).await.map(drop)
         })?;
@@ -252,7 +256,7 @@ const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 
 const PUT_CALLS: &str = "INSERT INTO call (id, account_id, node, did, caller_number, caller_name, \
     flow_id, flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, \
-    ended_by, cause, channel, bridge) ";
+    ended_by, cause, channel, bridge, caller_key, session_id, is_repeat) ";
 const CALL_SUPERSEDES: &str = " ON CONFLICT (id) DO UPDATE SET node = excluded.node, \
         did = excluded.did, caller_number = excluded.caller_number, \
         caller_name = excluded.caller_name, flow_id = excluded.flow_id, \
@@ -260,18 +264,19 @@ const CALL_SUPERSEDES: &str = " ON CONFLICT (id) DO UPDATE SET node = excluded.n
         started_at = excluded.started_at, answered_at = excluded.answered_at, \
         ended_at = excluded.ended_at, talk_ms = excluded.talk_ms, result = excluded.result, \
         ended_by = excluded.ended_by, cause = excluded.cause, channel = excluded.channel, \
-        bridge = excluded.bridge \
+        bridge = excluded.bridge, caller_key = excluded.caller_key, \
+        session_id = excluded.session_id, is_repeat = excluded.is_repeat \
     WHERE call.account_id = excluded.account_id AND (excluded.ended_at IS NOT NULL \
         OR (call.ended_at IS NULL \
             AND (call.answered_at IS NULL OR excluded.answered_at IS NOT NULL)))";
 const PUT_LEGS: &str = "INSERT INTO leg (call_id, no, account_id, destination_id, name, endpoint, \
-    started_at, ringing_at, answered_at, ended_at, outcome, cause, sip_code) ";
+    started_at, ringing_at, answered_at, ended_at, outcome, cause, sip_code, trunk_id) ";
 const LEG_SUPERSEDES: &str = " ON CONFLICT (call_id, no) DO UPDATE SET \
         destination_id = excluded.destination_id, name = excluded.name, \
         endpoint = excluded.endpoint, started_at = excluded.started_at, \
         ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, \
         ended_at = excluded.ended_at, outcome = excluded.outcome, cause = excluded.cause, \
-        sip_code = excluded.sip_code \
+        sip_code = excluded.sip_code, trunk_id = excluded.trunk_id \
     WHERE leg.account_id = excluded.account_id AND (excluded.ended_at IS NOT NULL \
         OR (leg.ended_at IS NULL \
             AND (leg.answered_at IS NULL OR excluded.answered_at IS NOT NULL)))";

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use divert::model::id::{AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId};
-use divert::model::number::Caller;
+use divert::model::id::{
+    AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, TrunkId,
+};
+use divert::model::number::{Caller, CallerKey};
 use divert::model::timeline::{Candidate, LimitScope, Step, TimelineEntry, Unroutable, Verdict};
 use divert::store::{CallDetail, CallFilter, JournalBody, Record};
 use rstest::rstest;
@@ -21,7 +23,7 @@ fn routing(id: u128) -> CallRecord {
         account: ACCOUNT,
         did: "+12025550100".parse().unwrap(),
         caller: Caller { number: "+12025550199".into(), name: "Zoë \"Z\" O'Neill".into() },
-        caller_key: None,
+        caller_key: Some(CallerKey::kept("12025550199")),
         session: CallId::new(id),
         is_repeat: false,
         flow: Some((ForwardingFlowId::new(1), "support".into())),
@@ -43,7 +45,7 @@ fn talking(id: u128) -> CallRecord {
     CallRecord { status: CallStatus::Talking, answered_at: Some(NOW.plus_ms(900)), ..routing(id) }
 }
 
-fn ended(id: u128) -> CallRecord {
+pub fn ended(id: u128) -> CallRecord {
     CallRecord {
         status: CallStatus::Ended,
         ended_at: Some(NOW.plus_ms(5_900)),
@@ -55,12 +57,12 @@ fn ended(id: u128) -> CallRecord {
     }
 }
 
-fn leg(call: u128, no: u16) -> LegRecord {
+pub fn leg(call: u128, no: u16) -> LegRecord {
     LegRecord {
         call: CallId::new(call),
         no,
         destination: Some(DestinationId::new(7)),
-        trunk: None,
+        trunk: Some(TrunkId::new(8)),
         name: "slave-a".into(),
         endpoint: "PJSIP/1001@a".into(),
         started_at: NOW.plus_ms(10),
@@ -73,7 +75,7 @@ fn leg(call: u128, no: u16) -> LegRecord {
     }
 }
 
-fn ended_leg(call: u128, no: u16) -> LegRecord {
+pub fn ended_leg(call: u128, no: u16) -> LegRecord {
     LegRecord {
         ringing_at: Some(NOW.plus_ms(20)),
         answered_at: Some(NOW.plus_ms(30)),
@@ -89,11 +91,11 @@ fn entry(seq: u32, step: Step) -> TimelineEntry {
     TimelineEntry { seq, at: NOW.plus_ms(i64::from(seq)), step }
 }
 
-fn call_of(call: CallRecord) -> Record {
+pub fn call_of(call: CallRecord) -> Record {
     Record::Call(call)
 }
 
-fn leg_of(leg: LegRecord) -> Record {
+pub fn leg_of(leg: LegRecord) -> Record {
     Record::Leg { account: ACCOUNT, leg }
 }
 
@@ -147,7 +149,7 @@ async fn a_call_reads_back_with_all_that_was_recorded(
         entry(1, Step::Unroutable { reason: Unroutable::Mixed, candidates }),
         entry(2, Step::Fallback { what: "the \\u0000 of it".into() }),
     ];
-    let legs = vec![ended_leg(1, 1), LegRecord { destination: None, ..leg(1, 2) }];
+    let legs = vec![ended_leg(1, 1), LegRecord { destination: None, trunk: None, ..leg(1, 2) }];
     let mut batch = vec![call_of(ended(1))];
     batch.extend(legs.iter().rev().cloned().map(leg_of));
     batch.extend(timeline.iter().rev().cloned().map(|entry| step_of(1, entry)));
@@ -157,7 +159,14 @@ async fn a_call_reads_back_with_all_that_was_recorded(
     assert_eq!(detail(&store, 1).await, expected);
     assert_eq!(store.db.call(ACCOUNT, CallId::new(2)).await.unwrap(), None);
 
-    let nobodys = CallRecord { flow: None, is_test: true, ..routing(2) };
+    let nobodys = CallRecord {
+        flow: None,
+        is_test: true,
+        caller_key: None,
+        session: CallId::new(1),
+        is_repeat: true,
+        ..routing(2)
+    };
     store.db.record("n1", &[call_of(nobodys.clone())]).await.unwrap();
     assert_eq!(detail(&store, 2).await.call, nobodys);
 }
@@ -288,6 +297,22 @@ async fn a_node_finds_the_calls_it_left_open(
 
 #[rstest]
 #[tokio::test]
+async fn a_node_finds_the_calls_that_a_redial_could_follow(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await.with_other_account().await;
+    let at = |id, ms| CallRecord { started_at: NOW.plus_ms(ms), ..ended(id) };
+    let theirs = CallRecord { account: OTHER, ..at(4, 5) };
+    let old_but_live = CallRecord { started_at: NOW.plus_ms(-1), ..talking(5) };
+    let batch = [at(1, -1), at(2, 0), at(3, 9), theirs.clone(), old_but_live.clone()];
+    store.db.record("n1", &batch.map(call_of)).await.unwrap();
+    store.db.record("n2", &[call_of(at(6, 9))]).await.unwrap();
+    let found = store.db.recent_calls("n1", NOW).await.unwrap();
+    assert_eq!(found, [at(2, 0), at(3, 9), theirs, old_but_live]);
+}
+
+#[rstest]
+#[tokio::test]
 async fn paging_meets_every_call_once_whatever_the_filter(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
@@ -361,12 +386,17 @@ async fn paging_meets_every_call_once_whatever_the_filter(
         call.started_at >= NOW.plus_ms(50)
     })
     .await;
+    check(CallFilter { session: Some(CallId::new(33)), ..all() }, |call| {
+        call.session == CallId::new(33)
+    })
+    .await;
     check(CallFilter { to: Some(NOW.plus_ms(50)), ..all() }, |call| {
         call.started_at < NOW.plus_ms(50)
     })
     .await;
     check(
         CallFilter {
+            session: None,
             did: Some("ABC".parse().unwrap()),
             caller: Some("1000".into()),
             flow: Some(ForwardingFlowId::new(1)),

@@ -13,7 +13,7 @@ use rstest::rstest;
 use super::engine::Engine;
 use super::{ACCOUNT, NOW, OTHER};
 
-fn trunk(id: u128, name: &str) -> Trunk {
+pub fn trunk(id: u128, name: &str) -> Trunk {
     Trunk {
         id: TrunkId::new(id),
         name: name.into(),
@@ -23,7 +23,7 @@ fn trunk(id: u128, name: &str) -> Trunk {
     }
 }
 
-fn server(id: u128, name: &str) -> Server {
+pub fn server(id: u128, name: &str) -> Server {
     Server {
         id: ServerId::new(id),
         name: name.into(),
@@ -33,7 +33,7 @@ fn server(id: u128, name: &str) -> Server {
     }
 }
 
-fn number(id: u128, did: &str, server: u128, flow: Option<u128>) -> Number {
+pub fn number(id: u128, did: &str, server: u128, flow: Option<u128>) -> Number {
     Number {
         id: NumberId::new(id),
         did: did.parse().unwrap(),
@@ -42,7 +42,7 @@ fn number(id: u128, did: &str, server: u128, flow: Option<u128>) -> Number {
     }
 }
 
-fn destination(id: u128, name: &str) -> Destination {
+pub fn destination(id: u128, name: &str) -> Destination {
     Destination {
         id: DestinationId::new(id),
         name: name.into(),
@@ -60,7 +60,7 @@ fn destination(id: u128, name: &str) -> Destination {
     }
 }
 
-fn flow(id: u128, name: &str, destinations: Vec<Destination>) -> ForwardingFlow {
+pub fn flow(id: u128, name: &str, destinations: Vec<Destination>) -> ForwardingFlow {
     ForwardingFlow {
         id: ForwardingFlowId::new(id),
         name: name.into(),
@@ -78,8 +78,12 @@ fn flow(id: u128, name: &str, destinations: Vec<Destination>) -> ForwardingFlow 
     }
 }
 
+pub fn put_flow(flow: ForwardingFlow) -> Change {
+    Change::PutForwardingFlow(Box::new(flow))
+}
+
 /// A trunk and a master, both with id 1, and a slave with id 2.
-fn ground() -> Vec<Change> {
+pub fn ground() -> Vec<Change> {
     let slave = Server {
         role: ServerRole::Slave,
         trunk: Some(TrunkId::new(1)),
@@ -95,12 +99,12 @@ fn ground() -> Vec<Change> {
 }
 
 /// Puts `changes` on whatever version there is.
-async fn put(db: &Db, account: AccountId, changes: &[Change]) -> Result<i64, StoreError> {
-    let version = db.versions().await?[&account];
+pub async fn put(db: &Db, account: AccountId, changes: &[Change]) -> Result<i64, StoreError> {
+    let version = db.versions().await?[&account].configuration;
     db.change(account, version, changes, NOW).await
 }
 
-async fn read(db: &Db, account: AccountId) -> Configuration {
+pub async fn read(db: &Db, account: AccountId) -> Configuration {
     db.configuration(account).await.unwrap().0
 }
 
@@ -148,7 +152,7 @@ async fn what_is_put_comes_back_in_order(
     let plain = flow(4, "Alpha", vec![]);
 
     let mut changes = ground();
-    changes.extend([&rich, &busy, &last, &plain].map(|f| Change::PutForwardingFlow(f.clone())));
+    changes.extend([&rich, &busy, &last, &plain].map(|f| put_flow(f.clone())));
     changes.push(Change::PutTrunk(own.clone()));
     let numbers =
         [number(5, "a1", 1, Some(1)), number(6, "+1", 1, Some(1)), number(7, "A1", 1, Some(1))];
@@ -185,7 +189,7 @@ async fn a_flow_is_put_with_exactly_the_destinations_it_has(
     let mut changes = ground();
     let first = flow(1, "f", vec![destination(1, "a"), destination(2, "b"), destination(3, "c")]);
     let second = flow(2, "g", vec![destination(4, "a")]);
-    changes.extend([first, second.clone()].map(Change::PutForwardingFlow));
+    changes.extend([first, second.clone()].map(put_flow));
     changes.push(Change::PutNumber(number(1, "100", 1, Some(1))));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
 
@@ -193,7 +197,7 @@ async fn a_flow_is_put_with_exactly_the_destinations_it_has(
     let mut changed =
         flow(1, "f", vec![destination(5, "d"), destination(3, "a"), destination(1, "c")]);
     changed.dids = vec!["999".parse().unwrap()];
-    put(&store.db, ACCOUNT, &[Change::PutForwardingFlow(changed.clone())]).await.unwrap();
+    put(&store.db, ACCOUNT, &[put_flow(changed.clone())]).await.unwrap();
     changed.dids = vec!["100".parse().unwrap()];
     assert_eq!(read(&store.db, ACCOUNT).await.forwarding_flows, [changed, second.clone()]);
 
@@ -219,8 +223,8 @@ async fn names_and_numbers_can_be_swapped_in_one_change(
             Change::PutTrunk(trunk(2, b)),
             Change::PutServer(server(1, a)),
             Change::PutServer(server(2, b)),
-            Change::PutForwardingFlow(flow(1, a, vec![])),
-            Change::PutForwardingFlow(flow(2, b, vec![])),
+            put_flow(flow(1, a, vec![])),
+            put_flow(flow(2, b, vec![])),
             Change::PutNumber(number(1, x, 1, Some(1))),
             Change::PutNumber(number(2, y, 1, Some(2))),
         ]
@@ -241,7 +245,7 @@ async fn a_change_that_fails_in_the_middle_leaves_nothing(
 ) {
     let store = engine.store().await;
     let mut changes = ground();
-    changes.push(Change::PutForwardingFlow(flow(1, "f", vec![destination(1, "a")])));
+    changes.push(put_flow(flow(1, "f", vec![destination(1, "a")])));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
     let before = store.db.configuration(ACCOUNT).await.unwrap();
 
@@ -250,23 +254,17 @@ async fn a_change_that_fails_in_the_middle_leaves_nothing(
     let more = Change::PutTrunk(trunk(9, "more"));
     let failing = [
         (Change::PutTrunk(trunk(8, "carrier")), "name"),
-        (
-            Change::PutForwardingFlow(flow(2, "g", vec![destination(2, "x"), destination(3, "x")])),
-            "name",
-        ),
+        (put_flow(flow(2, "g", vec![destination(2, "x"), destination(3, "x")])), "name"),
         (Change::PutNumber(number(1, "100", 77, None)), "dangling"),
         (Change::PutNumber(number(1, "100", 1, Some(77))), "dangling"),
         (Change::PutServer(Server { trunk: Some(TrunkId::new(77)), ..server(3, "s") }), "dangling"),
         (
-            Change::PutForwardingFlow(ForwardingFlow {
-                master: ServerId::new(77),
-                ..flow(2, "g", vec![])
-            }),
+            put_flow(ForwardingFlow { master: ServerId::new(77), ..flow(2, "g", vec![]) }),
             "dangling",
         ),
         (Change::DeleteTrunk(TrunkId::new(1)), "dangling"),
         (
-            Change::PutForwardingFlow(ForwardingFlow {
+            put_flow(ForwardingFlow {
                 fallback: Fallback::Number {
                     trunk: TrunkId::new(77),
                     number: "1".parse().unwrap(),
@@ -276,7 +274,7 @@ async fn a_change_that_fails_in_the_middle_leaves_nothing(
             "dangling",
         ),
         (
-            Change::PutForwardingFlow(flow(
+            put_flow(flow(
                 2,
                 "g",
                 vec![Destination {
@@ -317,7 +315,8 @@ async fn a_stale_change_is_refused_with_the_version_there_is(
         assert!(matches!(refused, Err(StoreError::Stale { found: 1 })), "{refused:?}");
     }
     assert_eq!(store.db.change(ACCOUNT, 1, &[], NOW).await.unwrap(), 2);
-    let versions: Vec<_> = store.db.versions().await.unwrap().into_iter().collect();
+    let versions = store.db.versions().await.unwrap();
+    let versions: Vec<_> = versions.into_iter().map(|(id, at)| (id, at.configuration)).collect();
     assert_eq!(versions, [(ACCOUNT, 2), (OTHER, 0)]);
 
     let nobody = AccountId::new(77);
@@ -366,7 +365,7 @@ async fn no_account_reads_or_touches_what_is_another_s(
 ) {
     let store = engine.store().await.with_other_account().await;
     let mut changes = ground();
-    changes.push(Change::PutForwardingFlow(flow(1, "f", vec![destination(1, "a")])));
+    changes.push(put_flow(flow(1, "f", vec![destination(1, "a")])));
     changes.push(Change::PutNumber(number(1, "100", 1, Some(1))));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
     let before = store.db.configuration(ACCOUNT).await.unwrap();
@@ -379,11 +378,8 @@ async fn no_account_reads_or_touches_what_is_another_s(
     let theirs = [
         Change::PutTrunk(trunk(1, "x")),
         Change::PutServer(server(1, "x")),
-        Change::PutForwardingFlow(ForwardingFlow {
-            master: ServerId::new(11),
-            ..flow(1, "x", vec![])
-        }),
-        Change::PutForwardingFlow(ForwardingFlow {
+        put_flow(ForwardingFlow { master: ServerId::new(11), ..flow(1, "x", vec![]) }),
+        put_flow(ForwardingFlow {
             master: ServerId::new(11),
             ..flow(12, "x", vec![destination(1, "a")])
         }),

@@ -69,10 +69,15 @@ impl TestStore {
 
     /// Runs a statement behind the store's back.
     pub async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.unwrap();
+    }
+
+    /// As [`TestStore::execute`], where the database may refuse.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match &self.db {
-            Db::Postgres(pool) => drop(pool.execute(sql).await.unwrap()),
-            Db::Sqlite(pool) => drop(pool.execute(sql).await.unwrap()),
+            Db::Postgres(pool) => pool.execute(sql).await.map(drop),
+            Db::Sqlite(pool) => pool.execute(sql).await.map(drop),
         }
     }
 

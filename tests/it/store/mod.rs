@@ -4,10 +4,14 @@ pub mod engine;
 
 mod calls;
 mod configuration;
+mod distribution;
 mod idempotency;
 mod keys;
+mod log;
 mod memory;
+mod migrating;
 mod nodes;
+mod numbers;
 mod opening;
 
 use divert::model::account::DEFAULT_ACCOUNT;

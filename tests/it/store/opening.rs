@@ -1,7 +1,7 @@
 //! Opening a database: URLs, migrations, and what is refused.
 
 use divert::model::configuration::Configuration;
-use divert::store::{Db, StoreError};
+use divert::store::{Db, StoreError, Version};
 use rstest::rstest;
 use sqlx::{Connection, Row};
 
@@ -16,7 +16,7 @@ async fn a_new_database_has_the_default_account_and_nothing_else(
     let store = engine.store().await;
     store.db.ping().await.unwrap();
     assert_eq!(store.db.accounts().await.unwrap(), [ACCOUNT]);
-    assert_eq!(store.db.versions().await.unwrap().into_iter().collect::<Vec<_>>(), [(ACCOUNT, 0)]);
+    assert_eq!(store.db.versions().await.unwrap(), [(ACCOUNT, Version::default())].into());
     let (configuration, version) = store.db.configuration(ACCOUNT).await.unwrap();
     assert_eq!((configuration, version), (Configuration::default(), 0));
 }
@@ -28,7 +28,7 @@ async fn opening_again_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres
     store.execute("UPDATE account SET version = 7").await;
     let migrations = store.count("_sqlx_migrations").await;
     let again = Db::open(&store.place.url).await.unwrap();
-    assert_eq!(again.versions().await.unwrap()[&ACCOUNT], 7);
+    assert_eq!(again.versions().await.unwrap()[&ACCOUNT].configuration, 7);
     assert_eq!(store.count("_sqlx_migrations").await, migrations);
 }
 

@@ -1,0 +1,334 @@
+//! Reports about calls: how many, how many answered, how long and what they cost, by flow, by
+//! destination, or by the hours and days of a zone.
+//!
+//! Test calls are in no report but their own. A call belongs to the moment at which it began, a
+//! session to that of its first call. Integers only; every sum is exact.
+
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, QueryBuilder};
+use strum::{Display, EnumString, VariantNames};
+
+use super::column::{Int, Text};
+use super::{Db, StoreError};
+use crate::model::billing::{Currency, Micros};
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId};
+use crate::model::time::{Timestamp, Zone};
+
+/// Which calls count, whatever the rows are.
+macro_rules! narrow {
+    ($sql:ident, $account:ident, $query:ident) => {
+        $sql.push(" WHERE c.account_id = ").push_bind(Text($account));
+        $sql.push(" AND c.is_test = ").push_bind($query.tests);
+        if let Some(flow) = $query.flow {
+            $sql.push(" AND c.flow_id = ").push_bind(Text(flow));
+        }
+    };
+}
+
+macro_rules! within {
+    ($sql:ident, $query:ident) => {
+        $sql.push(" AND c.started_at >= ").push_bind(Int($query.from));
+        $sql.push(" AND c.started_at < ").push_bind(Int($query.to));
+    };
+}
+
+/// The periods as a table to join with.
+macro_rules! periods {
+    ($sql:ident, $periods:ident) => {
+        for (no, (begins, ends)) in (0_u32..).zip(&$periods) {
+            $sql.push(if no == 0 { "(" } else { ", (" }).push_bind(Int(no));
+            $sql.push(", ").push_bind(Int(*begins)).push(", ").push_bind(Int(*ends)).push(")");
+        }
+    };
+}
+
+/// What the rows of a report are.
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum By {
+    Day,
+    Destination,
+    Flow,
+    Hour,
+}
+
+/// Which calls a report is about.
+#[derive(Clone, Debug)]
+pub struct ReportQuery {
+    pub by: By,
+    /// Begun at this moment or later.
+    pub from: Timestamp,
+    /// Begun before this moment.
+    pub to: Timestamp,
+    /// Whose days and hours.
+    pub zone: Zone,
+    pub flow: Option<ForwardingFlowId>,
+    /// Test calls only, instead of all others.
+    pub tests: bool,
+}
+
+/// One line of a report.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ReportRow {
+    /// The flow, or `None` for calls on numbers that nobody owned.
+    pub flow: Option<ForwardingFlowId>,
+    /// The destination, or `None` for the fallback numbers of flows.
+    pub destination: Option<DestinationId>,
+    /// The newest name of flow or destination in the log.
+    pub name: Option<String>,
+    /// The part of the day or hour that lies in the period asked for.
+    pub period: Option<(Timestamp, Timestamp)>,
+    /// By destination: those that were sent there.
+    pub calls: i64,
+    /// Calls with redials counted as one.
+    pub sessions: i64,
+    pub answered: i64,
+    /// Conversation.
+    pub talk_ms: i64,
+    pub billed_sec: i64,
+    /// By currency; empty when nothing was billed.
+    pub costs: Vec<Cost>,
+}
+
+/// An amount with its currency.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cost {
+    pub amount: Micros,
+    pub currency: Currency,
+}
+
+impl ReportRow {
+    /// Answered ones of a thousand calls, rounded; `None` without a call.
+    #[must_use]
+    pub fn answered_per_mille(&self) -> Option<i64> {
+        (self.calls > 0).then(|| (self.answered * 1_000 + self.calls / 2) / self.calls)
+    }
+}
+
+impl ReportQuery {
+    /// Most rows of a report by time: three years of days, 45 days of hours.
+    pub const MOST_PERIODS: usize = 1_100;
+
+    /// The days or hours of the zone that the period has a part of, in order; `None` when they are
+    /// too many. A day may have 23 or 25 hours; an hour begins with the minute 0 of the clock on the
+    /// wall, and where that is put back by half an hour, one row has half an hour.
+    #[must_use]
+    pub fn periods(&self) -> Option<Vec<(Timestamp, Timestamp)>> {
+        let mut periods = Vec::new();
+        let mut begin = self.from;
+        while begin < self.to {
+            if periods.len() == Self::MOST_PERIODS {
+                return None;
+            }
+            let end = self.end_of_period(begin).min(self.to);
+            periods.push((begin, end));
+            begin = end;
+        }
+        Some(periods)
+    }
+
+    fn end_of_period(&self, begin: Timestamp) -> Timestamp {
+        let local = self.zone.local(begin);
+        if self.by == By::Hour {
+            let hour = i64::from(local.minute()) * 60_000
+                + i64::from(local.second()) * 1_000
+                + i64::from(local.millisecond());
+            return begin.plus_ms(HOUR_MS - hour);
+        }
+        // Where clocks were put back over midnight, the next date has begun once already.
+        let mut date = local.date();
+        while let Ok(next) = date.tomorrow() {
+            let midnight = self.zone.midnight(next);
+            if midnight > begin {
+                return midnight;
+            }
+            date = next;
+        }
+        self.to
+    }
+}
+
+impl Db {
+    /// The rows of a report: by time in order of time, a row for each period; else the one with the
+    /// most calls first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Internal`] for more periods than
+    /// [`ReportQuery::MOST_PERIODS`], which the caller checks.
+    pub async fn report(
+        &self,
+        account: AccountId,
+        query: &ReportQuery,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        match query.by {
+            By::Day | By::Hour => self.report_by_time(account, query).await,
+            By::Destination => self.report_by_key(account, query, &DESTINATIONS).await,
+            By::Flow => self.report_by_key(account, query, &FLOWS).await,
+        }
+    }
+
+    /// Whose days are the account's.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
+    pub async fn zone(&self, account: AccountId) -> Result<Zone, StoreError> {
+        let zone: Option<Text<Zone>> = on!(self, db => {
+            sqlx::query_scalar(ZONE).bind(Text(account)).fetch_optional(db).await
+        })?;
+        zone.map(|Text(zone)| zone).ok_or(StoreError::NoAccount)
+    }
+
+    async fn report_by_time(
+        &self,
+        account: AccountId,
+        query: &ReportQuery,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        let periods = query.periods().ok_or_else(|| {
+            StoreError::Internal(sqlx::Error::Encode("a report has too many periods".into()))
+        })?;
+        if periods.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.snapshot().await?;
+        let totals: Vec<(Int<u32>, Totals)> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new(PERIODS);
+            periods!(sql, periods);
+            sql.push(TOTALS_BY_TIME);
+            narrow!(sql, account, query);
+            let rows: Vec<TimeRow> =
+                sql.push(" GROUP BY p.no").build_query_as().fetch_all(db).await?;
+            Ok::<_, sqlx::Error>(rows.into_iter().map(|row| (row.no, row.totals)).collect())
+        })?;
+        tx.commit().await?;
+        let mut rows: Vec<ReportRow> = periods
+            .into_iter()
+            .map(|period| ReportRow { period: Some(period), ..ReportRow::default() })
+            .collect();
+        for (Int(no), totals) in totals {
+            if let Some(row) = rows.get_mut(no as usize) {
+                totals.fill(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn report_by_key(
+        &self,
+        account: AccountId,
+        query: &ReportQuery,
+        by: &Keyed,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let totals: Vec<KeyRow> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new(by.totals);
+            narrow!(sql, account, query);
+            within!(sql, query);
+            sql.push(by.group).build_query_as().fetch_all(db).await
+        })?;
+        tx.commit().await?;
+        let mut rows = BTreeMap::new();
+        for KeyRow { key, name, totals } in totals {
+            let mut row = ReportRow { name: name.map(|Text(name)| name), ..ReportRow::default() };
+            let key = key.map(|Text(key)| key);
+            (by.read)(key.as_deref(), &mut row)?;
+            totals.fill(&mut row);
+            rows.insert(key, row);
+        }
+        let mut rows: Vec<ReportRow> = rows.into_values().collect();
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.calls), row.flow, row.destination));
+        Ok(rows)
+    }
+}
+
+/// A report whose rows are things.
+struct Keyed {
+    totals: &'static str,
+    group: &'static str,
+    /// Puts the key where it belongs.
+    read: fn(Option<&str>, &mut ReportRow) -> Result<(), StoreError>,
+}
+
+#[derive(FromRow)]
+struct Totals {
+    calls: Int<i64>,
+    sessions: Int<i64>,
+    answered: Int<i64>,
+    talk_ms: Int<i64>,
+}
+
+#[derive(FromRow)]
+struct TimeRow {
+    no: Int<u32>,
+    #[sqlx(flatten)]
+    totals: Totals,
+}
+
+#[derive(FromRow)]
+struct KeyRow {
+    key: Option<Text<String>>,
+    name: Option<Text<String>>,
+    #[sqlx(flatten)]
+    totals: Totals,
+}
+
+impl Totals {
+    fn fill(self, row: &mut ReportRow) {
+        row.calls = self.calls.0;
+        row.sessions = self.sessions.0;
+        row.answered = self.answered.0;
+        row.talk_ms = self.talk_ms.0;
+    }
+}
+
+fn read_key<T: std::str::FromStr>(key: &str) -> Result<T, StoreError> {
+    key.parse().map_err(|_| StoreError::Internal(sqlx::Error::Decode("a key is no id".into())))
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+const FLOWS: Keyed = Keyed {
+    totals: "SELECT c.flow_id AS key, (SELECT n.flow_name FROM call n \
+            WHERE n.account_id = c.account_id AND n.flow_id = c.flow_id \
+            ORDER BY n.id DESC LIMIT 1) AS name, \
+        COUNT(*) AS calls, \
+        CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \
+        CAST(SUM(CASE WHEN c.result = 'answered' \
+            OR (c.result IS NULL AND c.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+            AS answered, \
+        CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
+        FROM call c",
+    group: " GROUP BY c.account_id, c.flow_id",
+    read: |key, row| {
+        row.flow = key.map(read_key).transpose()?;
+        Ok(())
+    },
+};
+
+const DESTINATIONS: Keyed = Keyed {
+    totals: "SELECT l.destination_id AS key, (SELECT n.name FROM leg n \
+            WHERE n.account_id = l.account_id AND n.destination_id = l.destination_id \
+            ORDER BY n.started_at DESC LIMIT 1) AS name, \
+        COUNT(DISTINCT c.id) AS calls, COUNT(DISTINCT c.session_id) AS sessions, \
+        CAST(SUM(CASE WHEN l.outcome = 'answered' \
+            OR (l.outcome IS NULL AND l.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+            AS answered, \
+        CAST(SUM(CASE WHEN l.outcome = 'answered' THEN c.talk_ms ELSE 0 END) AS BIGINT) \
+            AS talk_ms \
+        FROM call c JOIN leg l ON l.account_id = c.account_id AND l.call_id = c.id",
+    group: " GROUP BY l.account_id, l.destination_id",
+    read: |key, row| {
+        row.destination = key.map(read_key).transpose()?;
+        Ok(())
+    },
+};
+
+const ZONE: &str = "SELECT time_zone FROM account WHERE id = $1";
+const PERIODS: &str = "WITH period (no, begins, ends) AS (VALUES ";
+const TOTALS_BY_TIME: &str = ") SELECT p.no, COUNT(*) AS calls, \
+        CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \
+        CAST(SUM(CASE WHEN c.result = 'answered' \
+            OR (c.result IS NULL AND c.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+            AS answered, \
+        CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
+    FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends";

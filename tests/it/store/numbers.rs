@@ -1,0 +1,92 @@
+//! Numbers by themselves: which flow owns which, and when that last changed.
+
+use std::collections::BTreeSet;
+
+use divert::model::configuration::Change;
+use divert::model::id::{AccountId, ForwardingFlowId, NumberId, ServerId};
+use divert::store::{StoreError, Version};
+use rstest::rstest;
+
+use super::configuration::{destination, flow, ground, number, put, put_flow, server};
+use super::engine::{Engine, TestStore};
+use super::{ACCOUNT, OTHER};
+
+/// Flow, server and DID of every owned number, and the version they have.
+async fn owned(
+    store: &TestStore,
+    account: AccountId,
+) -> (BTreeSet<(ForwardingFlowId, ServerId, String)>, i64) {
+    let (owned, version) = store.db.owned_dids(account).await.unwrap();
+    let each = owned
+        .into_iter()
+        .flat_map(|of| of.dids.into_iter().map(move |did| (of.flow, of.server, did.to_string())));
+    (each.collect(), version)
+}
+
+#[rstest]
+#[tokio::test]
+async fn owned_dids_come_without_everything_else(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await.with_other_account().await;
+    assert_eq!(owned(&store, ACCOUNT).await, (BTreeSet::new(), 0));
+    let mut changes = ground();
+    changes.extend([flow(1, "f", vec![]), flow(2, "g", vec![destination(1, "a")])].map(put_flow));
+    changes.extend(
+        [
+            number(1, "+12025550100", 1, Some(1)),
+            number(2, "a_-.*#+A", 1, Some(1)),
+            number(3, "100", 1, Some(2)),
+            number(4, "100", 2, Some(2)),
+            number(5, "free", 1, None),
+        ]
+        .map(Change::PutNumber),
+    );
+    put(&store.db, ACCOUNT, &changes).await.unwrap();
+    let theirs = [Change::PutServer(server(9, "m")), Change::PutNumber(number(9, "900", 9, None))];
+    put(&store.db, OTHER, &theirs).await.unwrap();
+
+    let all = [(1, 1, "+12025550100"), (1, 1, "a_-.*#+A"), (2, 1, "100"), (2, 2, "100")];
+    let all = all.map(|(flow, server, did)| {
+        (ForwardingFlowId::new(flow), ServerId::new(server), did.to_owned())
+    });
+    let all = all.into();
+    assert_eq!(owned(&store, ACCOUNT).await, (all, 1));
+    assert_eq!(owned(&store, OTHER).await, (BTreeSet::new(), 1));
+    let nobody = store.db.owned_dids(AccountId::new(77)).await;
+    assert!(matches!(nobody, Err(StoreError::NoAccount)), "{nobody:?}");
+
+    // The rest is the whole without them.
+    let (mut whole, at) = store.db.configuration(ACCOUNT).await.unwrap();
+    whole.numbers.clear();
+    whole.forwarding_flows.iter_mut().for_each(|flow| flow.dids.clear());
+    let (rest, version) = store.db.configuration_without_numbers(ACCOUNT).await.unwrap();
+    assert_eq!((rest, version), (whole, Version { configuration: at, numbers: 1 }));
+    let nobody = store.db.configuration_without_numbers(AccountId::new(77)).await;
+    assert!(matches!(nobody, Err(StoreError::NoAccount)), "{nobody:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_version_of_numbers_moves_with_numbers_only(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let mut changes = ground();
+    changes.push(put_flow(flow(1, "f", vec![destination(1, "a")])));
+    let added = Change::PutNumber(number(1, "100", 1, Some(1)));
+    let steps = [
+        (changes, 0),
+        (vec![added], 2),
+        (vec![put_flow(flow(1, "g", vec![destination(1, "a")]))], 2),
+        (vec![], 2),
+        (vec![Change::DeleteNumber(NumberId::new(1)), Change::PutServer(server(1, "m"))], 5),
+        (vec![Change::DeleteForwardingFlow(ForwardingFlowId::new(1))], 5),
+        (vec![Change::DeleteServer(ServerId::new(1))], 5),
+    ];
+    for (configuration, (changes, numbers)) in (1..).zip(steps) {
+        put(&store.db, ACCOUNT, &changes).await.unwrap();
+        let expected = Version { configuration, numbers };
+        assert_eq!(store.db.versions().await.unwrap()[&ACCOUNT], expected, "{changes:?}");
+    }
+}
