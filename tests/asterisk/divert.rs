@@ -120,6 +120,27 @@ impl Divert {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Changes some fields of a resource, as `curl -X PATCH` would.
+    pub async fn patch(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.patch(format!("http://divert{path}"));
+        let request = request.header("content-type", "application/merge-patch+json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "PATCH {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Where the API has the destination with this name, of the only flow there is.
+    pub async fn destination(&self, name: &str) -> String {
+        let flows = self.get("/v1/forwarding-flows").await;
+        let flow = &flows["data"][0];
+        let mut destinations = flow["destinations"].as_array().unwrap().iter();
+        let found = destinations.find(|one| one["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no destination {name} in {flow}"));
+        let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        format!("/v1/forwarding-flows/{}/destinations/{}", id(flow), id(found))
+    }
+
     pub async fn metrics(&self) -> String {
         match self.http.get("http://divert/metrics").send().await {
             Ok(answer) => answer.text().await.unwrap_or_default(),

@@ -21,6 +21,7 @@ mod connection_faults;
 mod divert_faults;
 mod early_media;
 mod hygiene;
+mod limits;
 mod numbers;
 mod outcomes;
 mod scenarios;
