@@ -14,8 +14,9 @@ use sqlx::types::Json;
 use super::column::{Int, Text, json};
 use super::memory::Memory;
 use super::{Db, StoreError, Tx};
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
-use crate::model::id::{AccountId, CallId};
+use crate::model::id::{AccountId, CallId, LegId};
 use crate::model::memory::Remembered;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
@@ -24,6 +25,8 @@ use crate::model::timeline::TimelineEntry;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Call(CallRecord),
+    /// The bill of a leg: the first one that is written counts, and lowers the balance.
+    Cdr(Cdr),
     /// One line of the journal.
     Journal {
         account: AccountId,
@@ -88,6 +91,8 @@ impl Db {
         for (account, what) in rows.memory {
             tx.remember(account, what).await?;
         }
+        // Last, because every writer of an account waits for its balance.
+        tx.bill(&rows.cdrs).await?;
         tx.commit().await
     }
 }
@@ -97,6 +102,7 @@ impl Db {
 struct Rows<'a> {
     calls: Vec<&'a CallRecord>,
     legs: Vec<(AccountId, &'a LegRecord)>,
+    cdrs: Vec<&'a Cdr>,
     steps: Vec<Line>,
     journal: Vec<Line>,
     memory: Vec<(AccountId, &'a Remembered)>,
@@ -115,6 +121,7 @@ impl<'a> Rows<'a> {
     fn of(batch: &'a [Record]) -> Result<Self, sqlx::Error> {
         let mut calls: BTreeMap<CallId, &CallRecord> = BTreeMap::new();
         let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
+        let mut cdrs: BTreeMap<LegId, &Cdr> = BTreeMap::new();
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut memory = Memory::default();
@@ -125,6 +132,9 @@ impl<'a> Rows<'a> {
                     if supersedes(call, kept) {
                         *kept = call;
                     }
+                }
+                Record::Cdr(cdr) => {
+                    cdrs.entry(cdr.id()).or_insert(cdr);
                 }
                 &Record::Journal { account, call, seq, at, ref body } => {
                     let line = Line { call, seq, account, at, body: json(&body.0)? };
@@ -147,6 +157,7 @@ impl<'a> Rows<'a> {
         Ok(Self {
             calls: calls.into_values().collect(),
             legs: legs.into_values().collect(),
+            cdrs: cdrs.into_values().collect(),
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
             memory: memory.into_rows(),
@@ -241,7 +252,7 @@ impl Tx {
 }
 
 /// Cuts `rows` into chunks of [`CHUNKS`], the largest that fit first.
-fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let size = CHUNKS.into_iter().find(|&size| size <= rest.len())?;
