@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use divert::model::number::Did;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -105,8 +106,6 @@ impl Message {
 pub enum Manner {
     /// Rejects every call with this status and is there.
     Reject(u16),
-    /// Rings until the call is taken back.
-    Ring,
     /// Neither replies to calls nor to questions.
     Silent,
 }
@@ -188,7 +187,7 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
     if is_invite {
         return match peered.manner {
             Manner::Reject(status) => vec![message.answer(status, "")],
-            Manner::Ring | Manner::Silent => vec![message.answer(180, "")],
+            Manner::Silent => Vec::new(),
         };
     }
     if message.is("CANCEL") {
@@ -212,6 +211,13 @@ pub struct Call<'a> {
     pub headers: &'a [u8],
     /// How long to wait for an answer.
     pub patience: Duration,
+}
+
+/// An ordinary call of Ann's.
+pub async fn call_from_ann(port: u16, did: &Did) -> Option<u16> {
+    let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+    let patience = Duration::from_secs(10);
+    call(port, &Call { user: did.as_str(), from, headers: b"", patience }).await
 }
 
 /// Sends the call to Asterisk on this port and waits for its final status; `None` when there is none.
