@@ -17,6 +17,7 @@ use crate::model::id::{AccountId, CallId, ForwardingFlowId};
 use crate::model::number::{Caller, Did};
 use crate::store::Db;
 
+mod account;
 mod auth;
 mod body;
 mod calls;
@@ -36,6 +37,7 @@ mod observe;
 mod openapi;
 mod page;
 mod path;
+mod rate_decks;
 mod reports;
 mod request_id;
 mod router;

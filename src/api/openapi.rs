@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
-    Api, calls, destinations, forwarding_flows, health, keys, numbers, reports, servers, sessions,
-    test_calls, trunks,
+    Api, account, calls, destinations, forwarding_flows, health, keys, numbers, rate_decks,
+    reports, servers, sessions, test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -32,8 +32,10 @@ struct Description;
 /// The routes that need a key.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
+        .merge(account::routes())
         .merge(servers::routes())
         .merge(trunks::routes())
+        .merge(rate_decks::routes())
         .merge(forwarding_flows::routes())
         .merge(destinations::routes())
         .merge(test_calls::routes())

@@ -4,15 +4,18 @@
 //! Exit codes: 0 good, 1 a check failed or the work could not be done, 2 bad usage or input,
 //! 3 not connected. Results go to standard output, everything else to standard error.
 
+mod account;
 mod calls;
 mod client;
 mod database;
+mod destinations;
 mod doctor;
 mod flows;
 mod keys;
 mod ladder;
 mod plan;
 mod print;
+mod rate_decks;
 mod replay;
 mod serve;
 mod settings;
@@ -79,9 +82,19 @@ enum Command {
     /// Forwarding flows of the running server
     #[command(subcommand, after_help = "Example:\n  divert flows list")]
     Flows(flows::FlowsCommand),
-    /// Pause, resume or disable a destination
-    #[command(subcommand, after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
-    Dest(flows::DestCommand),
+    /// Pause, drain, disable or resume a destination
+    #[command(
+        subcommand,
+        visible_alias = "dest",
+        after_help = "Example:\n  divert destinations pause \"Solar East\" slave-a"
+    )]
+    Destinations(destinations::DestinationsCommand),
+    /// What holds for the whole account
+    #[command(subcommand, after_help = "Example:\n  divert account show")]
+    Account(account::AccountCommand),
+    /// What calls cost
+    #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
+    RateDecks(rate_decks::RateDecksCommand),
     /// Check everything a call needs, with what to do where it is missing
     #[command(after_help = "Example:\n  divert doctor --json")]
     Doctor(doctor::DoctorArgs),
@@ -180,13 +193,15 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         let config = &loaded.config;
         match &cli.command {
+            Command::Account(command) => account::run(command, config).await,
             Command::Apply(args) => plan::apply(args, config).await,
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
-            Command::Dest(command) => flows::dest(command, config).await,
+            Command::Destinations(command) => destinations::run(command, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
+            Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,
             Command::Serve => serve::run(config.clone()).await,
             Command::TestCall(args) => test_call::run(args, config).await,

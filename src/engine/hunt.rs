@@ -135,7 +135,7 @@ impl Call {
     }
 
     /// Longer than this no channel of the call may live, whatever becomes of divert.
-    fn longest_ms(&self) -> i64 {
+    pub fn longest_ms(&self) -> i64 {
         self.route.as_ref().map_or(GUARD_GRACE_MS, |route| {
             route.ring_budget_ms + route.max_call_ms + GUARD_GRACE_MS
         })

@@ -113,6 +113,12 @@ impl Engine {
         self.calls.get(&id).map(|call| &call.record)
     }
 
+    /// Longer than this no channel of the call lives, whatever becomes of divert.
+    #[must_use]
+    pub fn longest_ms(&self, id: CallId) -> Option<i64> {
+        self.calls.get(&id).map(Call::longest_ms)
+    }
+
     /// Whether a call of this caller's channel is under way.
     #[must_use]
     pub fn knows_caller(&self, channel: &ChannelId) -> bool {

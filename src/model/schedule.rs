@@ -38,9 +38,23 @@ impl Span {
     fn runs_over_midnight(self) -> bool {
         self.to <= self.from
     }
+
+    /// Whether two of the same day have a minute of that day in common.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        let end = |span: Self| if span.runs_over_midnight() { Self::DAY } else { span.to };
+        self.from < end(other) && other.from < end(self)
+    }
 }
 
 impl Schedule {
+    /// Whether it has any hours at all.
+    #[must_use]
+    pub fn has_hours(&self) -> bool {
+        self.weekly.iter().chain(self.holidays.values()).any(|spans| !spans.is_empty())
+    }
+
+    /// Whether it is open when a clock on the wall shows this.
     #[must_use]
     pub fn is_open(&self, at: DateTime) -> bool {
         let minute = u16::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute()));
@@ -72,17 +86,17 @@ impl Schedule {
         let local = zone.local(at);
         let is_open = self.is_open(local);
         let minute = i64::from(local.hour()) * 60 + i64::from(local.minute());
+        let into_minute_ms = i64::from(local.second()) * 1_000 + i64::from(local.millisecond());
         let today = self.spans(local.date()).iter();
         let yesterday = local.date().yesterday().map(|day| self.spans(day)).unwrap_or_default();
-        let edges = today
+        let edge = today
             .flat_map(|span| [span.from, span.to])
             .chain(yesterday.iter().map(|span| span.to))
             .map(i64::from)
             .filter(|edge| *edge > minute)
             .min()
             .unwrap_or(i64::from(Span::DAY));
-        let into_minute_ms = at.0.rem_euclid(60_000);
-        let by_clock = at.plus_ms((edges - minute) * 60_000 - into_minute_ms);
+        let by_clock = at.plus_ms((edge - minute) * 60_000 - into_minute_ms);
         // A change of the clock in between makes the edge come sooner or later than counted.
         let change = zone.next_transition(at).unwrap_or(by_clock);
         (is_open, by_clock.min(change))
@@ -103,8 +117,8 @@ impl FromStr for Span {
         const HINT: &str = "type hours as \"09:00-17:00\", to 24:00 at the latest";
         let minutes = |text: &str| {
             let (hours, minutes) = text.trim().split_once(':')?;
-            let fits = |text: &str| text.len() <= 2 && text.bytes().all(|c| c.is_ascii_digit());
-            if !fits(hours) || !fits(minutes) {
+            let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+            if hours.len() > 2 || minutes.len() != 2 || !digits(hours) || !digits(minutes) {
                 return None;
             }
             let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
@@ -113,9 +127,10 @@ impl FromStr for Span {
         let (from, to) = text.split_once('-').ok_or(HINT)?;
         let (from, to) = minutes(from).zip(minutes(to)).ok_or(HINT)?;
         if from == Self::DAY || from == to {
-            return Err("hours that begin when they end are none; a whole day is \"00:00-24:00\"");
+            return Err("hours that end when they begin are none; a whole day is \"00:00-24:00\"");
         }
-        Ok(Self { from, to })
+        // Midnight as an end is that of the same day.
+        Ok(Self { from, to: if to == 0 { Self::DAY } else { to } })
     }
 }
 

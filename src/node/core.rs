@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -13,6 +12,7 @@ use super::adopt::{self, Differences};
 use super::bridges::Bridges;
 use super::health::{self, Endpoints};
 use super::lanes::{Errand, Lanes};
+use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
 use crate::ari::identity::Identity;
@@ -27,6 +27,7 @@ use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::slot::{Holding, Limit};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
@@ -52,6 +53,7 @@ pub struct Core {
     pub engine: Engine,
     pub lanes: Lanes,
     pub load: Load,
+    pub ledger: Ledger,
     snapshot: Arc<Snapshot>,
     state: State,
     bridges: Bridges,
@@ -102,11 +104,12 @@ pub enum Resync {
 }
 
 impl Core {
-    pub fn new(snapshot: Arc<Snapshot>, lanes: Lanes, writer: Writer) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, lanes: Lanes, writer: Writer, ledger: Ledger) -> Self {
         Self {
             engine: Engine::default(),
             lanes,
             load: Load::default(),
+            ledger,
             snapshot,
             state: State::default(),
             bridges: Bridges::default(),
@@ -139,12 +142,24 @@ impl Core {
         }
     }
 
-    /// After all [`Core::restore`]: the limits count what lives.
-    pub fn readopt_slots(&mut self) {
+    /// After all [`Core::restore`]: the limits count what lives, which is returned.
+    pub fn readopt_slots(&mut self) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
+        let mut held = Vec::with_capacity(holders.len());
         for (leg, destination) in holders {
             decide::readopt(&self.snapshot, &mut self.state, leg, destination);
+            let scopes = self.state.slots.held(leg).iter();
+            let limits = scopes.map(|&scope| Limit { scope, max: None }).collect();
+            let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
+            let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
+            self.ledger.adopt(holding.clone());
+            held.push(holding);
         }
+        held
+    }
+
+    fn account(&self, call: CallId) -> AccountId {
+        self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account)
     }
 
     /// The redials that an earlier process knew of.
@@ -211,8 +226,16 @@ impl Core {
         }
     }
 
-    fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Option<Input> {
-        let account = self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account);
+    /// News from the ledger of live-call limits, and the decisions that waited for it.
+    pub fn ledger_heard(&mut self, answer: Answer) {
+        let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
+        for input in inputs(self.ledger.heard(routing, answer)) {
+            self.feed(input);
+        }
+    }
+
+    fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Vec<Input> {
+        let account = self.account(call);
         match command {
             Command::Close { bridge } => {
                 self.bridges.give_back(bridge, now);
@@ -220,16 +243,12 @@ impl Core {
                 self.kept.remove(&call);
             }
             Command::Decide(ask) => {
-                let started = Instant::now();
-                let decision = decide::decide(&self.snapshot, &mut self.state, &ask);
-                metrics::histogram!("divert_route_decision_seconds").record(started.elapsed());
-                let event = CallEvent::Decided { leg: ask.leg.no, decision };
-                return Some(Input::Call { call, event });
+                let longest_ms = self.engine.longest_ms(call).unwrap_or_default();
+                let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
+                return inputs(self.ledger.ask(routing, Asked::new(ask, account, longest_ms)));
             }
             Command::Report(report) => self.state.report(&self.snapshot, now, &report),
-            Command::Release { leg } => {
-                self.state.slots.release(leg);
-            }
+            Command::Release { leg } => self.ledger.release(&mut self.state, leg),
             Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
                 tell(call, &command);
                 if let Command::Save(record) = &command
@@ -249,7 +268,7 @@ impl Core {
                 self.lanes.send(call, Errand { command, must_make_bridge });
             }
         }
-        None
+        Vec::new()
     }
 
     /// One event from Asterisk.
@@ -561,6 +580,15 @@ fn tell(call: CallId, command: &Command) {
         Command::Save(record) => count(record),
         _ => {}
     }
+}
+
+/// Decisions as what the engine waits for.
+fn inputs(decided: Decided) -> Vec<Input> {
+    let input = |(leg, decision): (LegId, _)| Input::Call {
+        call: leg.call,
+        event: CallEvent::Decided { leg: leg.no, decision },
+    };
+    decided.into_iter().map(input).collect()
 }
 
 /// Counts a call that is over; tests are counted apart, so that no figure of theirs is mixed in.

@@ -9,11 +9,12 @@ mod bridges;
 mod core;
 mod health;
 mod lanes;
+pub mod ledger;
 mod load;
 mod port;
 mod run;
 mod trunks;
 mod watch;
-mod writer;
+pub mod writer;
 
 pub use run::run;

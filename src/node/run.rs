@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use super::core::{Core, Resync};
 use super::health::{self, Endpoints};
 use super::lanes::Lanes;
+use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
 use super::trunks::Trunks;
 use super::watch::{Watch, load};
@@ -30,13 +31,13 @@ use crate::ari::translate::translate;
 use crate::ari::variable::Global;
 use crate::ari::{self, AriError, resync};
 use crate::clock;
-use crate::config::{AriConfig, Config};
+use crate::config::{AriConfig, Config, SlotsMode};
 use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
 use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::Db;
+use crate::store::{Db, Reconciled};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -49,6 +50,8 @@ const REGULATE: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(10);
 /// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
 const RESULTS: usize = 1_024;
+/// How often the shared ledger of live-call limits is compared with what is known here.
+const AUDIT: Duration = Duration::from_secs(10);
 /// What tasks get to end by themselves.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -90,9 +93,12 @@ struct Running {
     /// Asterisk's endpoints are asked for at once.
     ask_endpoints: Arc<Notify>,
     requests: mpsc::Receiver<Request>,
+    /// Silent where the limits are counted by this node alone.
+    answers: mpsc::UnboundedReceiver<Answer>,
     serving: JoinHandle<std::io::Result<()>>,
     listening: JoinHandle<Result<(), AriError>>,
     writing: JoinHandle<()>,
+    settling: JoinHandle<()>,
     /// Ends the connection to Asterisk and the API.
     stop: CancellationToken,
     is_connected: bool,
@@ -123,7 +129,8 @@ impl Running {
         let (writer, writing) = Writer::start(db.clone(), name.clone());
         let (results, inputs) = mpsc::channel(RESULTS);
         let lanes = Lanes::new(client.clone(), results);
-        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
+        let (ledger, answers, settling) = ledger(config, &db, &writer);
+        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
         let changed = Arc::new(Notify::new());
@@ -168,9 +175,11 @@ impl Running {
             endpoints,
             ask_endpoints,
             requests,
+            answers,
             serving: tokio::spawn(serving),
             listening: tokio::spawn(socket::run(settings, events, stop.clone())),
             writing,
+            settling,
             stop,
             is_connected: false,
             generation: 0,
@@ -185,6 +194,7 @@ impl Running {
         let mut compare = ticker(COMPARE);
         let mut tidy = ticker(TIDY);
         let mut regulate = ticker(REGULATE);
+        let mut audit = ticker(AUDIT);
         loop {
             let timer = self.core.engine.next_timeout().map(|at| in_future(clock::now(), at));
             tokio::select! {
@@ -192,6 +202,7 @@ impl Running {
                 () = cancel.cancelled(), if self.drain_until.is_none() => self.drain(),
                 event = self.socket.recv() => self.socket_event(event)?,
                 Some(input) = self.inputs.recv() => self.core.feed(input),
+                Some(answer) = self.answers.recv() => self.core.ledger_heard(answer),
                 Some(news) = self.heard.recv() => self.hear(news),
                 Some(snapshot) = self.configurations.recv() => self.reload(snapshot),
                 Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
@@ -209,6 +220,7 @@ impl Running {
                     let share = self.core.regulate();
                     self.door.send_if_modified(|told| std::mem::replace(told, share) != share);
                 }
+                _ = audit.tick() => self.core.ledger.audit(),
                 _ = tidy.tick() => {
                     self.core.tidy();
                     self.remember_heard();
@@ -325,6 +337,7 @@ impl Running {
         let ends = [
             ("API", self.serving.map(drop).boxed()),
             ("connection to Asterisk", self.listening.map(drop).boxed()),
+            ("ledger", self.settling.map(drop).boxed()),
             ("store", self.writing.map(drop).boxed()),
         ];
         for (what, end) in ends {
@@ -334,6 +347,25 @@ impl Running {
         }
         info!(calls = left, "stopped; conversations go on in Asterisk");
     }
+}
+
+/// Where this node's limits are counted; with what is heard from there, and the task that asks.
+fn ledger(
+    config: &Config,
+    db: &Db,
+    writer: &Writer,
+) -> (Ledger, mpsc::UnboundedReceiver<Answer>, JoinHandle<()>) {
+    let is_shared = match config.node.slots {
+        SlotsMode::Auto => matches!(db, Db::Postgres(_)),
+        SlotsMode::Memory => false,
+        SlotsMode::Shared => true,
+    };
+    if is_shared {
+        info!("live-call limits are counted in the database, for all nodes together");
+        return Ledger::shared(db.clone(), config.node.name.clone());
+    }
+    info!("live-call limits are counted by this node alone");
+    (Ledger::memory(writer.clone()), mpsc::unbounded_channel().1, tokio::spawn(async {}))
 }
 
 fn ticker(period: Duration) -> Interval {
@@ -468,7 +500,15 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         }
         core.restore(&record, &journal);
     }
-    core.readopt_slots();
+    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
+    if found != Reconciled::default() {
+        info!(
+            released = found.released,
+            inserted = found.inserted,
+            miscounted = found.miscounted,
+            "slots in the ledger are set right"
+        );
+    }
     let since = clock::now().plus_ms(-sessions::SPAN_MS);
     core.restore_sessions(db.recent_calls(node, since).await?);
     Ok(())

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::pick::Wheel;
-use super::slots::{Scope, Slots};
+use super::slots::{Limit, Scope, Slots};
 use super::snapshot::{FlowPlan, Line, Offer, Snapshot};
 use crate::model::cause::Outcome;
 use crate::model::destination::DestinationState;
@@ -109,14 +109,57 @@ impl State {
 ///
 /// Never fails: a flow that is gone is [`Unroutable::FlowGone`].
 pub fn decide(snapshot: &Snapshot, state: &mut State, ask: &Ask) -> Decision {
+    match choose(snapshot, state, ask, &[], false) {
+        Choice::Line(chosen) => commit(state, ask, *chosen),
+        Choice::Nobody { reason, candidates } => Decision::Unroutable { reason, candidates },
+    }
+}
+
+/// What [`choose`] found.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    Line(Box<Chosen>),
+    Nobody { reason: Unroutable, candidates: Vec<Candidate> },
+}
+
+/// A destination that may have the call, once its slots are held.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    pub destination: DestinationId,
+    pub limits: Vec<Limit>,
+    offer: Offer,
+    candidates: Vec<Candidate>,
+    priority: i32,
+    eligible: Vec<(DestinationId, u32)>,
+}
+
+/// Chooses a destination for `ask` and changes nothing. Those in `lost` turned out to be full
+/// elsewhere; with `ledger_away`, nobody with a limit can be asked about.
+#[must_use]
+pub fn choose(
+    snapshot: &Snapshot,
+    state: &State,
+    ask: &Ask,
+    lost: &[DestinationId],
+    ledger_away: bool,
+) -> Choice {
     let Some(plan) = snapshot.flow(ask.flow) else {
-        return Decision::Unroutable { reason: Unroutable::FlowGone, candidates: Vec::new() };
+        return Choice::Nobody { reason: Unroutable::FlowGone, candidates: Vec::new() };
     };
-    let mut verdicts: Vec<Option<Verdict>> =
-        plan.lines.iter().map(|line| exclusion(line, &state.slots, &ask.tried)).collect();
+    let judge = |line: &Line| {
+        exclusion(line, &state.slots, &ask.tried).or_else(|| {
+            let is_limited = line.limits.iter().any(|limit| limit.max.is_some());
+            if lost.contains(&line.destination.id) {
+                Some(Verdict::LostRace)
+            } else {
+                (ledger_away && is_limited).then_some(Verdict::LedgerAway)
+            }
+        })
+    };
+    let mut verdicts: Vec<Option<Verdict>> = plan.lines.iter().map(judge).collect();
     let Some(first) = verdicts.iter().position(Option::is_none) else {
         let reason = common_reason(&verdicts);
-        return Decision::Unroutable { reason, candidates: candidates(plan, &verdicts) };
+        return Choice::Nobody { reason, candidates: candidates(plan, &verdicts) };
     };
     let priority = plan.lines[first].destination.priority;
     let eligible: Vec<(DestinationId, u32)> = plan
@@ -126,34 +169,41 @@ pub fn decide(snapshot: &Snapshot, state: &mut State, ask: &Ask) -> Decision {
         .filter(|(line, verdict)| verdict.is_none() && line.destination.priority == priority)
         .map(|(line, _)| (line.destination.id, turning_weight(plan, line)))
         .collect();
-
-    let wheel = state.wheels.entry((ask.flow, priority)).or_default();
-    let picked = wheel.next(&eligible).unwrap_or(plan.lines[first].destination.id);
-    if !ask.is_test {
-        wheel.turn(&eligible, picked);
-    }
-
-    let mut offer = None;
-    for (line, verdict) in plan.lines.iter().zip(&mut verdicts) {
+    let wheel = state.wheels.get(&(ask.flow, priority));
+    let picked = wheel.map_or_else(|| Wheel::default().next(&eligible), |w| w.next(&eligible));
+    let picked = picked.unwrap_or(plan.lines[first].destination.id);
+    let mut line = &plan.lines[first];
+    for (other, verdict) in plan.lines.iter().zip(&mut verdicts) {
         if verdict.is_some() {
             continue;
         }
-        *verdict = Some(if line.destination.id == picked {
-            // It was found to have room just now, and nobody else can have come in between.
-            state.slots.take(ask.leg, &line.limits);
-            offer = Some(line.offer.clone());
+        *verdict = Some(if other.destination.id == picked {
+            line = other;
             Verdict::Chosen
-        } else if line.destination.priority == priority {
+        } else if other.destination.priority == priority {
             Verdict::NotItsTurn
         } else {
             Verdict::LowerPriority
         });
     }
-    let candidates = candidates(plan, &verdicts);
-    match offer {
-        Some(offer) => Decision::Picked { offer, candidates },
-        None => Decision::Unroutable { reason: Unroutable::Mixed, candidates },
+    Choice::Line(Box::new(Chosen {
+        destination: picked,
+        limits: line.limits.clone(),
+        offer: line.offer.clone(),
+        candidates: candidates(plan, &verdicts),
+        priority,
+        eligible,
+    }))
+}
+
+/// Its slots are held: they are counted here, and the wheel moves.
+pub fn commit(state: &mut State, ask: &Ask, chosen: Chosen) -> Decision {
+    let Chosen { destination, limits, offer, candidates, priority, eligible } = chosen;
+    if !ask.is_test {
+        state.wheels.entry((ask.flow, priority)).or_default().turn(&eligible, destination);
     }
+    state.slots.hold(ask.leg, limits.iter().map(|limit| limit.scope).collect());
+    Decision::Picked { offer, candidates }
 }
 
 /// Counts a leg that lives already, after a restart.

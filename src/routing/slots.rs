@@ -5,36 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::id::{AccountId, DestinationId, LegId, ServerId, TrunkId};
-use crate::model::timeline::LimitScope;
-
-/// What a limit is set on.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Scope {
-    Account(AccountId),
-    Destination(DestinationId),
-    Server(ServerId),
-    Trunk(TrunkId),
-}
-
-impl Scope {
-    #[must_use]
-    pub fn kind(self) -> LimitScope {
-        match self {
-            Self::Account(_) => LimitScope::Account,
-            Self::Destination(_) => LimitScope::Destination,
-            Self::Server(_) => LimitScope::Server,
-            Self::Trunk(_) => LimitScope::Trunk,
-        }
-    }
-}
-
-/// A scope with its limit; `None` is no limit, but the leg is counted all the same.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limit {
-    pub scope: Scope,
-    pub max: Option<u32>,
-}
+use crate::model::id::LegId;
+pub use crate::model::slot::{Limit, Scope};
 
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
@@ -92,6 +64,12 @@ impl Slots {
         self.live.get(&scope).copied().unwrap_or_default()
     }
 
+    /// What `leg` holds.
+    #[must_use]
+    pub fn held(&self, leg: LegId) -> &[Scope] {
+        self.held.get(&leg).map_or(&[], Vec::as_slice)
+    }
+
     /// Every leg that holds slots.
     pub fn holders(&self) -> impl Iterator<Item = LegId> {
         self.held.keys().copied()
@@ -103,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::id::CallId;
+    use crate::model::id::{CallId, DestinationId, ServerId};
 
     fn leg(no: u16) -> LegId {
         LegId { call: CallId::new(1), no }

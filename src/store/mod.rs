@@ -3,7 +3,7 @@
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
 //! types. One file per noun: [`configuration`], [`calls`], [`sessions`], [`reports`], [`billing`],
-//! [`memory`], [`keys`], [`idempotency`].
+//! [`slots`], [`memory`], [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -51,6 +51,7 @@ pub mod nodes;
 pub mod numbers;
 pub mod reports;
 pub mod sessions;
+pub mod slots;
 
 mod change;
 mod column;
@@ -68,6 +69,7 @@ pub use numbers::OwnedDids;
 pub use record::{JournalBody, Record};
 pub use reports::{By, Cost, ReportQuery, ReportRow};
 pub use sessions::Session;
+pub use slots::{Reconciled, Taken};
 
 /// An open database, its schema up to date. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::id::{AccountId, CallId, LegId};
 use crate::model::memory::Remembered;
+use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
@@ -44,6 +45,13 @@ pub enum Record {
         account: AccountId,
         what: Remembered,
     },
+    /// A leg's slots are free again.
+    SlotReleased {
+        leg: LegId,
+    },
+    /// A leg has got its slots, by whatever decided over the limits; here they are only written
+    /// down.
+    SlotTaken(Holding),
     /// One step of the timeline.
     Step {
         account: AccountId,
@@ -88,11 +96,14 @@ impl Db {
         for lines in chunks(&rows.journal) {
             tx.add_lines(ADD_JOURNAL, lines).await?;
         }
-        for (account, what) in rows.memory {
+        for &(account, what) in &rows.memory {
             tx.remember(account, what).await?;
         }
         // Last, because every writer of an account waits for its balance.
         tx.bill(&rows.cdrs).await?;
+        if !rows.slots.is_empty() {
+            tx.settle_slots(node, &rows.taken(), &rows.released()).await?;
+        }
         tx.commit().await
     }
 }
@@ -106,6 +117,8 @@ struct Rows<'a> {
     steps: Vec<Line>,
     journal: Vec<Line>,
     memory: Vec<(AccountId, &'a Remembered)>,
+    /// What each leg holds in the end; `None` is nothing.
+    slots: BTreeMap<LegId, Option<&'a Holding>>,
 }
 
 /// A row of `timeline` or `journal`.
@@ -125,6 +138,7 @@ impl<'a> Rows<'a> {
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut memory = Memory::default();
+        let mut slots = BTreeMap::new();
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -147,6 +161,8 @@ impl<'a> Rows<'a> {
                     }
                 }
                 Record::Remembered { account, what } => memory.put(*account, what),
+                Record::SlotReleased { leg } => drop(slots.insert(*leg, None)),
+                Record::SlotTaken(holding) => drop(slots.insert(holding.leg, Some(holding))),
                 &Record::Step { account, call, ref entry } => {
                     let TimelineEntry { seq, at, ref step } = *entry;
                     let line = Line { call, seq, account, at, body: json(step)? };
@@ -161,7 +177,16 @@ impl<'a> Rows<'a> {
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
             memory: memory.into_rows(),
+            slots,
         })
+    }
+
+    fn taken(&self) -> Vec<&'a Holding> {
+        self.slots.values().copied().flatten().collect()
+    }
+
+    fn released(&self) -> Vec<LegId> {
+        self.slots.iter().filter(|(_, held)| held.is_none()).map(|(leg, _)| *leg).collect()
     }
 }
 

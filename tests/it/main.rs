@@ -6,5 +6,6 @@ mod ari;
 mod cli;
 mod config;
 mod layers;
+mod ledger;
 mod scenarios;
 mod store;

@@ -22,14 +22,17 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
+mod account;
 mod auth;
 mod calls;
 mod configuration;
+mod destinations;
 mod errors;
 mod idempotency;
 mod keys;
 mod limits;
 mod openapi;
+mod rate_decks;
 mod serve;
 mod test_calls;
 

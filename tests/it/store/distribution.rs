@@ -130,7 +130,7 @@ async fn every_setting_comes_back_and_can_be_taken_back(
     assert_eq!(found.account, settings(Some(1)));
     assert_eq!(found.rate_decks, [deck(1, "alpha"), deck(2, "Beta")]);
     assert_eq!(found.trunks, [with_deck(2, "b", 2), trunk(1, "carrier")]);
-    assert_eq!(found.forwarding_flows, [full.clone()]);
+    assert_eq!(found.forwarding_flows, [full]);
     assert_eq!(read(&store.db, OTHER).await, Configuration::default());
 
     // Back to what is the default, and names swapped.

@@ -14,6 +14,7 @@ mod migrating;
 mod nodes;
 mod numbers;
 mod opening;
+mod slots;
 
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::AccountId;
