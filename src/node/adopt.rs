@@ -129,6 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::ari::identity::Identity;
     use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::cause::EndedBy;
@@ -195,7 +196,7 @@ mod tests {
 
     fn asterisk(channels: &[(ChannelId, ChannelState, Role)]) -> Snapshot {
         let channels = channels.iter().map(|(id, state, role)| {
-            let caller = Caller::default();
+            let caller = Identity::default();
             (id.clone(), ChannelSnapshot { state: *state, role: role.clone(), caller })
         });
         Snapshot {
@@ -208,7 +209,7 @@ mod tests {
     fn there(channel: ChannelId, state: ChannelState) -> (ChannelId, ChannelState, Role) {
         let role = match LegId::of_channel(&channel) {
             Some(leg) => Role::Leg(leg),
-            None => Role::Caller { did: "100".parse().unwrap() },
+            None => Role::Caller { did: "100".parse().unwrap(), is_withheld: false },
         };
         (channel, state, role)
     }

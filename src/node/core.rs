@@ -10,10 +10,12 @@ use tracing::{debug, info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
+use super::health::{self, Endpoints};
 use super::lanes::{Errand, Lanes};
 use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
+use crate::ari::identity::Identity;
 use crate::ari::resync;
 use crate::ari::role::Role;
 use crate::ari::translate::Translated;
@@ -55,6 +57,7 @@ pub struct Core {
     snapshot: Arc<Snapshot>,
     state: State,
     bridges: Bridges,
+    trunks: health::Trunks,
     writer: Writer,
     /// Of each call under way: whose it is, and the number of its next journal entry.
     kept: HashMap<CallId, (AccountId, u32)>,
@@ -110,6 +113,7 @@ impl Core {
             snapshot,
             state: State::default(),
             bridges: Bridges::default(),
+            trunks: health::Trunks::default(),
             writer,
             kept: HashMap::new(),
             sessions: Sessions::default(),
@@ -166,6 +170,11 @@ impl Core {
     pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
         self.state.keep(&self.snapshot);
+    }
+
+    /// What Asterisk says of the endpoints behind the trunks.
+    pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        self.trunks.see(self.snapshot.trunks(), endpoints);
     }
 
     /// One input and all that follows from it at once.
@@ -281,7 +290,8 @@ impl Core {
         }
     }
 
-    fn arrive(&mut self, channel: ChannelId, did: Did, caller: Caller, is_up: bool) {
+    fn arrive(&mut self, channel: ChannelId, did: Did, identity: Identity, is_up: bool) {
+        let Identity { caller, corrections } = identity;
         if self.engine.knows_caller(&channel) {
             return;
         }
@@ -299,6 +309,10 @@ impl Core {
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
+        // Before anybody is called: whom a leg shows is read from the caller's channel.
+        if !corrections.is_empty() {
+            self.lanes.correct(call, channel.clone(), corrections);
+        }
         let caller_key =
             owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
         let is_test = test.is_some();
@@ -481,7 +495,7 @@ impl Core {
             }
         }
         for (channel, found) in differences.strangers {
-            if let Role::Caller { did } = found.role {
+            if let Role::Caller { did, .. } = found.role {
                 let is_up = found.state == crate::engine::ChannelState::Up;
                 self.arrive(channel, did, found.caller, is_up);
             }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Resync};
+use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
@@ -88,6 +89,9 @@ struct Running {
     inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
     configurations: mpsc::Receiver<Arc<Snapshot>>,
+    endpoints: mpsc::Receiver<Endpoints>,
+    /// Asterisk's endpoints are asked for at once.
+    ask_endpoints: Arc<Notify>,
     requests: mpsc::Receiver<Request>,
     /// Silent where the limits are counted by this node alone.
     answers: mpsc::UnboundedReceiver<Answer>,
@@ -151,12 +155,15 @@ impl Running {
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
         let (tell, configurations) = mpsc::channel(1);
         tokio::spawn(watch.run(version, tell));
+        let ask_endpoints = Arc::new(Notify::new());
+        let (tell, endpoints) = mpsc::channel(1);
+        tokio::spawn(health::ask(client.clone(), Arc::clone(&ask_endpoints), tell));
         let (events, socket) = mpsc::channel(socket::CAPACITY);
         let (door, share) = watch::channel(0);
         tokio::spawn(keep_door(client.clone(), share));
         Ok(Self {
             core,
-            trunks: Trunks::start(client.clone()),
+            trunks: Trunks::start(client.clone(), Arc::clone(&ask_endpoints)),
             door,
             outside: Outside { client, db, name, hear },
             snapshot,
@@ -165,6 +172,8 @@ impl Running {
             inputs,
             heard,
             configurations,
+            endpoints,
+            ask_endpoints,
             requests,
             answers,
             serving: tokio::spawn(serving),
@@ -196,6 +205,7 @@ impl Running {
                 Some(answer) = self.answers.recv() => self.core.ledger_heard(answer),
                 Some(news) = self.heard.recv() => self.hear(news),
                 Some(snapshot) = self.configurations.recv() => self.reload(snapshot),
+                Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
                 Some(request) = self.requests.recv() => answer(&mut self.core, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
@@ -264,6 +274,7 @@ impl Running {
                 self.core.hold_back();
                 self.outside.resync(self.generation, Resync::Connected);
                 self.trunks.want_anew(Arc::clone(&self.snapshot));
+                self.ask_endpoints.notify_one();
             }
             Some(SocketEvent::Disconnected { reason }) => {
                 self.is_connected = false;

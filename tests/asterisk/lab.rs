@@ -31,8 +31,16 @@ pub struct Lab {
 
 /// Runs a test on an installation of its own with this configuration, divert running and connected.
 pub async fn with_divert(document: &Value, test: impl AsyncFnOnce(&mut Lab)) {
+    with_divert_in(|_| document.clone(), test).await;
+}
+
+/// The same with a configuration that depends on where the installation is.
+pub async fn with_divert_in(
+    document: impl FnOnce(&Lab) -> Value,
+    test: impl AsyncFnOnce(&mut Lab),
+) {
     let mut lab = Lab::start().await;
-    lab.divert.apply(document);
+    lab.divert.apply(&document(&lab));
     lab.divert.start().await;
     test(&mut lab).await;
     gate::check(&lab).await;
@@ -67,6 +75,11 @@ impl Lab {
         self.ports.sip()
     }
 
+    /// The address of the phones, for a trunk that divert pushes itself.
+    pub fn phones_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.phones_sip())
+    }
+
     /// Sets a global of the dialplan of divert's Asterisk.
     pub async fn set_global(&self, name: &str, value: &str) {
         let query = [("variable", name), ("value", value)];
@@ -83,6 +96,19 @@ impl Lab {
     pub async fn start_asterisk(&self) {
         self.asterisk.start().await.unwrap();
         until_online(&self.pbx).await;
+    }
+
+    /// Asterisk can call this many of the trunks that divert pushed to it.
+    pub async fn until_pushed(&self, trunks: usize) {
+        let is_pushed = |peer: &&Value| {
+            let name = peer["resource"].as_str().unwrap_or_default();
+            name.starts_with("divert-") && peer["state"] == "online"
+        };
+        eventually("the trunks to be pushed", Duration::from_secs(8), async || {
+            let peers = self.pbx.try_get("/endpoints/PJSIP").await?;
+            (peers.as_array()?.iter().filter(is_pushed).count() == trunks).then_some(())
+        })
+        .await;
     }
 
     /// The two channels of a conversation stand in one bridge of Asterisk.
