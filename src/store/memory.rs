@@ -12,13 +12,13 @@ use sqlx::types::Json;
 use super::column::{Int, Text, json};
 use super::{Db, StoreError, Tx};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId};
-use crate::model::memory::{Binding, Remembered, Throttled};
+use crate::model::memory::{Binding, Remembered, Throttled, Visit};
 use crate::model::number::CallerKey;
 use crate::model::throttle::{CapCount, CapPeriod};
 use crate::model::time::Timestamp;
 
 impl Db {
-    /// All that is remembered for `account`, in no particular order.
+    /// All that is remembered for `account`; bindings in the order in which they were touched.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -38,6 +38,28 @@ impl Db {
         let volumes = volumes.into_iter().map(VolumeRow::into_remembered);
         let wheels = wheels.into_iter().map(WheelRow::into_remembered);
         Ok(bindings.chain(volumes).chain(wheels).collect())
+    }
+
+    /// The calls of callers who can be known again, on a flow, from `since` on: in order of time,
+    /// without test calls.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn visits(
+        &self,
+        account: AccountId,
+        flow: ForwardingFlowId,
+        since: Timestamp,
+    ) -> Result<Vec<(CallerKey, Visit)>, StoreError> {
+        let rows: Vec<VisitRow> = on!(self, db => {
+            sqlx::query_as(VISITS)
+                .bind(Text(account))
+                .bind(Text(flow))
+                .bind(Int(since))
+                .fetch_all(db)
+                .await
+        })?;
+        Ok(rows.into_iter().map(VisitRow::into_visit).collect())
     }
 }
 
@@ -182,6 +204,20 @@ impl WheelRow {
     }
 }
 
+#[derive(FromRow)]
+struct VisitRow {
+    caller_key: Text<CallerKey>,
+    started_at: Int<Timestamp>,
+    destination_id: Option<Text<DestinationId>>,
+}
+
+impl VisitRow {
+    fn into_visit(self) -> (CallerKey, Visit) {
+        let answered_by = self.destination_id.map(|Text(destination)| destination);
+        (self.caller_key.0, Visit { at: self.started_at.0, answered_by })
+    }
+}
+
 #[derive(Deserialize, Serialize)]
 struct Standing {
     destination: DestinationId,
@@ -195,9 +231,15 @@ impl Standing {
 }
 
 const BINDINGS: &str = "SELECT flow_id, caller_key, destination_id, set_at, touched_at \
-    FROM binding WHERE account_id = $1";
+    FROM binding WHERE account_id = $1 ORDER BY touched_at";
 const VOLUMES: &str =
     "SELECT throttled_id, period, counted, since, used FROM volume WHERE account_id = $1";
+const VISITS: &str = "SELECT call.caller_key, call.started_at, leg.destination_id FROM call \
+    LEFT JOIN leg ON leg.call_id = call.id AND leg.answered_at IS NOT NULL \
+        AND leg.outcome = 'answered' \
+    WHERE call.account_id = $1 AND call.flow_id = $2 AND call.started_at >= $3 \
+        AND call.caller_key IS NOT NULL AND NOT call.is_test \
+    ORDER BY call.started_at, call.id";
 const WHEELS: &str = "SELECT flow_id, priority, standings FROM wheel WHERE account_id = $1";
 
 const DELETE_BINDING: &str =
