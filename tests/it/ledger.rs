@@ -210,10 +210,8 @@ async fn two_nodes_never_exceed_the_limit_of_a_server_they_share(
             let flows: [&[_]; 2] = [&[(None, 1), (None, 1)], &[(None, 1)]];
             let mut node = Node::new(&db, name, snapshot(flows, Some(10)));
             let call = |n: u16| LegId { call: CallId::new(flow), no: n };
-            let (mut waiting, mut held, mut refused, mut most) = (0..100, Vec::new(), 0, 0);
-            let mut decided: Decided =
-                waiting.by_ref().flat_map(|n| node.ask(flow, call(n))).collect();
-            let mut served = 0;
+            let mut decided: Decided = (0..100).flat_map(|n| node.ask(flow, call(n))).collect();
+            let (mut held, mut served) = (Vec::new(), 0);
             while served < 100 {
                 for (leg, decision) in std::mem::take(&mut decided) {
                     if picked(&decision).is_some() {
