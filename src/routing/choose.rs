@@ -101,6 +101,20 @@ impl Choice {
         self.chosen(plan).map(|(_, way)| way.offer.trunk)
     }
 
+    /// Turns the wheel past who was picked; `false` if it does not move for that.
+    pub(super) fn move_wheel(&self, wheel: &mut Wheel) -> bool {
+        match self.picked {
+            None => false,
+            Some(Picked { line, by: By::Rule | By::Sticky, .. }) => {
+                wheel.charge(&self.eligible, line)
+            }
+            Some(Picked { line, by: By::Wheel, .. }) => {
+                wheel.turn(&self.eligible, line);
+                true
+            }
+        }
+    }
+
     /// Whether it was made on this configuration.
     pub(super) fn is_of(&self, snapshot: &Snapshot) -> bool {
         self.layout.as_ref().is_some_and(|layout| Arc::ptr_eq(layout, &snapshot.layout))

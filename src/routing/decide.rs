@@ -113,17 +113,12 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
         return Decision::Unroutable { reason: Unroutable::FlowGone, candidates: Vec::new() };
     };
     let candidates = candidates(plan, choice);
-    match choice.chosen(plan) {
-        Some((_, way)) => Decision::Picked {
-            offer: way.offer.clone(),
-            candidates,
-            would: ask.is_test.then(|| would(snapshot, state, ask, choice)),
-        },
-        None => {
-            let reason = choice.reason().unwrap_or(Unroutable::Mixed);
-            Decision::Unroutable { reason, candidates }
-        }
+    if let Some((_, way)) = choice.chosen(plan) {
+        let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
+        return Decision::Picked { offer: way.offer.clone(), candidates, would };
     }
+    let reason = choice.reason().unwrap_or(Unroutable::Mixed);
+    Decision::Unroutable { reason, candidates }
 }
 
 /// How every destination was judged.
@@ -173,13 +168,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
         for (gate, meter) in meters.into_iter().flatten() {
             meter.begin(gate, ask.at);
         }
-        let is_turned = match picked.by {
-            By::Rule | By::Sticky => here.wheel.charge(&choice.eligible, picked.line),
-            By::Wheel => {
-                here.wheel.turn(&choice.eligible, picked.line);
-                true
-            }
-        };
+        let is_turned = choice.move_wheel(&mut here.wheel);
         if is_counted {
             state.mark_counted(flow);
         }

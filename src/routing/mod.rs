@@ -6,6 +6,7 @@
 pub mod check;
 pub mod choose;
 pub mod decide;
+pub mod explain;
 pub mod health;
 pub mod index;
 pub mod pick;

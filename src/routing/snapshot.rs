@@ -304,7 +304,7 @@ impl<'a> Parts<'a> {
             flow: flow.clone(),
             lines,
             zone: zone.clone(),
-            gate: Gate::of(&flow.throttle, zone),
+            gate: Gate::of(&flow.throttle, zone).map(Box::new),
             is_prepaid: self.settings.prepaid,
         }
     }
@@ -341,7 +341,7 @@ impl<'a> Parts<'a> {
             ways,
             weight,
             zone: zone.clone(),
-            gate: Gate::of(&destination.throttle, zone),
+            gate: Gate::of(&destination.throttle, zone).map(Box::new),
         })
     }
 
