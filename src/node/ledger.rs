@@ -45,7 +45,7 @@ pub struct Ledger {
 
 enum Mode {
     Memory(Writer),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 /// The questions of this node to the ledger that all nodes share.
@@ -108,7 +108,7 @@ pub struct Routing<'a> {
 pub type Decided = Vec<(LegId, Decision)>;
 
 /// News from the database.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Answer {
     /// The question of this leg was not answered; further ones are of no use for a while.
     Away(LegId),
@@ -158,7 +158,7 @@ impl Ledger {
             choice: Choice::default(),
             is_away: false,
         };
-        (Self { held: BTreeMap::new(), mode: Mode::Shared(shared) }, heard, task)
+        (Self { held: BTreeMap::new(), mode: Mode::Shared(Box::new(shared)) }, heard, task)
     }
 
     /// A leg that lives already, as the database was told when this process began.
@@ -205,16 +205,14 @@ impl Ledger {
             }
             Answer::Taken(leg, Taken::Taken) => {
                 if let Some((asked, holding)) = shared.in_flight.take_if(of(leg)) {
-                    match asked.commit(&mut routing, &shared.choice) {
-                        Some(decision @ Decision::Picked { .. }) => {
-                            self.held.insert(leg, holding);
-                            decided.push((leg, decision));
-                        }
+                    let decision = asked.commit(&mut routing, &shared.choice);
+                    if let Some(decision @ Decision::Picked { .. }) = decision {
+                        self.held.insert(leg, holding);
+                        decided.push((leg, decision));
+                    } else {
                         // The configuration is another one now, and so may be the answer.
-                        _ => {
-                            send(&shared.errands, Errand::Release(leg));
-                            shared.waiting.push_front(asked);
-                        }
+                        send(&shared.errands, Errand::Release(leg));
+                        shared.waiting.push_front(asked);
                     }
                 }
             }

@@ -360,6 +360,36 @@ async fn slots_of_a_call_that_ended_meanwhile_are_given_back(
 
 #[rstest]
 #[tokio::test]
+async fn a_configuration_that_changes_meanwhile_is_asked_anew(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let some = Some(9);
+    let mut node = Node::new(&store.db, "a", snapshot([&[(some, 1), (some, 1)], &[]], None));
+    for (call, destinations) in [(1, &[(some, 0), (some, 1)][..]), (2, &[])] {
+        assert!(node.ask(1, leg(call)).is_empty(), "it is under way");
+        node.snapshot = snapshot([destinations, &[]], None);
+        let mut decided = node.hear().await;
+        while decided.is_empty() {
+            decided = node.hear().await;
+        }
+        let wanted = if call == 1 { Some("b") } else { None };
+        assert_eq!(picked(&decided[0].1), wanted);
+    }
+    let b = Scope::Destination(DestinationId::new(11));
+    until(async || {
+        let found = store.db.slots_of("a").await.unwrap();
+        let is_b = found.len() == 1 && found[&leg(1)].contains(&b);
+        is_b.then_some(())
+    })
+    .await;
+    node.release(leg(1));
+    node.stop().await;
+    assert_eq!(store.count("slot").await, 0);
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_the_ledger_has_too_much_or_too_little_is_set_right(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
