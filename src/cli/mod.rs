@@ -4,6 +4,7 @@
 //! Exit codes: 0 good, 1 a check failed or the work could not be done, 2 bad usage or input,
 //! 3 not connected. Results go to standard output, everything else to standard error.
 
+mod billing;
 mod calls;
 mod client;
 mod database;
@@ -76,6 +77,12 @@ enum Command {
     /// What happened to calls
     #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
     Calls(calls::CallsCommand),
+    /// What calls cost
+    #[command(subcommand, after_help = "Example:\n  divert cdrs list")]
+    Cdrs(billing::CdrsCommand),
+    /// What there is to pay calls with
+    #[command(subcommand, after_help = "Example:\n  divert balance show")]
+    Balance(billing::BalanceCommand),
     /// Forwarding flows of the running server
     #[command(subcommand, after_help = "Example:\n  divert flows list")]
     Flows(flows::FlowsCommand),
@@ -181,6 +188,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         let config = &loaded.config;
         match &cli.command {
             Command::Apply(args) => plan::apply(args, config).await,
+            Command::Balance(command) => billing::balance(command, config).await,
+            Command::Cdrs(command) => billing::cdrs(command, config).await,
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
             Command::Dest(command) => flows::dest(command, config).await,
