@@ -49,6 +49,8 @@ pub const CAPACITY: usize = 4096;
 /// What the consumer gets, in the order it happened.
 #[derive(Debug)]
 pub enum SocketEvent {
+    /// Events still reach us, though nothing may have happened.
+    Alive,
     /// Events flow from here on; whatever happened before is unknown.
     Connected,
     /// The connection is lost, or a new one failed. Comes once for each change of the reason; the
@@ -393,6 +395,10 @@ impl Life {
                     if event.eventname == CHECK =>
                 {
                     has_arrived.store(true, Ordering::Relaxed);
+                    // For the consumer a sign of life: up to here nothing was missed.
+                    if let Some(end) = self.enqueue(SocketEvent::Alive) {
+                        return end;
+                    }
                 }
                 Some(SocketEvent::Replaced)
                     if self.ghosts > 0 && begun.elapsed() < self.timing.dead =>

@@ -264,9 +264,10 @@ mod tests {
                 Some(Translated::Channel { event: ChannelEvent::Gone { cause, .. }, .. }) => {
                     count[if cause.is_some() { 4 } else { 5 }] += 1;
                 }
-                Some(Translated::Channel { event: ChannelEvent::CommandFailed { .. }, .. }) => {
-                    panic!("no event says that")
-                }
+                Some(Translated::Channel {
+                    event: ChannelEvent::CommandFailed { .. } | ChannelEvent::Missing { .. },
+                    ..
+                }) => panic!("no event says that"),
                 Some(Translated::TestCaller { .. }) | None => {}
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::leg::{Leg, LegStage};
+use super::leg::{Departure, Leg, LegStage};
 use super::outcome;
 use super::timer::Timers;
 use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedCommand, Route, Timer};
@@ -38,6 +38,8 @@ pub(super) struct Call {
     /// When the ring budget is spent.
     pub budget_ends: Timestamp,
     pub last_leg: u16,
+    /// When the conversation or the caller's patience was over, where nobody heard it at that time.
+    over_at: Option<Timestamp>,
     /// The leg that the caller talked with.
     answered_leg: Option<u16>,
     /// The number of a leg whose decision is still owed, and may bring slots to give back.
@@ -112,6 +114,7 @@ impl Call {
             last_failure: None,
             budget_ends: now,
             last_leg: LegId::CALLER,
+            over_at: None,
             answered_leg: None,
             owed: None,
             next_step: 0,
@@ -139,7 +142,7 @@ impl Call {
     pub fn on_call(&mut self, now: Timestamp, event: CallEvent, out: Out<'_>) {
         match event {
             CallEvent::Adopted => self.adopted(now, out),
-            CallEvent::AsteriskRestarted => self.lost(now, out),
+            CallEvent::AsteriskRestarted { seen_at } => self.lost(now, seen_at, out),
             CallEvent::Decided { leg, decision } => self.decided(now, leg, decision, out),
             CallEvent::EndRequested => self.cut(now, out),
             CallEvent::Expired(timer) => {
@@ -156,6 +159,10 @@ impl Call {
     pub fn on_caller(&mut self, now: Timestamp, event: &ChannelEvent, out: Out<'_>) {
         match *event {
             ChannelEvent::Gone { cause, .. } => self.caller_gone(now, cause, out),
+            ChannelEvent::Missing { seen_at, .. } => {
+                self.unheard(now, seen_at);
+                self.caller_gone(now, None, out);
+            }
             ChannelEvent::Up => self.caller.is_up = true,
             ChannelEvent::CommandFailed { command, .. } => self.command_failed(now, command, out),
             ChannelEvent::Ready | ChannelEvent::Ringing => {}
@@ -169,10 +176,16 @@ impl Call {
             ChannelEvent::Ringing => self.leg_ringing(now, no, out),
             ChannelEvent::Up => self.leg_up(now, no, out),
             ChannelEvent::Gone { cause, sip_code, state } => {
-                self.leg_gone(now, no, cause, sip_code, state, out);
+                self.leg_gone(now, no, Departure { at: now, cause, sip_code, state }, out);
+            }
+            ChannelEvent::Missing { seen_at, state } => {
+                if matches!(self.stage, Stage::Talking { leg, .. } if leg == no) {
+                    self.unheard(now, seen_at);
+                }
+                self.leg_gone(now, no, Departure::silent(seen_at, state), out);
             }
             ChannelEvent::CommandFailed { command: FailedCommand::Create, .. } => {
-                self.leg_gone(now, no, None, None, ChannelState::Down, out);
+                self.leg_gone(now, no, Departure::silent(now, ChannelState::Down), out);
             }
             ChannelEvent::CommandFailed { .. } => self.leg_failed(now, no, out),
         }
@@ -246,6 +259,12 @@ impl Call {
         self.end(now, by, result, cause.unwrap_or(HangupCause::NORMAL), out);
     }
 
+    /// What ends the call now was not heard when it happened, but after `seen_at`.
+    fn unheard(&mut self, now: Timestamp, seen_at: Timestamp) {
+        let heard_at = self.record.answered_at.unwrap_or(self.record.started_at);
+        self.over_at = Some(seen_at.max(heard_at).min(now));
+    }
+
     /// An answer or a bridge did not come about: nobody would hear anybody.
     fn command_failed(&mut self, now: Timestamp, command: FailedCommand, out: Out<'_>) {
         match command {
@@ -277,8 +296,9 @@ impl Call {
         if self.stage == Stage::Ending {
             return;
         }
+        let over_at = self.over_at.unwrap_or(now);
         if let Stage::Talking { since, .. } = self.stage {
-            self.record.talk_ms = now.since_ms(since);
+            self.record.talk_ms = over_at.since_ms(since);
         }
         let why = match by {
             EndedBy::Caller if self.record.answered_at.is_none() => Outcome::Abandoned,
@@ -296,7 +316,7 @@ impl Call {
         self.stage = Stage::Ending;
         self.timers.clear_all();
         self.record.status = CallStatus::Ended;
-        self.record.ended_at = Some(now);
+        self.record.ended_at = Some(over_at);
         self.record.ended_by = Some(by);
         self.record.result = Some(result);
         self.record.cause = Some(cause);
@@ -363,17 +383,18 @@ impl Call {
     }
 
     /// Asterisk was restarted under the call.
-    fn lost(&mut self, now: Timestamp, out: Out<'_>) {
+    fn lost(&mut self, now: Timestamp, seen_at: Timestamp, out: Out<'_>) {
         let result = match self.stage {
             Stage::Talking { .. } => CallResult::Answered,
             _ => CallResult::Failed,
         };
         self.caller.is_gone = true;
+        self.unheard(now, seen_at);
         let gone: Vec<u16> = self.legs.keys().copied().collect();
         self.end(now, EndedBy::Restart, result, HangupCause::OUT_OF_ORDER, out);
         out.retain(|command| !matches!(command, Command::HangUp { .. }));
         for no in gone {
-            self.leg_gone(now, no, None, None, ChannelState::Down, out);
+            self.leg_gone(now, no, Departure::silent(seen_at, ChannelState::Down), out);
         }
     }
 
@@ -406,12 +427,12 @@ impl Call {
         &mut self,
         now: Timestamp,
         no: u16,
-        cause: Option<HangupCause>,
-        sip_code: Option<u16>,
-        state: ChannelState,
+        departure: Departure,
         out: Out<'_>,
     ) -> Option<Outcome> {
         let mut leg = self.legs.remove(&no)?;
+        let Departure { cause, sip_code, state, .. } = departure;
+        let ended_at = departure.at.max(leg.heard_at()).min(now);
         let outcome = match leg.taken_back {
             _ if self.answered_leg == Some(no) => Outcome::Answered,
             Some(why) => why,
@@ -421,7 +442,12 @@ impl Call {
                 outcome::of_leg(cause, sip_code, state.max(rang))
             }
         };
-        leg.record.ended_at = Some(now);
+        if leg.record.answered_at.is_none() && state == ChannelState::Up {
+            // It costs, even though its answer is heard of only now.
+            leg.record.answered_at = Some(ended_at);
+            self.report(&leg, News::Answered, out);
+        }
+        leg.record.ended_at = Some(ended_at);
         leg.record.outcome = Some(outcome);
         leg.record.cause = cause;
         leg.record.sip_code = sip_code;
@@ -429,7 +455,7 @@ impl Call {
         let news = match (&cdr, leg.record.answered_at) {
             (_, None) => News::Failed(outcome),
             (cdr, Some(answered)) => News::Ended {
-                talk_ms: now.since_ms(answered),
+                talk_ms: ended_at.since_ms(answered),
                 billed_sec: cdr.as_ref().map(|cdr| cdr.charge.billed_sec),
             },
         };
@@ -441,7 +467,7 @@ impl Call {
             out.push(Command::Bill(Box::new(cdr)));
         }
         if outcome != Outcome::Answered {
-            let rang_ms = leg.record.ringing_at.map_or(0, |at| now.since_ms(at));
+            let rang_ms = leg.record.ringing_at.map_or(0, |at| ended_at.since_ms(at));
             let name = leg.record.name.clone();
             let step = Step::NotAnswered { leg: no, name, outcome, cause, sip_code, rang_ms };
             self.note(now, step, out);

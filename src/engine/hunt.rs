@@ -3,8 +3,8 @@
 //! Sequential; several destinations at once are a ring group's business.
 
 use super::call::{Call, GUARD_GRACE_MS, Out, Stage};
-use super::leg::{Leg, LegStage};
-use super::{ChannelState, Command, FallbackRoute, Timer, outcome};
+use super::leg::{Departure, Leg, LegStage};
+use super::{Command, FallbackRoute, Timer, outcome};
 use crate::model::call::CallStatus;
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::forwarding_flow::Ringback;
@@ -215,22 +215,14 @@ impl Call {
         out.push(Command::SaveLeg(Box::new(record)));
     }
 
-    pub fn leg_gone(
-        &mut self,
-        now: Timestamp,
-        no: u16,
-        cause: Option<HangupCause>,
-        sip_code: Option<u16>,
-        state: ChannelState,
-        out: Out<'_>,
-    ) {
+    pub fn leg_gone(&mut self, now: Timestamp, no: u16, departure: Departure, out: Out<'_>) {
         let was_taken_back = self.legs.get(&no).is_some_and(|leg| leg.taken_back.is_some());
-        let Some(outcome) = self.finish_leg(now, no, cause, sip_code, state, out) else {
+        let Some(outcome) = self.finish_leg(now, no, departure, out) else {
             return;
         };
         match self.stage {
             Stage::Talking { leg, .. } if leg == no => {
-                let cause = cause.unwrap_or(HangupCause::NORMAL);
+                let cause = departure.cause.unwrap_or(HangupCause::NORMAL);
                 self.end(now, EndedBy::Destination, CallResult::Answered, cause, out);
             }
             Stage::Hunting(at) | Stage::FallingBack(at) if at == no && !was_taken_back => {

@@ -31,7 +31,8 @@ pub struct Difference {
 pub fn replay(journal: &[JournalEntry]) -> Result<Engine, Box<Difference>> {
     let mut engine = Engine::default();
     for (at, entry) in journal.iter().enumerate() {
-        let replayed = feed(&mut engine, entry);
+        let mut replayed = feed(&mut engine, entry);
+        replayed.retain(Command::is_effect);
         let recorded: Vec<Command> =
             entry.commands.iter().filter(|command| command.is_effect()).cloned().collect();
         if replayed != recorded {
@@ -42,15 +43,14 @@ pub fn replay(journal: &[JournalEntry]) -> Result<Engine, Box<Difference>> {
 }
 
 /// Takes a call over from its journal, whatever commands are recorded: the engine may be a newer one
-/// than the one that wrote it.
-pub fn restore(engine: &mut Engine, journal: &[JournalEntry]) {
-    for entry in journal {
-        feed(engine, entry);
-    }
+/// than the one that wrote it. Gives the commands without an effect outside: the process that wrote
+/// the journal may have died before what they tell was kept.
+pub fn restore(engine: &mut Engine, journal: &[JournalEntry]) -> Vec<Command> {
+    let commands = journal.iter().flat_map(|entry| feed(engine, entry));
+    commands.filter(|command| !command.is_effect()).collect()
 }
 
 fn feed(engine: &mut Engine, entry: &JournalEntry) -> Vec<Command> {
     engine.handle(entry.at, entry.input.clone());
-    let commands = std::iter::from_fn(|| engine.poll_command()).map(|(_, command)| command);
-    commands.filter(Command::is_effect).collect()
+    std::iter::from_fn(|| engine.poll_command()).map(|(_, command)| command).collect()
 }

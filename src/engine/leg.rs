@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ChannelState;
 use crate::model::billing::{Cdr, Tariff};
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{HangupCause, Outcome};
@@ -20,6 +21,24 @@ pub(super) struct Leg {
     pub ring_timeout_ms: i64,
     /// What it costs once it is answered; `None` is nothing.
     pub tariff: Option<Arc<Tariff>>,
+}
+
+/// How a channel went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    /// Earlier than now where nobody heard it.
+    pub at: Timestamp,
+    pub cause: Option<HangupCause>,
+    pub sip_code: Option<u16>,
+    /// The last it was in.
+    pub state: ChannelState,
+}
+
+impl Departure {
+    /// One without a word about why.
+    pub const fn silent(at: Timestamp, state: ChannelState) -> Self {
+        Self { at, cause: None, sip_code: None, state }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -81,6 +100,13 @@ impl Leg {
             ended_at,
             charge,
         })
+    }
+
+    /// The last time that anything was heard of it.
+    pub fn heard_at(&self) -> Timestamp {
+        let record = &self.record;
+        let heard = [Some(record.started_at), record.ringing_at, record.answered_at];
+        heard.into_iter().flatten().max().unwrap_or(record.started_at)
     }
 
     pub fn id(&self) -> LegId {

@@ -10,6 +10,7 @@ use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::stickiness::RepeatRule;
+use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{Ask, Decision, Report};
 use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
@@ -38,8 +39,8 @@ pub enum CallEvent {
     /// Commands that may have been lost with the old process are given again; all of them are safe
     /// to repeat.
     Adopted,
-    /// Asterisk was restarted: every channel of the call is gone.
-    AsteriskRestarted,
+    /// Asterisk was restarted: every channel of the call is gone. They were there at `seen_at`.
+    AsteriskRestarted { seen_at: Timestamp },
     /// The answer to [`Command::Decide`] for the leg with this number.
     Decided { leg: u16, decision: Decision },
     /// Somebody asked divert to end the call.
@@ -61,6 +62,12 @@ pub enum ChannelEvent {
     Gone {
         cause: Option<HangupCause>,
         sip_code: Option<u16>,
+        state: ChannelState,
+    },
+    /// The channel no longer exists, and nobody heard it go: divert was dead, or the connection cut.
+    /// It was there at `seen_at`, as far as we know, in this state.
+    Missing {
+        seen_at: Timestamp,
         state: ChannelState,
     },
     /// A leg of ours stands in our application and can be dialled.

@@ -41,6 +41,7 @@ fn word(track: u16, event: &ChannelEvent) -> String {
         ChannelEvent::CommandFailed { command, .. } => format!("{command:?} failed"),
         // Why a caller went is not told by the event that says so.
         ChannelEvent::Gone { .. } if track == LegId::CALLER => "gone".to_owned(),
+        ChannelEvent::Missing { .. } => "gone unheard".to_owned(),
         ChannelEvent::Gone { cause, sip_code, state } => {
             let cause = cause.map_or_else(|| "-".to_owned(), |cause| cause.to_string());
             let sip = sip_code.map_or_else(|| "-".to_owned(), |code| code.to_string());

@@ -16,6 +16,7 @@ const DIGITS: usize = 26;
 const KINDS: &[(&str, &str)] = &[
     ("acc", "account"),
     ("call", "call"),
+    ("crd", "credit"),
     ("dst", "destination"),
     ("flw", "forwarding flow"),
     ("key", "API key"),
@@ -151,6 +152,8 @@ ids! {
     AccountId "acc" "account";
     /// One inbound call with all its legs.
     CallId "call" "call";
+    /// Money put into an account.
+    CreditId "crd" "credit";
     DestinationId "dst" "destination";
     ForwardingFlowId "flw" "forwarding flow";
     KeyId "key" "API key";
@@ -215,6 +218,25 @@ impl LegId {
     }
 }
 
+impl fmt::Display for LegId {
+    /// `call_01j3nnnyejx8kz0q4tt3b7m9ra-1`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.call, self.no)
+    }
+}
+
+impl FromStr for LegId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let shape = || IdError::Shape { prefix: CallId::PREFIX };
+        let (call, no) = text.split_once('-').ok_or_else(shape)?;
+        let is_plain = no == "0" || !no.starts_with(['0', '+']);
+        let no = no.parse().ok().filter(|_| is_plain).ok_or_else(shape)?;
+        Ok(Self { call: call.parse()?, no })
+    }
+}
+
 /// Asterisk's id of a channel.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -265,5 +287,10 @@ mod tests {
         let leg = LegId { call: CallId::new(99), no: 3 };
         assert_eq!(LegId::of_channel(&leg.channel()), Some(leg));
         assert_eq!(LegId::of_channel(&ChannelId("1795223621.63".into())), None);
+        assert_eq!(leg.to_string().parse(), Ok(leg));
+        let call = leg.call;
+        for bad in [format!("{call}"), format!("{call}-"), format!("{call}-+1"), "x-1".into()] {
+            assert!(bad.parse::<LegId>().is_err(), "{bad}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::ari::resync::{ChannelSnapshot, Snapshot};
 use crate::ari::role::Role;
 use crate::engine::{ChannelEvent, ChannelState, Engine, Input, Presence};
 use crate::model::id::{BridgeId, ChannelId, LegId};
+use crate::model::time::Timestamp;
 
 /// What has to happen so that both agree.
 #[derive(Debug, Default, PartialEq)]
@@ -100,6 +101,17 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     differences
 }
 
+/// An end that nobody heard happened at some time after `heard_at`; nothing after that is known.
+#[must_use]
+pub fn unheard_since(heard_at: Option<Timestamp>, input: Input) -> Input {
+    match (heard_at, input) {
+        (Some(seen_at), Input::Channel { channel, event: ChannelEvent::Gone { state, .. } }) => {
+            Input::Channel { channel, event: ChannelEvent::Missing { seen_at, state } }
+        }
+        (_, input) => input,
+    }
+}
+
 /// What we were not told of a channel that lives.
 fn missed(found: ChannelState, known: Presence, leg: u16) -> Option<ChannelEvent> {
     match found {
@@ -123,7 +135,6 @@ mod tests {
     use crate::model::forwarding_flow::Ringback;
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId, TrunkId};
     use crate::model::number::Caller;
-    use crate::model::time::Timestamp;
     use crate::routing::decide::Decision;
     use crate::routing::snapshot::Offer;
 

@@ -63,6 +63,8 @@ pub struct Core {
     held_back: Option<Vec<Translated>>,
     /// What the last periodic comparison saw: acted upon when it is seen again.
     suspected: Differences,
+    /// Up to this moment all that happened in Asterisk was heard, also by an earlier process.
+    heard_at: Option<Timestamp>,
     /// When the Asterisk we know was started.
     startup_time: Option<String>,
     /// Calls taken over from the journal that Asterisk has not confirmed yet.
@@ -111,6 +113,7 @@ impl Core {
             awaited_tests: HashMap::new(),
             held_back: None,
             suspected: Differences::default(),
+            heard_at: None,
             startup_time: None,
             must_adopt: false,
         }
@@ -118,10 +121,18 @@ impl Core {
 
     /// Takes a call over that an earlier process left open.
     pub fn restore(&mut self, record: &CallRecord, journal: &[JournalEntry]) {
-        journal::restore(&mut self.engine, journal);
-        let next = u32::try_from(journal.len()).unwrap_or(u32::MAX);
-        self.kept.insert(record.id, (record.account, next));
-        self.must_adopt = true;
+        // A line of the journal may have been kept without the rows that follow from it: they are
+        // written again, which changes nothing where they are there already.
+        for command in journal::restore(&mut self.engine, journal) {
+            if let Some(row) = row(record.account, record.id, command) {
+                self.writer.push(row);
+            }
+        }
+        if self.engine.call(record.id).is_some() {
+            let next = u32::try_from(journal.len()).unwrap_or(u32::MAX);
+            self.kept.insert(record.id, (record.account, next));
+            self.must_adopt = true;
+        }
     }
 
     /// After all [`Core::restore`]: the limits count what lives.
@@ -206,23 +217,21 @@ impl Core {
                 let event = CallEvent::Decided { leg: ask.leg.no, decision };
                 return Some(Input::Call { call, event });
             }
-            Command::Note(entry) => {
-                info!(call.id = %call, "{}: {}", entry.step.title(), entry.step.sentence());
-                self.writer.push(Record::Step { account, call, entry });
-            }
             Command::Report(report) => self.state.report(&self.snapshot, now, &report),
-            Command::Bill(_) => {}
             Command::Release { leg } => {
                 self.state.slots.release(leg);
             }
-            Command::Save(record) => {
-                count(&record);
-                if let Some(ended_at) = record.ended_at {
+            Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
+                tell(call, &command);
+                if let Command::Save(record) = &command
+                    && let Some(ended_at) = record.ended_at
+                {
                     self.sessions.ended(call, ended_at, record.talk_ms);
                 }
-                self.writer.push(Record::Call(*record));
+                if let Some(row) = row(account, call, command) {
+                    self.writer.push(row);
+                }
             }
-            Command::SaveLeg(leg) => self.writer.push(Record::Leg { account, leg: *leg }),
             command => {
                 let must_make_bridge = match &command {
                     Command::Connect { bridge, .. } => self.bridges.must_make(bridge),
@@ -395,6 +404,25 @@ impl Core {
         }
     }
 
+    /// Something was heard from Asterisk, so nothing before it was missed; unless the connection is
+    /// new, and what happened before it is still to be found out.
+    pub fn heard(&mut self) {
+        if self.held_back.is_none() {
+            self.heard_at = Some(clock::now());
+        }
+    }
+
+    /// Up to which moment nothing was missed.
+    #[must_use]
+    pub fn heard_at(&self) -> Option<Timestamp> {
+        self.heard_at
+    }
+
+    /// The same, as an earlier process knew it.
+    pub fn remember_heard(&mut self, at: Option<Timestamp>) {
+        self.heard_at = at;
+    }
+
     /// Asterisk's state is about to be read: events wait until [`Core::resynced`]. Those that wait
     /// from an earlier, failed reading are older than what will be read, and are dropped.
     pub fn hold_back(&mut self) {
@@ -415,9 +443,10 @@ impl Core {
                 confirmed
             }
         };
+        let heard_at = self.heard_at.filter(|_| why == Resync::Connected);
         for input in differences.missed {
             metrics::counter!("divert_missed_events_total").increment(1);
-            self.feed(input);
+            self.feed(adopt::unheard_since(heard_at, input));
         }
         for channel in differences.orphans {
             info!(channel.id = %channel, "hanging up a leg that belongs to no call");
@@ -442,6 +471,7 @@ impl Core {
             for event in self.held_back.take().unwrap_or_default() {
                 self.event(event);
             }
+            self.heard();
         }
     }
 
@@ -453,8 +483,9 @@ impl Core {
         if before.is_some_and(|before| before != asterisk.startup_time) {
             warn!("Asterisk was restarted: its calls are gone");
             let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
+            let seen_at = self.heard_at.unwrap_or_else(clock::now);
             for call in calls {
-                self.feed(Input::Call { call, event: CallEvent::AsteriskRestarted });
+                self.feed(Input::Call { call, event: CallEvent::AsteriskRestarted { seen_at } });
             }
         }
     }
@@ -493,6 +524,28 @@ impl Core {
         let in_setup =
             |call: &&CallRecord| matches!(call.status, CallStatus::Routing | CallStatus::Ringing);
         self.engine.calls().filter(in_setup).count()
+    }
+}
+
+/// The row that keeps what `command` tells.
+fn row(account: AccountId, call: CallId, command: Command) -> Option<Record> {
+    match command {
+        Command::Bill(cdr) => Some(Record::Cdr(*cdr)),
+        Command::Note(entry) => Some(Record::Step { account, call, entry }),
+        Command::Save(record) => Some(Record::Call(*record)),
+        Command::SaveLeg(leg) => Some(Record::Leg { account, leg: *leg }),
+        _ => None,
+    }
+}
+
+/// Tells it to who watches the log and the figures.
+fn tell(call: CallId, command: &Command) {
+    match command {
+        Command::Note(entry) => {
+            info!(call.id = %call, "{}: {}", entry.step.title(), entry.step.sentence());
+        }
+        Command::Save(record) => count(record),
+        _ => {}
     }
 }
 

@@ -96,6 +96,8 @@ struct Running {
     is_connected: bool,
     /// One more with every change of the connection: an older reading of Asterisk's state is void.
     generation: u64,
+    /// What the store knows of [`Core::heard_at`].
+    heard_at: Option<Timestamp>,
     /// When calls that still ring have had time enough.
     drain_until: Option<Instant>,
 }
@@ -163,6 +165,7 @@ impl Running {
             stop,
             is_connected: false,
             generation: 0,
+            heard_at: None,
             drain_until: None,
         })
     }
@@ -197,6 +200,7 @@ impl Running {
                 }
                 _ = tidy.tick() => {
                     self.core.tidy();
+                    self.remember_heard();
                     let is_drained = self.core.calls_in_setup() == 0;
                     if self.drain_until.is_some_and(|until| is_drained || Instant::now() >= until) {
                         return Ok(());
@@ -207,6 +211,15 @@ impl Running {
                     bail!("the API stopped by itself");
                 }
             }
+        }
+    }
+
+    /// So that a later process bills no time that nobody watched over.
+    fn remember_heard(&mut self) {
+        let heard_at = self.core.heard_at();
+        if let Some(at) = heard_at.filter(|_| heard_at != self.heard_at) {
+            self.heard_at = heard_at;
+            self.outside.remember_heard(at);
         }
     }
 
@@ -222,6 +235,7 @@ impl Running {
         match event {
             None => bail!("the connection to Asterisk ended for good"),
             Some(SocketEvent::Event(event, _)) => {
+                self.core.heard();
                 if let Some(sent_at) = event.sent_at() {
                     self.core.load.heard(sent_at, clock::now());
                 }
@@ -229,6 +243,7 @@ impl Running {
                     self.core.event(event);
                 }
             }
+            Some(SocketEvent::Alive) => self.core.heard(),
             Some(SocketEvent::Connected) => {
                 info!("connected to Asterisk");
                 self.is_connected = true;
@@ -368,6 +383,15 @@ impl Outside {
         });
     }
 
+    fn remember_heard(&self, at: Timestamp) {
+        let (db, name) = (self.db.clone(), self.name.clone());
+        tokio::spawn(async move {
+            if let Err(error) = db.remember_heard(&name, at).await {
+                debug!(%error, "what was heard last could not be noted");
+            }
+        });
+    }
+
     /// So that a later process knows a restart of Asterisk when it sees one.
     fn remember_startup(&self, startup_time: String) {
         let (db, name) = (self.db.clone(), self.name.clone());
@@ -461,6 +485,7 @@ impl Watch {
 /// The calls that an earlier process of this node left open.
 async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
     core.remember_startup(db.startup(node).await?);
+    core.remember_heard(db.heard_at(node).await?);
     for record in db.open_calls(node).await? {
         let lines = db.journal(record.account, record.id).await?;
         let mut journal = Vec::with_capacity(lines.len());

@@ -88,7 +88,7 @@ fn coalesce(batch: &mut Vec<Record>) {
         keep[at] = match row {
             Record::Call(call) => seen.insert((call.id, None)),
             Record::Leg { leg, .. } => seen.insert((leg.call, Some(leg.no))),
-            Record::Journal { .. } | Record::Step { .. } => true,
+            Record::Cdr(_) | Record::Journal { .. } | Record::Step { .. } => true,
         };
     }
     let mut keep = keep.into_iter();

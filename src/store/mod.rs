@@ -2,8 +2,8 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`sessions`], [`reports`],
-//! [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`calls`], [`billing`], [`sessions`],
+//! [`reports`], [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -41,8 +41,10 @@ macro_rules! on {
     };
 }
 
+pub mod billing;
 pub mod calls;
 pub mod configuration;
+pub mod day;
 pub mod idempotency;
 pub mod keys;
 pub mod nodes;
@@ -56,6 +58,7 @@ mod error;
 mod open;
 mod record;
 
+pub use billing::CdrFilter;
 pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use configuration::Version;
 pub use error::StoreError;

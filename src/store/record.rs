@@ -13,8 +13,9 @@ use sqlx::types::Json;
 
 use super::column::{Int, Text, json};
 use super::{Db, StoreError, Tx};
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
-use crate::model::id::{AccountId, CallId};
+use crate::model::id::{AccountId, CallId, LegId};
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
@@ -22,6 +23,8 @@ use crate::model::timeline::TimelineEntry;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Call(CallRecord),
+    /// The bill of a leg: the first one that is written counts, and lowers the balance.
+    Cdr(Cdr),
     /// One line of the journal.
     Journal {
         account: AccountId,
@@ -78,6 +81,8 @@ impl Db {
         for lines in chunks(&rows.journal) {
             tx.add_lines(ADD_JOURNAL, lines).await?;
         }
+        // Last, because every writer of an account waits for its balance.
+        tx.bill(&rows.cdrs).await?;
         tx.commit().await
     }
 }
@@ -87,6 +92,7 @@ impl Db {
 struct Rows<'a> {
     calls: Vec<&'a CallRecord>,
     legs: Vec<(AccountId, &'a LegRecord)>,
+    cdrs: Vec<&'a Cdr>,
     steps: Vec<Line>,
     journal: Vec<Line>,
 }
@@ -104,6 +110,7 @@ impl<'a> Rows<'a> {
     fn of(batch: &'a [Record]) -> Result<Self, sqlx::Error> {
         let mut calls: BTreeMap<CallId, &CallRecord> = BTreeMap::new();
         let mut legs: BTreeMap<(CallId, u16), (AccountId, &LegRecord)> = BTreeMap::new();
+        let mut cdrs: BTreeMap<LegId, &Cdr> = BTreeMap::new();
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         for record in batch {
@@ -113,6 +120,9 @@ impl<'a> Rows<'a> {
                     if supersedes(call, kept) {
                         *kept = call;
                     }
+                }
+                Record::Cdr(cdr) => {
+                    cdrs.entry(cdr.id()).or_insert(cdr);
                 }
                 &Record::Journal { account, call, seq, at, ref body } => {
                     let line = Line { call, seq, account, at, body: json(&body.0)? };
@@ -134,6 +144,7 @@ impl<'a> Rows<'a> {
         Ok(Self {
             calls: calls.into_values().collect(),
             legs: legs.into_values().collect(),
+            cdrs: cdrs.into_values().collect(),
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
         })
@@ -227,7 +238,7 @@ impl Tx {
 }
 
 /// Cuts `rows` into chunks of [`CHUNKS`], the largest that fit first.
-fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let size = CHUNKS.into_iter().find(|&size| size <= rest.len())?;

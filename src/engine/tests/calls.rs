@@ -243,7 +243,8 @@ fn a_restart_of_asterisk_closes_a_talking_call_truthfully() {
     let mut played = Played::new(flow(&["1001"]));
     played.sim.run_for_ms(5_000);
     let call = played.call;
-    let restarted = Input::Call { call, event: CallEvent::AsteriskRestarted };
+    let restarted =
+        Input::Call { call, event: CallEvent::AsteriskRestarted { seen_at: played.sim.now } };
     assert_eq!(played.sim.engine.handle(played.sim.now, restarted), Some(call));
     let mut released = 0;
     while let Some((_, command)) = played.sim.engine.poll_command() {

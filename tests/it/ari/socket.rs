@@ -107,7 +107,12 @@ impl Rig {
     }
 
     async fn next(&mut self) -> SocketEvent {
-        soon("an event", self.events.recv()).await.expect("the stream is over")
+        loop {
+            match soon("an event", self.events.recv()).await.expect("the stream is over") {
+                SocketEvent::Alive => {}
+                event => return event,
+            }
+        }
     }
 
     async fn connected(&mut self) -> Peer {

@@ -313,6 +313,29 @@ async fn a_node_finds_the_calls_that_a_redial_could_follow(
 
 #[rstest]
 #[tokio::test]
+async fn a_call_with_an_open_leg_is_left_open_too(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let batch = [
+        call_of(ended(1)),
+        leg_of(ended_leg(1, 1)),
+        call_of(ended(2)),
+        leg_of(ended_leg(2, 1)),
+        leg_of(leg(2, 2)),
+        call_of(talking(3)),
+        leg_of(leg(3, 1)),
+        leg_of(leg(3, 2)),
+    ];
+    store.db.record("n1", &batch).await.unwrap();
+    assert_eq!(store.db.open_calls("n1").await.unwrap(), [ended(2), talking(3)]);
+    assert!(store.db.open_calls("n2").await.unwrap().is_empty());
+    store.db.record("n1", &[leg_of(ended_leg(2, 2))]).await.unwrap();
+    assert_eq!(store.db.open_calls("n1").await.unwrap(), [talking(3)]);
+}
+
+#[rstest]
+#[tokio::test]
 async fn paging_meets_every_call_once_whatever_the_filter(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {

@@ -30,7 +30,7 @@ pub fn deck(id: u128, name: &str) -> RateDeck {
     RateDeck {
         id: RateDeckId::new(id),
         name: name.into(),
-        rates: vec![rate("1800", 0, "1/1"), rate("", 12_500, "30/6")],
+        rates: vec![rate("1800", 0, "1/1"), rate("", 12_500, "30/6")].into(),
         bills_ring_time: true,
         rounding: Rounding::Nearest,
         decimals: 6,
@@ -140,12 +140,12 @@ async fn every_setting_comes_back_and_can_be_taken_back(
         Change::PutAccount(AccountSettings::default()),
         Change::PutTrunk(trunk(2, "b")),
         Change::PutRateDeck(deck(1, "Beta")),
-        Change::PutRateDeck(RateDeck { rates: Vec::new(), ..deck(2, "alpha") }),
+        Change::PutRateDeck(RateDeck { rates: Vec::new().into(), ..deck(2, "alpha") }),
     ];
     put(&store.db, ACCOUNT, &back).await.unwrap();
     let found = read(&store.db, ACCOUNT).await;
     assert_eq!(found.account, AccountSettings::default());
-    assert_eq!(found.rate_decks[0], RateDeck { rates: Vec::new(), ..deck(2, "alpha") });
+    assert_eq!(found.rate_decks[0], RateDeck { rates: Vec::new().into(), ..deck(2, "alpha") });
     assert_eq!(found.rate_decks[1], deck(1, "Beta"));
     assert_eq!(found.trunks[0], trunk(2, "b"));
     assert_eq!(found.forwarding_flows, [plain]);

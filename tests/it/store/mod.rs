@@ -2,6 +2,7 @@
 
 pub mod engine;
 
+mod billing;
 mod calls;
 mod configuration;
 mod distribution;
