@@ -22,6 +22,7 @@ use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{CallResult, Outcome};
 use crate::model::id::{CallId, DestinationId, ForwardingFlowId, LegId};
 use crate::model::number::CallerKey;
+use crate::model::stickiness::RepeatAction;
 use crate::model::time::Timestamp;
 use crate::model::timeline::Unroutable;
 use crate::routing::decide::{self, Ask, Decision, News, Report, State};
@@ -220,6 +221,7 @@ struct Call<'a> {
     logged: &'a LoggedCall,
     plan: &'a FlowPlan,
     caller: Option<CallerKey>,
+    repeat: Option<RepeatAction>,
     counts: bool,
     tried: Vec<DestinationId>,
     budget_ends: Timestamp,
@@ -290,7 +292,7 @@ impl<'a> Day<'a> {
             Event::Fails(call, end) => self.fails(now, call, end),
             Event::HangsUp(call) => self.hangs_up(now, call),
             Event::Leaves(leg, destination) => {
-                self.state.slots.release(leg);
+                self.state.release(leg);
                 self.goes(destination);
             }
         }
@@ -307,10 +309,16 @@ impl<'a> Day<'a> {
         };
         let counts = self.period.flow.is_none_or(|only| only == plan.flow.id);
         self.figures.calls += u64::from(counts);
-        let caller = CallerKey::of(&logged.call.caller.number, &plan.flow.caller_numbers);
+        let caller = snapshot.caller_key(plan, &logged.call.caller);
+        self.state.follow(snapshot);
+        let repeat = caller.as_ref().and_then(|caller| self.state.repeat(plan, caller, now));
+        if let Some(caller) = &caller {
+            self.state.visit(snapshot, plan, caller, call, now);
+        }
         let budget_ends = now.plus_ms(i64::from(plan.flow.ring_budget_sec) * 1_000);
         let (tried, attempt) = (Vec::new(), None);
-        let under_way = Call { logged, plan, caller, counts, tried, budget_ends, attempt };
+        let repeat = repeat.map(|rule| rule.then);
+        let under_way = Call { logged, plan, caller, repeat, counts, tried, budget_ends, attempt };
         self.calls.insert(call, under_way);
         self.hunt(now, call);
     }
@@ -332,7 +340,7 @@ impl<'a> Day<'a> {
             flow: call.plan.flow.id,
             at: now,
             caller: call.caller.clone(),
-            repeat: None,
+            repeat: call.repeat,
             tried: call.tried.clone(),
             is_test: false,
         };
@@ -412,7 +420,7 @@ impl<'a> Day<'a> {
         let billed_sec = charge.map(|charge| charge.billed_sec);
         let news = News::Ended { talk_ms: lasted, billed_sec };
         self.state.report(self.snapshot, now, &call.report(attempt, news));
-        self.state.slots.release(attempt.leg);
+        self.state.release(attempt.leg);
         self.goes(attempt.destination);
         if let Some(charge) = charge.filter(|_| call.counts) {
             let currency = charge.currency.to_string();
@@ -434,7 +442,7 @@ impl<'a> Day<'a> {
         };
         let report = call.report(&attempt, News::Failed(outcome));
         self.state.report(self.snapshot, now, &report);
-        self.state.slots.release(attempt.leg);
+        self.state.release(attempt.leg);
         self.goes(attempt.destination);
         match end {
             End::Budget => self.not_taken(id),

@@ -24,7 +24,7 @@ use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
-use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::number::{Caller, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
@@ -150,7 +150,7 @@ impl Core {
 
     pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
-        self.state.keep(&self.snapshot);
+        self.state.follow(&self.snapshot);
     }
 
     /// One input and all that follows from it at once.
@@ -219,7 +219,7 @@ impl Core {
             }
             Command::Report(report) => self.state.report(&self.snapshot, now, &report),
             Command::Release { leg } => {
-                self.state.slots.release(leg);
+                self.state.release(leg);
             }
             Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
                 tell(call, &command);
@@ -280,8 +280,7 @@ impl Core {
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
-        let caller_key =
-            owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
+        let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
         let is_test = test.is_some();
         let session = owner.map_or(call, |plan| {
             let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);

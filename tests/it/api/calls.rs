@@ -6,7 +6,7 @@ use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use divert::model::id::{BridgeId, CallId, ChannelId};
+use divert::model::id::{BridgeId, CallId, ChannelId, TrunkId};
 use divert::model::number::Caller;
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, TimelineEntry};
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Ask, World};
 
-const START: Timestamp = Timestamp(1_795_269_787_120);
+pub const START: Timestamp = Timestamp(1_795_269_787_120);
 
 /// Keeps a call in the store and gives its id.
 pub async fn record_call(world: &World, edit: impl FnOnce(&mut CallRecord)) -> CallId {
@@ -46,7 +46,7 @@ pub async fn record_call(world: &World, edit: impl FnOnce(&mut CallRecord)) -> C
     id
 }
 
-fn ended(call: &mut CallRecord) {
+pub fn ended(call: &mut CallRecord) {
     call.status = CallStatus::Ended;
     call.answered_at = Some(START.plus_ms(7_400));
     call.ended_at = Some(START.plus_ms(31_520));
@@ -68,7 +68,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
         call: id,
         no: 1,
         destination: None,
-        trunk: None,
+        trunk: Some(TrunkId::new(5)),
         name: "slave-a".into(),
         endpoint: "PJSIP/1001@to-slave-a".into(),
         started_at: START.plus_ms(20),
@@ -98,6 +98,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
         answer.json,
         json!({
             "id": id.to_string(),
+            "session": id.to_string(),
             "did": "+12025550100",
             "caller": { "number": "+12025550199", "name": "Ada" },
             "forwarding_flow": null,
@@ -117,6 +118,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
             "legs": [{
                 "no": 1,
                 "destination": null,
+                "trunk": "trk_00000000000000000000000005",
                 "name": "slave-a",
                 "endpoint": "PJSIP/1001@to-slave-a",
                 "started_at": "2026-11-21T14:03:07.140Z",

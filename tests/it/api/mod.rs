@@ -29,6 +29,7 @@ mod errors;
 mod idempotency;
 mod keys;
 mod limits;
+mod log;
 mod openapi;
 mod serve;
 mod test_calls;
