@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::flow_state::FlowState;
 use super::pick::{Share, Wheel};
 use super::slots::Limit;
 use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
-use super::state::{FlowState, State};
+use super::state::State;
 use super::sticky;
 use crate::model::destination::DestinationState;
 use crate::model::id::{DestinationId, TrunkId};
@@ -308,16 +309,13 @@ impl Question<'_> {
     }
 
     fn full(&self, way: &Way) -> Option<Verdict> {
-        if !way.is_limited {
-            return None;
-        }
-        if self.ledger.is_away {
+        if self.ledger.is_away && !way.limited.is_empty() {
             return Some(Verdict::LedgerAway);
         }
-        way.limits.iter().find_map(|at| {
-            let limit = self.layout.limits[*at as usize];
-            let (live, max) = (self.state.slots.live(*at), limit.max?);
-            (live >= max).then_some(Verdict::Full { scope: limit.scope.kind(), live, max })
+        way.limited.iter().find_map(|&(at, max)| {
+            let live = self.state.slots.live(at);
+            let scope = || self.layout.limits[at as usize].scope.kind();
+            (live >= max).then(|| Verdict::Full { scope: scope(), live, max })
         })
     }
 

@@ -7,6 +7,7 @@ pub mod check;
 pub mod choose;
 pub mod decide;
 pub mod explain;
+mod flow_state;
 pub mod health;
 pub mod index;
 pub mod pick;
