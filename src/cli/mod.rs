@@ -5,6 +5,7 @@
 //! 3 not connected. Results go to standard output, everything else to standard error.
 
 mod account;
+mod billing;
 mod calls;
 mod client;
 mod database;
@@ -80,6 +81,12 @@ enum Command {
     /// What happened to calls
     #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
     Calls(calls::CallsCommand),
+    /// What calls cost
+    #[command(subcommand, after_help = "Example:\n  divert cdrs list")]
+    Cdrs(billing::CdrsCommand),
+    /// What there is to pay calls with
+    #[command(subcommand, after_help = "Example:\n  divert balance show")]
+    Balance(billing::BalanceCommand),
     /// Forwarding flows of the running server
     #[command(subcommand, after_help = "Example:\n  divert flows list")]
     Flows(flows::FlowsCommand),
@@ -199,6 +206,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         match &cli.command {
             Command::Account(command) => account::run(command, config).await,
             Command::Apply(args) => plan::apply(args, config).await,
+            Command::Balance(command) => billing::balance(command, config).await,
+            Command::Cdrs(command) => billing::cdrs(command, config).await,
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
             Command::Destinations(command) => destinations::run(command, config).await,

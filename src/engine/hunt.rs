@@ -74,7 +74,7 @@ impl Call {
             self.owed = None;
         }
         match decision {
-            Decision::Picked { offer, candidates } if is_awaited => {
+            Decision::Picked { offer, candidates, .. } if is_awaited => {
                 self.tried.extend(offer.destination);
                 self.stage = Stage::Hunting(no);
                 self.start_leg(now, no, offer, candidates, out);
@@ -179,6 +179,9 @@ impl Call {
         let name = leg.record.name.clone();
         self.ring_caller(out);
         self.note(now, Step::Ringing { leg: no, name }, out);
+        if let Some(leg) = self.legs.get(&no) {
+            self.report(leg, News::Ringing, out);
+        }
         if self.record.status == CallStatus::Routing {
             self.record.status = CallStatus::Ringing;
             self.save(out);

@@ -15,7 +15,7 @@ use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
-use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::number::{Caller, Did};
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{self, State};
@@ -142,16 +142,22 @@ impl Sim {
         let channel = ChannelId(format!("caller.{}", self.minted));
         self.channels.insert(channel.clone(), Channel::default());
         let owner = self.snapshot.owner(did);
+        let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
+        let mut repeat = None;
+        if let Some((plan, key)) = owner.zip(caller_key.as_ref()) {
+            self.state.follow(&self.snapshot);
+            repeat = self.state.repeat(plan, key, self.now);
+            self.state.visit(&self.snapshot, plan, key, call, self.now);
+        }
         let arrival = Arrival {
             call,
             account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),
             channel: channel.clone(),
             did: did.clone(),
-            caller_key: owner
-                .and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers)),
+            caller_key,
             caller,
             session: call,
-            repeat: None,
+            repeat,
             is_test: false,
             is_up: false,
             bridge: BridgeId(format!("bridge.{}", self.minted)),
@@ -199,7 +205,7 @@ impl Sim {
         let calls = self.engine.calls().map(|call| format!("call {}", call.id));
         let channels = self.channels.keys().map(|channel| format!("channel {channel}"));
         let bridges = self.bridges.keys().map(|bridge| format!("bridge {bridge}"));
-        let slots = self.state.slots.holders().map(|leg| format!("slot of leg {}", leg.no));
+        let slots = self.state.holders().map(|leg| format!("slot of leg {}", leg.no));
         let timers = self.engine.next_timeout().map(|at| format!("timer at {at}"));
         calls.chain(channels).chain(bridges).chain(slots).chain(timers).collect()
     }
@@ -324,7 +330,7 @@ impl Sim {
                 self.later(LATENCY_MS, ends);
             }
             Command::Release { leg } => {
-                self.state.slots.release(*leg);
+                self.state.release(*leg);
             }
             Command::Report(report) => self.state.report(&self.snapshot, self.now, report),
             Command::Save(record) => {

@@ -2,6 +2,7 @@
 //!
 //! The two are never derived from each other silently.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -53,6 +54,12 @@ macro_rules! numbers {
         impl $name {
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -83,6 +83,14 @@ impl Zone {
         Some(Timestamp(next.timestamp().as_millisecond()))
     }
 
+    /// When the clocks there were last put forward or back; a change at `at` itself counts.
+    #[must_use]
+    pub fn last_transition(&self, at: Timestamp) -> Option<Timestamp> {
+        let behind = jiff::Timestamp::from_millisecond(at.0.saturating_add(1)).ok()?;
+        let last = self.0.preceding(behind).next()?;
+        Some(Timestamp(last.timestamp().as_millisecond()))
+    }
+
     /// The first moment of that local day; on a day that begins with a gap, the end of the gap.
     #[must_use]
     pub fn midnight(&self, day: jiff::civil::Date) -> Timestamp {

@@ -183,7 +183,7 @@ mod tests {
             endpoint: "PJSIP/1@a".into(),
             ring_timeout_ms: 20_000,
         };
-        let decision = Decision::Picked { offer, candidates: Vec::new() };
+        let decision = Decision::Picked { offer, candidates: Vec::new(), would: None };
         engine.handle(Timestamp(0), Input::Arrived(Box::new(arrival)));
         let decided = CallEvent::Decided { leg: 1, decision };
         engine.handle(Timestamp(0), Input::Call { call: CALL, event: decided });

@@ -26,8 +26,8 @@ use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
-use crate::model::number::{Caller, CallerKey, Did};
-use crate::model::slot::{Holding, Limit};
+use crate::model::number::{Caller, Did};
+use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
@@ -148,8 +148,7 @@ impl Core {
         let mut held = Vec::with_capacity(holders.len());
         for (leg, destination) in holders {
             decide::readopt(&self.snapshot, &mut self.state, leg, destination);
-            let scopes = self.state.slots.held(leg).iter();
-            let limits = scopes.map(|&scope| Limit { scope, max: None }).collect();
+            let limits = ledger::limits(&self.state, leg);
             let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
             let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
             self.ledger.adopt(holding.clone());
@@ -169,7 +168,7 @@ impl Core {
 
     pub fn reload(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
-        self.state.keep(&self.snapshot);
+        self.state.follow(&self.snapshot);
     }
 
     /// What Asterisk says of the endpoints behind the trunks.
@@ -313,8 +312,7 @@ impl Core {
         if !corrections.is_empty() {
             self.lanes.correct(call, channel.clone(), corrections);
         }
-        let caller_key =
-            owner.and_then(|plan| CallerKey::of(&caller.number, &plan.flow.caller_numbers));
+        let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
         let is_test = test.is_some();
         let session = owner.map_or(call, |plan| {
             let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);

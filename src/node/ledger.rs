@@ -21,11 +21,11 @@ use tracing::{info, warn};
 
 use super::writer::Writer;
 use crate::clock;
-use crate::model::id::{AccountId, DestinationId, LegId};
-use crate::model::slot::{Holding, Limit};
+use crate::model::id::{AccountId, LegId};
+use crate::model::slot::{Holding, Limit, Scope};
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Candidate, Unroutable, Verdict};
-use crate::routing::decide::{self, Ask, Choice, Chosen, Decision, State};
+use crate::routing::choose::{self, Choice, choose};
+use crate::routing::decide::{self, Ask, Decision, State};
 use crate::routing::snapshot::Snapshot;
 use crate::store::{Db, Record, StoreError, Taken};
 
@@ -45,14 +45,16 @@ pub struct Ledger {
 
 enum Mode {
     Memory(Writer),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 /// The questions of this node to the ledger that all nodes share.
 struct Shared {
     errands: mpsc::UnboundedSender<Errand>,
     waiting: VecDeque<Asked>,
-    in_flight: Option<(Asked, Box<Chosen>, Holding)>,
+    in_flight: Option<(Asked, Holding)>,
+    /// Of the question under way.
+    choice: Choice,
     is_away: bool,
 }
 
@@ -63,19 +65,29 @@ pub struct Asked {
     /// How long the leg lives at most.
     longest_ms: i64,
     since: Instant,
-    /// Destinations that turned out to be full, and in which way.
-    lost: Vec<(DestinationId, Verdict)>,
+    /// Scopes that turned out to be full, and how many slots of them all nodes hold.
+    full: Vec<(Scope, u32)>,
 }
 
 impl Asked {
     #[must_use]
     pub fn new(ask: Ask, account: AccountId, longest_ms: i64) -> Self {
-        Self { ask, account, longest_ms, since: Instant::now(), lost: Vec::new() }
+        Self { ask, account, longest_ms, since: Instant::now(), full: Vec::new() }
     }
 
-    fn holding(&self, chosen: &Chosen) -> Holding {
-        holding(self.account, self.ask.leg, chosen.limits.clone(), self.longest_ms)
+    /// What the leg has to hold for the destination that was chosen; `None` if none was.
+    fn holding(&self, snapshot: &Snapshot, choice: &Choice) -> Option<Holding> {
+        let plan = snapshot.flow(self.ask.flow)?;
+        choice.chosen(plan)?;
+        let limits = choice.limits(snapshot, plan);
+        Some(holding(self.account, self.ask.leg, limits, self.longest_ms))
     }
+}
+
+/// What `leg` is counted in, whatever the limits there.
+#[must_use]
+pub fn limits(state: &State, leg: LegId) -> Vec<Limit> {
+    state.held(leg).map(|scope| Limit { scope, max: None }).collect()
 }
 
 /// What a leg holds that begins now.
@@ -96,7 +108,7 @@ pub struct Routing<'a> {
 pub type Decided = Vec<(LegId, Decision)>;
 
 /// News from the database.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Answer {
     /// The question of this leg was not answered; further ones are of no use for a while.
     Away(LegId),
@@ -139,8 +151,14 @@ impl Ledger {
             is_away: false,
         };
         let task = tokio::spawn(clerk.work(inbox));
-        let shared = Shared { errands, waiting: VecDeque::new(), in_flight: None, is_away: false };
-        (Self { held: BTreeMap::new(), mode: Mode::Shared(shared) }, heard, task)
+        let shared = Shared {
+            errands,
+            waiting: VecDeque::new(),
+            in_flight: None,
+            choice: Choice::default(),
+            is_away: false,
+        };
+        (Self { held: BTreeMap::new(), mode: Mode::Shared(Box::new(shared)) }, heard, task)
     }
 
     /// A leg that lives already, as the database was told when this process began.
@@ -153,19 +171,13 @@ impl Ledger {
     pub fn ask(&mut self, routing: Routing<'_>, asked: Asked) -> Decided {
         match &mut self.mode {
             Mode::Memory(writer) => {
-                let choice =
-                    decide::choose(routing.snapshot, routing.state, &asked.ask, &[], false);
-                let decision = match choice {
-                    Choice::Nobody { reason, candidates } => {
-                        Decision::Unroutable { reason, candidates }
-                    }
-                    Choice::Line(chosen) => {
-                        let holding = asked.holding(&chosen);
-                        writer.push(Record::SlotTaken(holding.clone()));
-                        self.held.insert(holding.leg, holding);
-                        decide::commit(routing.state, &asked.ask, *chosen)
-                    }
-                };
+                let decision = decide::decide(routing.snapshot, routing.state, &asked.ask);
+                if matches!(decision, Decision::Picked { .. }) {
+                    let limits = limits(routing.state, asked.ask.leg);
+                    let holding = holding(asked.account, asked.ask.leg, limits, asked.longest_ms);
+                    writer.push(Record::SlotTaken(holding.clone()));
+                    self.held.insert(holding.leg, holding);
+                }
                 asked.measure();
                 vec![(asked.ask.leg, decision)]
             }
@@ -181,26 +193,32 @@ impl Ledger {
         let Mode::Shared(shared) = &mut self.mode else {
             return Decided::new();
         };
-        let of = |leg: LegId| move |(asked, ..): &mut (Asked, _, _)| asked.ask.leg == leg;
+        let of = |leg: LegId| move |(asked, _): &mut (Asked, _)| asked.ask.leg == leg;
         let mut decided = Decided::new();
         match answer {
             Answer::Back => shared.is_away = false,
             Answer::Away(leg) => {
                 shared.is_away = true;
-                if let Some((asked, ..)) = shared.in_flight.take_if(of(leg)) {
+                if let Some((asked, _)) = shared.in_flight.take_if(of(leg)) {
                     shared.waiting.push_front(asked);
                 }
             }
             Answer::Taken(leg, Taken::Taken) => {
-                if let Some((asked, chosen, holding)) = shared.in_flight.take_if(of(leg)) {
-                    self.held.insert(leg, holding);
-                    decided.push(asked.won(&mut routing, *chosen));
+                if let Some((asked, holding)) = shared.in_flight.take_if(of(leg)) {
+                    let decision = asked.commit(&mut routing, &shared.choice);
+                    if let Some(decision @ Decision::Picked { .. }) = decision {
+                        self.held.insert(leg, holding);
+                        decided.push((leg, decision));
+                    } else {
+                        // The configuration is another one now, and so may be the answer.
+                        send(&shared.errands, Errand::Release(leg));
+                        shared.waiting.push_front(asked);
+                    }
                 }
             }
-            Answer::Taken(leg, Taken::Full { scope, live, max }) => {
-                if let Some((mut asked, chosen, _)) = shared.in_flight.take_if(of(leg)) {
-                    let full = Verdict::Full { scope: scope.kind(), live, max };
-                    asked.lost.push((chosen.destination, full));
+            Answer::Taken(leg, Taken::Full { scope, live, .. }) => {
+                if let Some((mut asked, _)) = shared.in_flight.take_if(of(leg)) {
+                    asked.full.push((scope, live));
                     shared.waiting.push_front(asked);
                 }
             }
@@ -218,22 +236,21 @@ impl Ledger {
         while shared.in_flight.is_none()
             && let Some(asked) = shared.waiting.pop_front()
         {
-            let lost: Vec<DestinationId> = asked.lost.iter().map(|(lost, _)| *lost).collect();
-            let choice =
-                decide::choose(routing.snapshot, routing.state, &asked.ask, &lost, shared.is_away);
-            match choice {
-                Choice::Nobody { reason, candidates } => {
-                    decided.push(asked.nobody(reason, candidates));
+            let (leg, choice) = (asked.ask.leg, &mut shared.choice);
+            asked.choose(&mut routing, shared.is_away, choice);
+            match asked.holding(routing.snapshot, choice) {
+                Some(holding) if !holding.is_unlimited() => {
+                    send(&shared.errands, Errand::Take(holding.clone()));
+                    shared.in_flight = Some((asked, holding));
                 }
-                Choice::Line(chosen) => {
-                    let holding = asked.holding(&chosen);
-                    if holding.is_unlimited() {
+                holding => {
+                    // Directly behind the choice nothing can have come in between.
+                    if let Some(decision) = asked.commit(&mut routing, choice) {
+                        decided.push((leg, decision));
+                    }
+                    if let Some(holding) = holding {
                         send(&shared.errands, Errand::Hold(holding.clone()));
-                        self.held.insert(holding.leg, holding);
-                        decided.push(asked.won(&mut routing, *chosen));
-                    } else {
-                        send(&shared.errands, Errand::Take(holding.clone()));
-                        shared.in_flight = Some((asked, chosen, holding));
+                        self.held.insert(leg, holding);
                     }
                 }
             }
@@ -243,7 +260,7 @@ impl Ledger {
 
     /// A leg has ended. Never fails and never waits.
     pub fn release(&mut self, state: &mut State, leg: LegId) {
-        state.slots.release(leg);
+        state.release(leg);
         if self.held.remove(&leg).is_none() {
             return;
         }
@@ -282,38 +299,24 @@ fn send(errands: &mpsc::UnboundedSender<Errand>, errand: Errand) {
 }
 
 impl Asked {
-    fn won(self, routing: &mut Routing<'_>, chosen: Chosen) -> (LegId, Decision) {
-        self.measure();
-        let decision = match decide::commit(routing.state, &self.ask, chosen) {
-            Decision::Picked { offer, candidates } => {
-                Decision::Picked { offer, candidates: self.told(candidates) }
-            }
-            nobody @ Decision::Unroutable { .. } => nobody,
-        };
-        (self.ask.leg, decision)
+    fn choose(&self, routing: &mut Routing<'_>, is_away: bool, choice: &mut Choice) {
+        let Routing { snapshot, state } = routing;
+        state.prepare(snapshot, self.ask.flow, self.ask.at);
+        let ledger = choose::Ledger { live: &self.full, is_away, ..choose::Ledger::default() };
+        choose(snapshot, state, &self.ask, &ledger, choice);
     }
 
-    fn nobody(self, reason: Unroutable, candidates: Vec<Candidate>) -> (LegId, Decision) {
-        self.measure();
-        let candidates = self.told(candidates);
-        let is_full = |one: &Candidate| matches!(one.verdict, Verdict::Full { .. });
-        let reason = if !candidates.is_empty() && candidates.iter().all(is_full) {
-            Unroutable::AllFull
-        } else {
-            reason
-        };
-        (self.ask.leg, Decision::Unroutable { reason, candidates })
-    }
-
-    /// A lost race is told as what it was: full, by the count of all nodes.
-    fn told(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-        for one in candidates.iter_mut().filter(|one| one.verdict == Verdict::LostRace) {
-            let why = self.lost.iter().find(|(lost, _)| *lost == one.destination);
-            if let Some((_, full)) = why {
-                one.verdict = *full;
-            }
+    /// The decision, and all that follows from it in routing; `None` if it does not hold any more.
+    fn commit(&self, routing: &mut Routing<'_>, choice: &Choice) -> Option<Decision> {
+        let Routing { snapshot, state } = routing;
+        let decision = decide::decision(snapshot, state, &self.ask, choice);
+        if matches!(decision, Decision::Picked { .. })
+            && !decide::commit(snapshot, state, &self.ask, choice)
+        {
+            return None;
         }
-        candidates
+        self.measure();
+        Some(decision)
     }
 
     fn measure(&self) {
@@ -376,7 +379,12 @@ impl Clerk {
 
     async fn run(&mut self, errand: Errand) {
         match errand {
-            Errand::Hold(holding) => drop(self.pending.insert(holding.leg, Some(holding))),
+            Errand::Hold(holding) => {
+                let leg = holding.leg;
+                if let Some(None) = self.pending.insert(leg, Some(holding)) {
+                    self.doubtful.insert(leg);
+                }
+            }
             Errand::Release(leg) => drop(self.pending.insert(leg, None)),
             Errand::Take(holding) => self.take(holding).await,
             Errand::Audit { held, except } => self.audit(&held, except).await,

@@ -32,6 +32,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writing task, which ends when the last `Writer` is dropped and all is written.
+    #[must_use]
     pub fn start(db: Db, node: String) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, rows) = mpsc::unbounded_channel();
         let depth = Arc::new(AtomicUsize::new(0));

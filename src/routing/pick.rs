@@ -5,54 +5,108 @@
 //! picks as the weights add up to, each gets exactly its weight, and never in lumps. Destinations that
 //! are not eligible do not turn with the wheel, so their share goes to the others in proportion.
 
-use std::collections::BTreeMap;
+/// How many calls in a row that were not the wheel's to give may be charged to a destination before
+/// the wheel makes up for them.
+const CHARGED_IN_A_ROW: i64 = 8;
 
-use crate::model::id::DestinationId;
+/// An eligible destination: its place on the wheel, and its weight, which is never 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Share {
+    pub at: usize,
+    pub weight: u32,
+}
 
-/// The standing of each destination of one tier. No floats, no randomness.
+/// How the destinations of a flow stand, each at its place. No floats, no randomness.
+///
+/// The tiers of a flow are wheels of their own on the same axle: what is eligible together is always
+/// of one tier.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wheel {
-    standing: BTreeMap<DestinationId, i64>,
+    standing: Vec<i64>,
+    /// Somebody may owe more than one call, having been charged.
+    is_charged: bool,
 }
 
 impl Wheel {
-    /// The next among `eligible`, in their order of position, each with its weight. Weight 0 is never
-    /// picked. Nothing moves: see [`Wheel::turn`].
+    /// With so many places, of which none has had anything.
     #[must_use]
-    pub fn next(&self, eligible: &[(DestinationId, u32)]) -> Option<DestinationId> {
-        let mut best: Option<(i64, DestinationId)> = None;
-        for &(id, weight) in eligible.iter().filter(|(_, weight)| *weight > 0) {
-            let standing = self.standing(id) + i64::from(weight);
+    pub fn new(places: usize) -> Self {
+        Self { standing: vec![0; places], is_charged: false }
+    }
+
+    /// The next among `eligible`, which are in the order of their places; of equals, the first.
+    /// Nothing moves.
+    #[must_use]
+    pub fn next(&self, eligible: &[Share]) -> Option<usize> {
+        let reach = self.reach(total(eligible));
+        let mut best: Option<(i64, usize)> = None;
+        for share in eligible {
+            let standing = self.standing(share.at).clamp(-reach, reach) + i64::from(share.weight);
             if best.is_none_or(|(highest, _)| standing > highest) {
-                best = Some((standing, id));
+                best = Some((standing, share.at));
             }
         }
-        best.map(|(_, id)| id)
+        best.map(|(_, at)| at)
     }
 
-    /// Moves the wheel past `picked`, which won its slot among `eligible`.
-    pub fn turn(&mut self, eligible: &[(DestinationId, u32)], picked: DestinationId) {
-        let mut total = 0;
-        for &(id, weight) in eligible {
-            let weight = i64::from(weight);
-            total += weight;
-            *self.standing.entry(id).or_default() += weight;
+    /// Moves on past `picked`, which won its slot among `eligible`.
+    pub fn turn(&mut self, eligible: &[Share], picked: usize) {
+        let total = total(eligible);
+        let reach = self.reach(total);
+        let mut farthest = 0;
+        for share in eligible {
+            if let Some(standing) = self.standing.get_mut(share.at) {
+                *standing = (*standing).clamp(-reach, reach) + i64::from(share.weight);
+                if share.at == picked {
+                    *standing -= total;
+                }
+                farthest = farthest.max(standing.abs());
+            }
         }
-        *self.standing.entry(picked).or_default() -= total;
+        self.is_charged &= farthest > total;
     }
 
-    /// After a change of configuration: survivors keep their standing, within the new total.
-    pub fn keep(&mut self, weights: &BTreeMap<DestinationId, u32>) {
-        let total = weights.values().copied().map(i64::from).sum::<i64>();
-        self.standing.retain(|id, _| weights.contains_key(id));
-        for standing in self.standing.values_mut() {
-            *standing = (*standing).clamp(-total, total);
+    /// `taker` got a call that was its own, past the wheel: it is charged for it, so that the others
+    /// catch up, unless it has had so many of these that they could not. `false` if nothing moved.
+    pub fn charge(&mut self, eligible: &[Share], taker: usize) -> bool {
+        let is_charged = self.charges(eligible, taker);
+        if is_charged {
+            self.is_charged = true;
+            self.turn(eligible, taker);
+        }
+        is_charged
+    }
+
+    /// Whether [`Wheel::charge`] would move anything.
+    #[must_use]
+    pub fn charges(&self, eligible: &[Share], taker: usize) -> bool {
+        eligible.iter().find(|share| share.at == taker).is_some_and(|share| {
+            let others = total(eligible) - i64::from(share.weight);
+            self.standing(taker) > -others * CHARGED_IN_A_ROW
+        })
+    }
+
+    #[must_use]
+    pub fn standing(&self, at: usize) -> i64 {
+        self.standing.get(at).copied().unwrap_or_default()
+    }
+
+    /// Puts one back where it stood, within `total`.
+    pub fn set(&mut self, at: usize, standing: i64, total: i64) {
+        if let Some(known) = self.standing.get_mut(at) {
+            *known = standing.clamp(-total, total);
         }
     }
 
-    fn standing(&self, id: DestinationId) -> i64 {
-        self.standing.get(&id).copied().unwrap_or_default()
+    /// How far from the middle one can come to stand while nothing changes. Beyond that are debts of
+    /// a time when more was eligible, which would now be worth many calls.
+    fn reach(&self, total: i64) -> i64 {
+        if self.is_charged { total * (CHARGED_IN_A_ROW + 1) } else { total }
     }
+}
+
+fn total(eligible: &[Share]) -> i64 {
+    eligible.iter().map(|share| i64::from(share.weight)).sum()
 }
 
 #[cfg(test)]
@@ -61,61 +115,116 @@ mod tests {
 
     use super::*;
 
-    fn spin(wheel: &mut Wheel, eligible: &[(DestinationId, u32)], times: usize) -> Vec<usize> {
+    fn wheel() -> Wheel {
+        Wheel::new(16)
+    }
+
+    fn spin(wheel: &mut Wheel, eligible: &[Share], times: usize) -> Vec<usize> {
         let mut picks = Vec::new();
         for _ in 0..times {
             let picked = wheel.next(eligible).expect("somebody is eligible");
             wheel.turn(eligible, picked);
-            picks.push(eligible.iter().position(|(id, _)| *id == picked).unwrap());
+            picks.push(picked);
         }
         picks
     }
 
-    fn weighted(weights: &[u32]) -> Vec<(DestinationId, u32)> {
-        (1..).map(DestinationId::new).zip(weights.iter().copied()).collect()
+    fn weighted(weights: &[u32]) -> Vec<Share> {
+        weights.iter().enumerate().map(|(at, &weight)| Share { at, weight }).collect()
+    }
+
+    fn count(picks: &[usize], at: usize) -> usize {
+        picks.iter().filter(|&&picked| picked == at).count()
     }
 
     #[test]
     fn five_one_one_is_spread_smoothly() {
-        let picks = spin(&mut Wheel::default(), &weighted(&[5, 1, 1]), 7);
-        assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
-    }
-
-    #[test]
-    fn weight_zero_is_never_picked() {
-        assert_eq!(Wheel::default().next(&weighted(&[0, 0])), None);
-        assert_eq!(spin(&mut Wheel::default(), &weighted(&[0, 1]), 3), [1, 1, 1]);
+        assert_eq!(spin(&mut wheel(), &weighted(&[5, 1, 1]), 7), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(wheel().next(&[]), None);
     }
 
     #[test]
     fn one_that_drops_out_leaves_its_share_to_all_the_others() {
         let all = weighted(&[5, 3, 2]);
-        let mut wheel = Wheel::default();
+        let mut wheel = wheel();
         spin(&mut wheel, &all, 7);
         let picks = spin(&mut wheel, &[all[0], all[2]], 70);
-        assert!((49..=51).contains(&picks.iter().filter(|&&at| at == 0).count()), "{picks:?}");
+        assert!((49..=51).contains(&count(&picks, 0)), "{picks:?}");
     }
 
+    #[test]
+    fn a_giant_that_drops_out_leaves_no_debts_worth_hundreds_of_calls() {
+        let all = weighted(&[1_000, 1, 1]);
+        let mut wheel = wheel();
+        spin(&mut wheel, &all, 700);
+        let picks = spin(&mut wheel, &all[1..], 20);
+        assert!(count(&picks, 1).abs_diff(count(&picks, 2)) <= 4, "{picks:?}");
+    }
+
+    /// The shares in percent of three equal destinations, when three calls of ten, as dice would have
+    /// them, belong to the first.
+    fn shares_with_sticky(is_charged: bool) -> [usize; 3] {
+        const CALLS: usize = 30_000;
+        let (mut wheel, eligible) = (wheel(), weighted(&[1, 1, 1]));
+        let (mut seed, mut got) = (7_u64, [0; 3]);
+        for _ in 0..CALLS {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let picked = if (seed >> 33) % 10 < 3 {
+                if is_charged {
+                    wheel.charge(&eligible, 0);
+                }
+                0
+            } else {
+                spin(&mut wheel, &eligible, 1)[0]
+            };
+            got[picked] += 1;
+        }
+        got.map(|calls| (calls * 100 + CALLS / 2) / CALLS)
+    }
+
+    #[test]
+    fn returning_callers_are_charged_to_the_wheel() {
+        assert_eq!(shares_with_sticky(true), [34, 33, 33]);
+        assert_eq!(shares_with_sticky(false), [53, 23, 23], "what it would be otherwise");
+    }
+
+    #[test]
+    fn who_only_has_returning_callers_is_not_starved_for_ever_behind_them() {
+        let (mut wheel, eligible) = (wheel(), weighted(&[1, 1, 1]));
+        for _ in 0..1_000 {
+            wheel.charge(&eligible, 0);
+        }
+        let picks = spin(&mut wheel, &eligible, 30);
+        assert!(picks.iter().position(|&at| at == 0).is_some_and(|waits| waits <= 3 * 8));
+    }
+
+    fn weights(most: u32) -> impl Strategy<Value = Vec<u32>> {
+        prop::collection::vec(1..most, 1..9)
+    }
+
+    const ROUNDS: usize = 20;
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
         #[test]
-        fn any_window_of_the_total_gives_each_exactly_its_weight(
-            weights in prop::collection::vec(0u32..20, 1..8).prop_filter("one turns", |all| all.iter().any(|&w| w > 0)),
-        ) {
+        fn any_window_of_the_total_gives_each_exactly_its_weight(weights in weights(20)) {
             let total = weights.iter().sum::<u32>() as usize;
-            let picks = spin(&mut Wheel::default(), &weighted(&weights), 3 * total);
+            let picks = spin(&mut wheel(), &weighted(&weights), 2 * total);
             for window in picks.windows(total) {
                 for (at, weight) in weights.iter().enumerate() {
-                    prop_assert_eq!(window.iter().filter(|&&p| p == at).count(), *weight as usize);
+                    prop_assert_eq!(count(window, at), *weight as usize);
                 }
             }
         }
 
         #[test]
-        fn no_run_is_longer_than_the_weights_ask_for(
-            weights in prop::collection::vec(1u32..30, 2..8),
-        ) {
+        fn no_run_is_longer_than_the_weights_ask_for(weights in weights(30)) {
+            prop_assume!(weights.len() > 1);
             let total: u32 = weights.iter().sum();
-            let picks = spin(&mut Wheel::default(), &weighted(&weights), 3 * total as usize);
+            let picks = spin(&mut wheel(), &weighted(&weights), 3 * total as usize);
             for (at, &weight) in weights.iter().enumerate() {
                 let longest = picks.split(|&p| p != at).map(<[usize]>::len).max().unwrap();
                 prop_assert!(longest <= 2 * weight.div_ceil(total - weight) as usize);
@@ -123,19 +232,59 @@ mod tests {
         }
 
         #[test]
-        fn a_change_of_weights_keeps_every_standing_within_the_total(
-            before in prop::collection::vec(1u32..1000, 1..6),
-            after in prop::collection::vec(1u32..10, 1..6),
-            turns in 0usize..50,
+        fn after_one_is_gone_the_others_keep_their_proportion(
+            weights in weights(20), before in 0usize..60, gone in any::<prop::sample::Index>(),
         ) {
-            let mut wheel = Wheel::default();
-            spin(&mut wheel, &weighted(&before), turns);
-            let after = weighted(&after);
-            wheel.keep(&after.iter().copied().collect());
-            let total: i64 = after.iter().map(|(_, weight)| i64::from(*weight)).sum();
-            for (id, standing) in &wheel.standing {
-                prop_assert!(after.iter().any(|(known, _)| known == id));
-                prop_assert!(standing.abs() <= total);
+            prop_assume!(weights.len() > 1);
+            let mut left = weighted(&weights);
+            let mut wheel = wheel();
+            spin(&mut wheel, &left, before);
+            left.remove(gone.index(left.len()));
+            let total: u32 = left.iter().map(|share| share.weight).sum();
+            let picks = spin(&mut wheel, &left, ROUNDS * total as usize);
+            for share in &left {
+                // What each had to its name or owed when the other went is settled once.
+                let wanted = ROUNDS * share.weight as usize;
+                prop_assert!(count(&picks, share.at).abs_diff(wanted) <= 3);
+            }
+        }
+
+        #[test]
+        fn nobody_starves(weights in weights(50), before in 0usize..60) {
+            let all = weighted(&weights);
+            let mut wheel = wheel();
+            spin(&mut wheel, &all, before);
+            let total = weights.iter().sum::<u32>() as usize;
+            let picks = spin(&mut wheel, &all, total);
+            prop_assert!(all.iter().all(|share| picks.contains(&share.at)));
+        }
+
+        /// From where it stood, or from nothing: nobody is a whole call from what it should have had.
+        #[test]
+        fn a_restart_costs_less_than_a_call_each(
+            weights in weights(20), before in 0usize..60, behind in 1usize..100, kept in any::<bool>(),
+        ) {
+            let all = weighted(&weights);
+            let total: u32 = weights.iter().sum();
+            let mut first = wheel();
+            let earlier = spin(&mut first, &all, before);
+            let mut second = wheel();
+            if kept {
+                for share in &all {
+                    second.set(share.at, first.standing(share.at), i64::from(total));
+                }
+            }
+            let later = spin(&mut second, &all, behind);
+            for share in &all {
+                // In units of a call times the total.
+                let due = |calls: usize| u64::from(share.weight) * calls as u64;
+                let got = |picks: &[usize]| count(picks, share.at) as u64 * u64::from(total);
+                let error = if kept {
+                    (got(&earlier) + got(&later)).abs_diff(due(before + behind))
+                } else {
+                    got(&later).abs_diff(due(behind))
+                };
+                prop_assert!(error < u64::from(total), "{error} of {total}");
             }
         }
     }

@@ -1,26 +1,53 @@
 //! All configuration a node routes by, indexed: built once, shared, swapped whole.
+//!
+//! Whatever a decision needs is resolved here, so that it looks nothing up by name or id: zones,
+//! trunks, tariffs, dial strings, and the numbers of the limits that a call counts in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::index::Index;
 use super::slots::{Limit, Scope};
-use crate::model::billing::Tariff;
+use super::throttle::Gate;
+use crate::model::account::AccountSettings;
+use crate::model::billing::{Currency, RateDeck, Tariff};
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, Landing};
-use crate::model::forwarding_flow::ForwardingFlow;
-use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did};
+use crate::model::destination::{Destination, DestinationState, Landing};
+use crate::model::forwarding_flow::{ForwardingFlow, Spread};
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
+use crate::model::number::{Caller, CallerKey, DialNumber, Did};
 use crate::model::server::Server;
+use crate::model::time::Zone;
 use crate::model::trunk::Trunk;
 
-/// Immutable. `version` tells which configuration a decision was made on.
+/// Immutable.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    flows: BTreeMap<ForwardingFlowId, Arc<FlowPlan>>,
-    dids: BTreeMap<Did, ForwardingFlowId>,
-    trunks: BTreeMap<TrunkId, Trunk>,
+    /// Each with the place of its flow.
+    dids: Index<Did, u32>,
+    pub(super) layout: Arc<Layout>,
+}
+
+/// Everything but the DIDs. What is kept from call to call is kept by the places of these lists, so
+/// [`super::state::State`] shares the layout that it is for.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// By id.
+    pub flows: Vec<Arc<FlowPlan>>,
+    /// By id.
+    pub trunks: Vec<TrunkPlan>,
+    /// By scope.
+    pub limits: Vec<Limit>,
+}
+
+#[derive(Debug)]
+pub(super) struct TrunkPlan {
+    pub trunk: Trunk,
+    /// What prices calls to numbers over it.
+    deck: Option<Arc<RateDeck>>,
+    currency: Currency,
 }
 
 /// A forwarding flow with everything resolved that a decision needs.
@@ -30,14 +57,36 @@ pub struct FlowPlan {
     pub flow: ForwardingFlow,
     /// By priority, then in the order of the flow. Dangling ones are left out: `check` reports them.
     pub lines: Vec<Line>,
+    /// Whose days count.
+    pub zone: Zone,
+    pub(super) gate: Option<Box<Gate>>,
+    pub(super) is_prepaid: bool,
 }
 
 /// One destination, ready to be judged.
 #[derive(Debug)]
 pub struct Line {
     pub destination: Destination,
-    pub limits: Vec<Limit>,
+    /// How a call gets there, best first. None at all where no trunk carries toll-free calls.
+    pub ways: Vec<Way>,
+    /// Share of the tier: round-robin is the wheel with equal weights; 0 drains either way.
+    pub weight: u32,
+    pub zone: Zone,
+    pub(super) gate: Option<Box<Gate>>,
+}
+
+/// One trunk to a destination.
+#[derive(Debug)]
+pub struct Way {
     pub offer: Offer,
+    /// Numbers of the limits a call counts in, those of the destination first.
+    pub(super) limits: Vec<u32>,
+    /// One of them has a maximum.
+    pub(super) is_limited: bool,
+    /// Place of the trunk.
+    pub(super) trunk: u32,
+    /// A deck prices the trunk and has no rate for the number.
+    pub(super) is_unrated: bool,
 }
 
 /// What to dial, ready for the engine.
@@ -59,49 +108,79 @@ impl Snapshot {
     /// `None`, the flows of every master.
     #[must_use]
     pub fn build(accounts: &[(AccountId, Configuration)], master: Option<&str>) -> Self {
-        let mut snapshot = Self::default();
-        for (account, configuration) in accounts {
-            let servers: BTreeMap<ServerId, &Server> =
-                configuration.servers.iter().map(|server| (server.id, server)).collect();
-            let trunks: BTreeMap<TrunkId, &Trunk> =
-                configuration.trunks.iter().map(|trunk| (trunk.id, trunk)).collect();
-            let is_ours = |flow: &&ForwardingFlow| {
-                let name = servers.get(&flow.master).map(|server| server.name.as_str());
-                master.is_none() || name == master
-            };
-            for flow in configuration.forwarding_flows.iter().filter(is_ours) {
-                let mut lines: Vec<Line> = flow
-                    .destinations
-                    .iter()
-                    .filter_map(|destination| Line::resolve(destination, flow, &servers, &trunks))
-                    .collect();
-                lines.sort_by_key(|line| line.destination.priority);
-                snapshot.dids.extend(flow.dids.iter().map(|did| (did.clone(), flow.id)));
-                let plan = FlowPlan { account: *account, flow: flow.clone(), lines };
-                snapshot.flows.insert(flow.id, Arc::new(plan));
-            }
-            snapshot.trunks.extend(configuration.trunks.iter().map(|t| (t.id, t.clone())));
+        let parts: Vec<Parts> = accounts.iter().map(|(id, all)| Parts::of(*id, all)).collect();
+        let mut ours: Vec<(&Parts, &ForwardingFlow)> = parts
+            .iter()
+            .flat_map(|parts| parts.flows_of(master).map(move |flow| (parts, flow)))
+            .collect();
+        ours.sort_by_key(|(_, flow)| flow.id);
+
+        let mut limits: BTreeMap<Scope, Option<u32>> = BTreeMap::new();
+        for (parts, flow) in &ours {
+            limits.insert(Scope::Account(parts.account), parts.settings.max_live);
+            let destinations = flow.destinations.iter();
+            limits.extend(destinations.map(|one| (Scope::Destination(one.id), one.max_live)));
         }
-        snapshot
+        for parts in &parts {
+            let servers = parts.servers.values();
+            limits.extend(servers.map(|server| (Scope::Server(server.id), server.max_live)));
+            let trunks = parts.trunks.values();
+            limits.extend(trunks.map(|trunk| (Scope::Trunk(trunk.id), trunk.max_live)));
+        }
+        let limits = limits.into_iter().map(|(scope, max)| Limit { scope, max }).collect();
+        let mut trunks: Vec<TrunkPlan> = parts.iter().flat_map(Parts::trunk_plans).collect();
+        trunks.sort_by_key(|plan| plan.trunk.id);
+
+        let mut layout = Layout { flows: Vec::with_capacity(ours.len()), trunks, limits };
+        let mut dids = Index::with_capacity(ours.iter().map(|(_, flow)| flow.dids.len()).sum());
+        for (place, (parts, flow)) in (0..).zip(&ours) {
+            for did in &flow.dids {
+                dids.insert(did.clone(), place);
+            }
+            let plan = parts.plan(flow, &layout);
+            layout.flows.push(Arc::new(plan));
+        }
+        Self { dids, layout: Arc::new(layout) }
     }
 
     /// Who owns a DID, byte for byte.
     #[must_use]
     pub fn owner(&self, did: &Did) -> Option<&Arc<FlowPlan>> {
-        self.flows.get(self.dids.get(did)?)
+        self.layout.flows.get(self.dids.get(did.as_str())? as usize)
     }
 
     #[must_use]
     pub fn flow(&self, id: ForwardingFlowId) -> Option<&Arc<FlowPlan>> {
-        self.flows.get(&id)
+        self.layout.flow(id).map(|(_, plan)| plan)
     }
 
     pub fn flows(&self) -> impl Iterator<Item = &Arc<FlowPlan>> {
-        self.flows.values()
+        self.layout.flows.iter()
     }
 
     pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
-        self.trunks.values()
+        self.layout.trunks.iter().map(|plan| &plan.trunk)
+    }
+
+    /// By what a caller is known again on a flow. `None` for one who cannot be: withheld, too short,
+    /// or a number of the flow itself, which forwarded calls carry.
+    #[must_use]
+    pub fn caller_key(&self, plan: &FlowPlan, caller: &Caller) -> Option<CallerKey> {
+        let numbers = &plan.flow.caller_numbers;
+        let key = CallerKey::of(&caller.number, numbers)?;
+        let digits = key.as_str();
+        let is_own = |spelling: &str| {
+            let place = self.dids.get(spelling);
+            place.is_some_and(|at| self.layout.flows[at as usize].flow.id == plan.flow.id)
+        };
+        let is_known = is_own(&caller.number) || is_own(digits) || is_own(&format!("+{digits}"));
+        let country = numbers.country.as_ref().map_or("", |country| country.as_str());
+        let at_home = digits.strip_prefix(country).filter(|_| !country.is_empty());
+        let is_known_at_home = at_home.is_some_and(|rest| {
+            let before = numbers.national_prefix.as_ref().map_or("", |prefix| prefix.as_str());
+            is_own(rest) || is_own(&format!("{before}{rest}"))
+        });
+        (!is_known && !is_known_at_home).then_some(key)
     }
 
     /// What dials `number` over `trunk`, outside every limit.
@@ -112,42 +191,200 @@ impl Snapshot {
         number: &DialNumber,
         ring_timeout_ms: i64,
     ) -> Option<Offer> {
-        let endpoint = self.trunks.get(&trunk)?.dial_string(number);
+        let plan = &self.layout.trunks[self.layout.trunk(trunk)?];
+        let endpoint = plan.trunk.dial_string(number);
         let name = format!("fallback {number}");
-        Some(Offer { destination: None, name, trunk, endpoint, ring_timeout_ms, tariff: None })
+        let price = plan.deck.as_ref().map(|deck| deck.tariff(number.as_str(), plan.currency));
+        let tariff = price.flatten().map(Arc::new);
+        Some(Offer { destination: None, name, trunk, endpoint, ring_timeout_ms, tariff })
+    }
+}
+
+impl Layout {
+    /// With its place.
+    pub fn flow(&self, id: ForwardingFlowId) -> Option<(usize, &Arc<FlowPlan>)> {
+        let at = self.flows.binary_search_by_key(&id, |plan| plan.flow.id).ok()?;
+        Some((at, &self.flows[at]))
+    }
+
+    pub fn trunk(&self, id: TrunkId) -> Option<usize> {
+        self.trunks.binary_search_by_key(&id, |plan| plan.trunk.id).ok()
+    }
+
+    /// Number of a limit.
+    fn limit(&self, scope: Scope) -> Option<u32> {
+        let at = self.limits.binary_search_by_key(&scope, |limit| limit.scope).ok()?;
+        u32::try_from(at).ok()
     }
 }
 
 impl Line {
-    fn resolve(
-        destination: &Destination,
-        flow: &ForwardingFlow,
-        servers: &BTreeMap<ServerId, &Server>,
-        trunks: &BTreeMap<TrunkId, &Trunk>,
-    ) -> Option<Self> {
-        let (server, trunk, number) = match &destination.landing {
-            Landing::Slave { server, did } => {
-                let server = servers.get(server)?;
-                (Some(server), trunks.get(&server.trunk?)?, did)
-            }
-            Landing::Trunk { trunk, number } => (None, trunks.get(trunk)?, number),
-            Landing::TollFree { .. } => return None,
-        };
-        let mut limits =
-            vec![Limit { scope: Scope::Destination(destination.id), max: destination.max_live }];
-        if let Some(server) = server {
-            limits.push(Limit { scope: Scope::Server(server.id), max: server.max_live });
+    /// Only callers of its own get there: by its weight, or because somebody drains it.
+    pub(super) fn drains(&self) -> bool {
+        self.weight == 0 || self.destination.state == DestinationState::Draining
+    }
+}
+
+impl FlowPlan {
+    /// Place of a destination among the lines.
+    #[must_use]
+    pub fn place(&self, destination: DestinationId) -> Option<usize> {
+        self.lines.iter().position(|line| line.destination.id == destination)
+    }
+
+    #[must_use]
+    pub fn line(&self, destination: DestinationId) -> Option<&Line> {
+        self.lines.iter().find(|line| line.destination.id == destination)
+    }
+
+    /// The lines that share calls with the one at `place`: all of its priority.
+    pub(super) fn tier(&self, place: usize) -> std::ops::Range<usize> {
+        let priority = self.lines[place].destination.priority;
+        let first = self.lines.partition_point(|line| line.destination.priority < priority);
+        let behind = self.lines.partition_point(|line| line.destination.priority <= priority);
+        first..behind
+    }
+
+    /// What the weights of its tier add up to.
+    pub(super) fn tier_weight(&self, place: usize) -> i64 {
+        self.lines[self.tier(place)].iter().map(|line| i64::from(line.weight)).sum()
+    }
+}
+
+/// One account's configuration by id.
+struct Parts<'a> {
+    account: AccountId,
+    settings: &'a AccountSettings,
+    flows: &'a [ForwardingFlow],
+    servers: BTreeMap<ServerId, &'a Server>,
+    trunks: BTreeMap<TrunkId, &'a Trunk>,
+    decks: BTreeMap<RateDeckId, Arc<RateDeck>>,
+    /// By name.
+    toll_free: Vec<&'a Trunk>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(account: AccountId, all: &'a Configuration) -> Self {
+        let mut toll_free: Vec<&Trunk> =
+            all.trunks.iter().filter(|trunk| trunk.carries_toll_free).collect();
+        toll_free.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        let decks = all.rate_decks.iter();
+        Self {
+            account,
+            settings: &all.account,
+            flows: &all.forwarding_flows,
+            servers: all.servers.iter().map(|server| (server.id, server)).collect(),
+            trunks: all.trunks.iter().map(|trunk| (trunk.id, trunk)).collect(),
+            decks: decks.map(|deck| (deck.id, Arc::new(deck.clone()))).collect(),
+            toll_free,
         }
-        limits.push(Limit { scope: Scope::Trunk(trunk.id), max: trunk.max_live });
-        let ring_timeout_sec = destination.ring_timeout_sec.unwrap_or(flow.ring_timeout_sec);
-        let offer = Offer {
-            destination: Some(destination.id),
-            name: destination.name.clone(),
-            trunk: trunk.id,
-            endpoint: trunk.dial_string(number),
-            ring_timeout_ms: i64::from(ring_timeout_sec) * 1_000,
-            tariff: None,
+    }
+
+    fn flows_of(&self, master: Option<&str>) -> impl Iterator<Item = &'a ForwardingFlow> {
+        self.flows.iter().filter(move |flow| {
+            let name = self.servers.get(&flow.master).map(|server| server.name.as_str());
+            master.is_none() || name == master
+        })
+    }
+
+    fn trunk_plans(&self) -> impl Iterator<Item = TrunkPlan> {
+        self.trunks.values().map(|trunk| TrunkPlan {
+            trunk: (*trunk).clone(),
+            deck: self.deck(trunk, true).cloned(),
+            currency: self.settings.currency,
+        })
+    }
+
+    /// What prices calls over `trunk`: its own deck, else for calls to numbers the account's.
+    fn deck(&self, trunk: &Trunk, is_to_number: bool) -> Option<&Arc<RateDeck>> {
+        let deck = trunk.rate_deck.or(self.settings.rate_deck.filter(|_| is_to_number));
+        self.decks.get(&deck?)
+    }
+
+    fn plan(&self, flow: &ForwardingFlow, layout: &Layout) -> FlowPlan {
+        let zone = flow.time_zone.as_ref().unwrap_or(&self.settings.time_zone);
+        let resolve = |destination| self.line(flow, zone, destination, layout);
+        let mut lines: Vec<Line> = flow.destinations.iter().filter_map(resolve).collect();
+        lines.sort_by_key(|line| line.destination.priority);
+        FlowPlan {
+            account: self.account,
+            flow: flow.clone(),
+            lines,
+            zone: zone.clone(),
+            gate: Gate::of(&flow.throttle, zone).map(Box::new),
+            is_prepaid: self.settings.prepaid,
+        }
+    }
+
+    fn line(
+        &self,
+        flow: &ForwardingFlow,
+        zone: &Zone,
+        destination: &Destination,
+        layout: &Layout,
+    ) -> Option<Line> {
+        let way = |trunk: &Trunk, server: Option<ServerId>, number: &DialNumber| {
+            self.way(flow, destination, trunk, server, number, layout)
         };
-        Some(Self { destination: destination.clone(), limits, offer })
+        let ways = match &destination.landing {
+            Landing::Slave { server, did } => {
+                let server = self.servers.get(server)?;
+                vec![way(self.trunks.get(&server.trunk?)?, Some(server.id), did)?]
+            }
+            Landing::Trunk { trunk, number } => vec![way(self.trunks.get(trunk)?, None, number)?],
+            Landing::TollFree { number } if self.settings.toll_free_termination => {
+                let number = number.dialled();
+                self.toll_free.iter().filter_map(|trunk| way(trunk, None, &number)).collect()
+            }
+            Landing::TollFree { .. } => Vec::new(),
+        };
+        let weight = match flow.spread {
+            Spread::RoundRobin => destination.weight.min(1),
+            Spread::Weighted => destination.weight,
+        };
+        let zone = destination.time_zone.as_ref().unwrap_or(zone);
+        Some(Line {
+            destination: destination.clone(),
+            ways,
+            weight,
+            zone: zone.clone(),
+            gate: Gate::of(&destination.throttle, zone).map(Box::new),
+        })
+    }
+
+    fn way(
+        &self,
+        flow: &ForwardingFlow,
+        destination: &Destination,
+        trunk: &Trunk,
+        server: Option<ServerId>,
+        number: &DialNumber,
+        layout: &Layout,
+    ) -> Option<Way> {
+        let scopes = [
+            Some(Scope::Destination(destination.id)),
+            server.map(Scope::Server),
+            Some(Scope::Trunk(trunk.id)),
+            Some(Scope::Account(self.account)),
+        ];
+        let limits: Vec<u32> =
+            scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect();
+        let ring_timeout_sec = destination.ring_timeout_sec.unwrap_or(flow.ring_timeout_sec);
+        let deck = self.deck(trunk, server.is_none());
+        let price = deck.map(|deck| deck.tariff(number.as_str(), self.settings.currency));
+        Some(Way {
+            is_limited: limits.iter().any(|at| layout.limits[*at as usize].max.is_some()),
+            limits,
+            trunk: u32::try_from(layout.trunk(trunk.id)?).ok()?,
+            is_unrated: price == Some(None),
+            offer: Offer {
+                destination: Some(destination.id),
+                name: destination.name.clone(),
+                trunk: trunk.id,
+                endpoint: trunk.dial_string(number),
+                ring_timeout_ms: i64::from(ring_timeout_sec) * 1_000,
+                tariff: price.flatten().map(Arc::new),
+            },
+        })
     }
 }

@@ -170,7 +170,7 @@ impl Db {
         before: Option<CreditId>,
         limit: u32,
     ) -> Result<Vec<Credit>, StoreError> {
-        let rows: Vec<(Text<CreditId>, Int<i64>, Text<String>, Int<Timestamp>)> = on!(self, db => {
+        let rows: Vec<CreditRow> = on!(self, db => {
             let mut query = QueryBuilder::new(CREDITS);
             query.push(" WHERE account_id = ").push_bind(Text(account));
             if let Some(before) = before {
@@ -179,13 +179,7 @@ impl Db {
             query.push(" ORDER BY id DESC LIMIT ").push_bind(Int(limit));
             query.build_query_as().fetch_all(db).await
         })?;
-        let credit = |(Text(id), Int(amount), Text(note), Int(at))| Credit {
-            id,
-            amount: Micros(amount),
-            note,
-            at,
-        };
-        Ok(rows.into_iter().map(credit).collect())
+        Ok(rows.into_iter().map(CreditRow::into_credit).collect())
     }
 }
 
@@ -307,6 +301,21 @@ impl CdrRow {
                 currency,
             },
         }
+    }
+}
+
+#[derive(FromRow)]
+struct CreditRow {
+    id: Text<CreditId>,
+    amount: Int<i64>,
+    note: Text<String>,
+    at: Int<Timestamp>,
+}
+
+impl CreditRow {
+    fn into_credit(self) -> Credit {
+        let amount = Micros(self.amount.0);
+        Credit { id: self.id.0, amount, note: self.note.0, at: self.at.0 }
     }
 }
 

@@ -58,6 +58,12 @@ const IMPURE: [&str; 12] = [
     "tokio",
 ];
 
+/// Where a word is allowed all the same, and why.
+const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    ("routing/index.rs", "HashMap", "it only finds by key: no order of it can be seen"),
+    ("routing/rate.rs", "Instant", "what governor calls the times of a clock; ours is handed in"),
+];
+
 #[test]
 fn modules_use_only_what_the_picture_allows() {
     let known: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
@@ -96,7 +102,10 @@ fn what_decides_is_pure() {
     let mut wrong = Vec::new();
     for (module, path, code) in sources() {
         if PURE.contains(&module.as_str()) {
-            let found = words(&code).filter(|word| IMPURE.contains(word));
+            let is_excepted = |word: &str| {
+                EXCEPTIONS.iter().any(|(file, known, _)| path.ends_with(file) && *known == word)
+            };
+            let found = words(&code).filter(|word| IMPURE.contains(word) && !is_excepted(word));
             wrong.extend(found.map(|word| format!("{}: {word}", path.display())));
         }
     }

@@ -210,10 +210,8 @@ async fn two_nodes_never_exceed_the_limit_of_a_server_they_share(
             let flows: [&[_]; 2] = [&[(None, 1), (None, 1)], &[(None, 1)]];
             let mut node = Node::new(&db, name, snapshot(flows, Some(10)));
             let call = |n: u16| LegId { call: CallId::new(flow), no: n };
-            let (mut waiting, mut held, mut refused, mut most) = (0..100, Vec::new(), 0, 0);
-            let mut decided: Decided =
-                waiting.by_ref().flat_map(|n| node.ask(flow, call(n))).collect();
-            let mut served = 0;
+            let mut decided: Decided = (0..100).flat_map(|n| node.ask(flow, call(n))).collect();
+            let (mut held, mut served) = (Vec::new(), 0);
             while served < 100 {
                 for (leg, decision) in std::mem::take(&mut decided) {
                     if picked(&decision).is_some() {
@@ -356,6 +354,36 @@ async fn slots_of_a_call_that_ended_meanwhile_are_given_back(
     node.release(leg(1));
     assert!(picked(&node.decide(1, leg(2)).await).is_some());
     node.release(leg(2));
+    node.stop().await;
+    assert_eq!(store.count("slot").await, 0);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_configuration_that_changes_meanwhile_is_asked_anew(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let some = Some(9);
+    let mut node = Node::new(&store.db, "a", snapshot([&[(some, 1), (some, 1)], &[]], None));
+    for (call, destinations) in [(1, &[(some, 0), (some, 1)][..]), (2, &[])] {
+        assert!(node.ask(1, leg(call)).is_empty(), "it is under way");
+        node.snapshot = snapshot([destinations, &[]], None);
+        let mut decided = node.hear().await;
+        while decided.is_empty() {
+            decided = node.hear().await;
+        }
+        let wanted = if call == 1 { Some("b") } else { None };
+        assert_eq!(picked(&decided[0].1), wanted);
+    }
+    let b = Scope::Destination(DestinationId::new(11));
+    until(async || {
+        let found = store.db.slots_of("a").await.unwrap();
+        let is_b = found.len() == 1 && found[&leg(1)].contains(&b);
+        is_b.then_some(())
+    })
+    .await;
+    node.release(leg(1));
     node.stop().await;
     assert_eq!(store.count("slot").await, 0);
 }

@@ -103,7 +103,7 @@ impl Told {
                 ring_timeout_ms: 20_000,
                 tariff: self.tariff.clone(),
             };
-            let decision = Decision::Picked { offer, candidates: Vec::new() };
+            let decision = Decision::Picked { offer, candidates: Vec::new(), would: None };
             self.feed(ms, Input::Call { call: CALL, event: CallEvent::Decided { leg, decision } });
         }
     }

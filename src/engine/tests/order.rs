@@ -154,7 +154,7 @@ impl World {
                 Command::Release { leg } => {
                     assert!(self.picked.contains(leg), "only what was taken is given back");
                     assert!(self.released.insert(*leg), "and once");
-                    assert!(self.state.slots.release(*leg));
+                    assert!(self.state.release(*leg));
                 }
                 _ => {}
             }
@@ -253,7 +253,7 @@ impl World {
         assert_eq!(same(&engine), same(&self.engine));
         self.engine = engine;
         let held: BTreeSet<LegId> = self.engine.slot_holders().map(|(leg, _)| leg).collect();
-        assert_eq!(held, self.state.slots.holders().collect::<BTreeSet<_>>());
+        assert_eq!(held, self.state.holders().collect::<BTreeSet<_>>());
         self.owed.clear();
         let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
         for call in calls {
@@ -303,7 +303,7 @@ proptest! {
         world.drain();
         prop_assert_eq!(world.engine.calls().count(), 0);
         prop_assert_eq!(world.engine.next_timeout(), None);
-        prop_assert_eq!(world.state.slots.holders().count(), 0);
+        prop_assert_eq!(world.state.holders().count(), 0);
         prop_assert_eq!(&world.picked, &world.released);
         prop_assert_eq!(&world.costly, &world.billed);
         prop_assert_eq!(world.closed.len() as u128, world.minted);

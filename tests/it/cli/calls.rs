@@ -55,6 +55,7 @@ impl Server {
 }
 
 pub(super) const CALL: &str = "call_01jd3nnnyejx8kz0q4tt3b7m9r";
+const CREDIT: &str = "crd_01jd3nnnyejx8kz0q4tt3b7m9r";
 const FLOW: &str = "flw_01jd3nnnyejx8kz0q4tt3b7m9r";
 const DEST: &str = "dst_01jd3nnnyejx8kz0q4tt3b7m9r";
 
@@ -72,6 +73,19 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
             (StatusCode::CREATED, axum::Json(json!({ "id": CALL, "tags": ["test"] })))
                 .into_response()
         }
+        (Method::POST, "/v1/account/credits") => ok(json!({
+            "id": CREDIT, "amount": "-2.50", "currency": "USD", "note": "", "balance": "97.50",
+        })),
+        (Method::GET, "/v1/account/balance") => {
+            ok(json!({ "amount": "97.50", "currency": "USD", "prepaid": true }))
+        }
+        (Method::GET, "/v1/cdrs") => ok(json!({ "data": [{
+            "id": format!("{CALL}-2"), "endpoint": "PJSIP/18005550199@carrier",
+            "started_at": "2026-11-21T14:03:07.120Z", "answered_at": "2026-11-21T14:03:09.120Z",
+            "ended_at": "2026-11-21T14:04:10.120Z",
+            "cost": { "amount": "0.0138", "currency": "USD", "billed_sec": 66,
+                "rate": { "prefix": "1800", "per_minute": "0.0125", "increment": "30/6" } },
+        }], "has_more": false, "next_cursor": null })),
         (Method::GET, path) if path == format!("/v1/forwarding-flows/{FLOW}") => {
             ok(json!({ "destinations": [{ "id": DEST, "name": "slave-a" }] }))
         }
@@ -338,4 +352,30 @@ fn a_ladder_of_a_failed_call_marks_what_went_wrong_first() {
 #[test]
 fn a_call_is_told_step_by_step() {
     insta::assert_snapshot!("call", show("answered", &[], "80"));
+}
+
+#[test]
+fn bills_are_listed_with_their_filters() {
+    let server = Server::start("answered");
+    let run = server.divert().args(["cdrs", "list", "--flow", FLOW, "--limit", "9"]).assert();
+    let text = String::from_utf8_lossy(&run.success().get_output().stdout).into_owned();
+    assert_eq!(server.requests(), [format!("GET /v1/cdrs?flow={FLOW}&limit=9 ")]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("STARTED         ENDPOINT "), "{text}");
+    assert!(lines[1].starts_with("11-21 14:03:07  PJSIP/18005550199@carrier  "), "{text}");
+    let end = format!("  66 s    0.0125 30/6 (1800…)  0.0138 USD  {CALL}-2");
+    assert!(lines[1].ends_with(&end), "{text}");
+}
+
+#[test]
+fn the_balance_is_shown_and_added_to() {
+    let server = Server::start("answered");
+    assert_eq!(stdout(server.divert().args(["balance", "show"])), "97.50 USD, prepaid\n");
+    let run = server.divert().args(["balance", "add", "-2.5", "--note", "too much"]).assert();
+    let text = String::from_utf8_lossy(&run.success().get_output().stdout).into_owned();
+    assert_eq!(text, format!("{CREDIT}: -2.50 USD\nThe balance is 97.50 USD.\n"));
+    let wanted = "POST /v1/account/credits {\"amount\":\"-2.50\",\"note\":\"too much\"}";
+    assert_eq!(server.requests().last().map(String::as_str), Some(wanted));
+    server.divert().args(["balance", "add", "much"]).assert().code(2);
 }

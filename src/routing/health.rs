@@ -1,0 +1,158 @@
+//! Whether a trunk works: what Asterisk says of its endpoint, and a circuit that opens when calls over
+//! it fail one after another.
+//!
+//! An open circuit keeps calls away for a while; then one call finds out, and only one, whether the
+//! trunk works again.
+
+use crate::model::cause::Outcome;
+use crate::model::id::LegId;
+use crate::model::time::Timestamp;
+use crate::model::timeline::Down;
+
+/// So many failures in a row open the circuit.
+const FAILURES: u32 = 3;
+/// For so long.
+const OPEN_MS: i64 = 15_000;
+
+/// One trunk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Circuit {
+    /// What Asterisk says; `None` is not known, and taken for well.
+    pub is_online: Option<bool>,
+    failures: u32,
+    /// The circuit is open until then, and half open from then on.
+    open_until: Option<Timestamp>,
+    /// Who finds out.
+    probe: Option<LegId>,
+}
+
+/// What a call tells about the trunk it went over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sign {
+    Fails,
+    /// Neither: it was ended before it could tell, or refused for a reason of its own.
+    Nothing,
+    Works,
+}
+
+impl Sign {
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::TrunkFailed | Outcome::Unreachable => Self::Fails,
+            Outcome::Abandoned
+            | Outcome::Cancelled
+            | Outcome::LostRace
+            | Outcome::TrunkRejected => Self::Nothing,
+            Outcome::Answered
+            | Outcome::BadNumber
+            | Outcome::Busy
+            | Outcome::CodecMismatch
+            | Outcome::Declined
+            | Outcome::NoAnswer
+            | Outcome::Redirected => Self::Works,
+        }
+    }
+}
+
+impl Circuit {
+    /// Why no call may go over it.
+    #[must_use]
+    pub fn down(&self, at: Timestamp) -> Option<Down> {
+        if self.is_online == Some(false) {
+            return Some(Down::Offline);
+        }
+        match self.open_until? {
+            until if at < until => Some(Down::Failing { failures: self.failures }),
+            _ => self.probe.map(|_| Down::Probing),
+        }
+    }
+
+    /// A call is sent over it.
+    pub fn begin(&mut self, leg: LegId) {
+        if self.open_until.is_some() {
+            self.probe = Some(leg);
+        }
+    }
+
+    /// What became of a call, or what it shows while it is under way.
+    pub fn hear(&mut self, leg: LegId, sign: Sign, at: Timestamp) {
+        match sign {
+            Sign::Works => *self = Self { is_online: self.is_online, ..Self::default() },
+            Sign::Nothing => self.forget(leg),
+            Sign::Fails => {
+                self.failures = self.failures.saturating_add(1);
+                let is_probe = self.probe == Some(leg);
+                if is_probe || (self.open_until.is_none() && self.failures >= FAILURES) {
+                    self.probe = None;
+                    self.open_until = Some(at.plus_ms(OPEN_MS));
+                }
+            }
+        }
+    }
+
+    /// The leg is gone; if it was to find out, another will.
+    pub fn forget(&mut self, leg: LegId) {
+        if self.probe == Some(leg) {
+            self.probe = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::CallId;
+
+    fn leg(call: u128) -> LegId {
+        LegId { call: CallId::new(call), no: 1 }
+    }
+
+    fn opened() -> Circuit {
+        let mut circuit = Circuit::default();
+        for call in 0..3 {
+            assert_eq!(circuit.down(Timestamp(0)), None);
+            circuit.hear(leg(call), Sign::of(Outcome::TrunkFailed), Timestamp(0));
+        }
+        circuit
+    }
+
+    #[test]
+    fn three_failures_in_a_row_open_it_for_fifteen_seconds() {
+        let circuit = opened();
+        assert_eq!(circuit.down(Timestamp(14_999)), Some(Down::Failing { failures: 3 }));
+        assert_eq!(circuit.down(Timestamp(15_000)), None);
+        let mut circuit = Circuit::default();
+        for outcome in [Outcome::Unreachable, Outcome::TrunkFailed, Outcome::Busy] {
+            circuit.hear(leg(1), Sign::of(outcome), Timestamp(0));
+            circuit.hear(leg(2), Sign::of(Outcome::Cancelled), Timestamp(0));
+        }
+        assert_eq!(circuit, Circuit::default(), "a busy phone shows that the trunk works");
+    }
+
+    #[test]
+    fn one_call_finds_out_and_only_one() {
+        let mut circuit = opened();
+        circuit.begin(leg(9));
+        assert_eq!(circuit.down(Timestamp(15_000)), Some(Down::Probing));
+        // One from before the circuit opened says nothing new.
+        circuit.hear(leg(2), Sign::Fails, Timestamp(15_100));
+        assert_eq!(circuit.down(Timestamp(15_100)), Some(Down::Probing));
+        circuit.hear(leg(9), Sign::Fails, Timestamp(16_000));
+        assert_eq!(circuit.down(Timestamp(30_999)), Some(Down::Failing { failures: 5 }));
+        circuit.begin(leg(10));
+        circuit.forget(leg(10));
+        assert_eq!(circuit.down(Timestamp(31_000)), None, "it ended without telling anything");
+        circuit.begin(leg(11));
+        circuit.hear(leg(11), Sign::Works, Timestamp(31_000));
+        assert_eq!(circuit, Circuit::default());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_offline_takes_nothing() {
+        let mut circuit = Circuit { is_online: Some(false), ..Circuit::default() };
+        assert_eq!(circuit.down(Timestamp(0)), Some(Down::Offline));
+        circuit.hear(leg(1), Sign::Works, Timestamp(0));
+        assert_eq!(circuit.is_online, Some(false), "only Asterisk says so");
+    }
+}

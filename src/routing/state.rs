@@ -1,0 +1,652 @@
+//! What changes from call to call: wheels, slots, what throttles have let through, who belongs to
+//! whom, which trunk works, what is left of balances.
+//!
+//! A state is for one configuration, by the places of its lists, and moves on to the next with
+//! [`State::follow`]. What outlives the process is handed out as [`Remembered`] and taken back with
+//! [`State::recall`]; writing it is the store's business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::choose::Choice;
+use super::health::{Circuit, Sign};
+use super::pick::Wheel;
+use super::recent::Recent;
+use super::repeat::Visits;
+use super::slots::{Scope, Slots};
+use super::snapshot::{FlowPlan, Layout, Line, Snapshot};
+use super::sticky;
+use super::throttle::Meter;
+use crate::model::billing::Micros;
+use crate::model::destination::DestinationState;
+use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId, TrunkId};
+use crate::model::memory::{Binding, Remembered, Throttled, Visit};
+use crate::model::number::CallerKey;
+use crate::model::schedule::Schedule;
+use crate::model::stickiness::RepeatRule;
+use crate::model::throttle::CapCount;
+use crate::model::time::{Timestamp, Zone};
+
+use super::decide::{News, Report};
+
+/// Most callers whose calls are counted for one flow; who was longest not heard of goes first.
+const MOST_VISITORS: usize = 100_000;
+
+/// The mutable half of routing, of one node.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// What the places below mean.
+    layout: Arc<Layout>,
+    pub(super) flows: Vec<FlowState>,
+    pub(super) trunks: Vec<Circuit>,
+    pub(super) slots: Slots<Stake>,
+    /// Of prepaid accounts, where known.
+    balances: BTreeMap<AccountId, Micros>,
+    /// Bindings that have changed since they were last asked for.
+    bindings: Vec<(AccountId, Remembered)>,
+    /// Flows with volumes that have changed, and with wheels that have turned.
+    counted: Vec<usize>,
+    turned: Vec<usize>,
+    pub(super) scratch: Choice,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct FlowState {
+    pub wheel: Wheel,
+    pub lines: Vec<LineState>,
+    pub meter: Meter,
+    hours: Hours,
+    pub ties: Recent<CallerKey, Binding>,
+    visits: Recent<CallerKey, Visits>,
+    is_counted: bool,
+    is_turned: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct LineState {
+    pub meter: Meter,
+    hours: Hours,
+}
+
+/// What a schedule said, and for how long that certainly holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hours {
+    since: Timestamp,
+    until: Timestamp,
+    is_open: bool,
+}
+
+/// What hangs on a leg that holds slots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stake {
+    /// Place of the flow, and of the line in it.
+    pub place: Option<(usize, usize)>,
+    pub trunk: Option<usize>,
+    /// It counts as ringing, and as under way, for its line.
+    rings: bool,
+    runs: bool,
+    /// And for its flow: one leg of a call at a time does.
+    is_of_flow: bool,
+}
+
+impl Hours {
+    fn is_open(self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> bool {
+        match schedule {
+            None => true,
+            Some(_) if self.since <= at && at < self.until => self.is_open,
+            Some(schedule) => schedule.state(zone, at).0,
+        }
+    }
+
+    fn refresh(&mut self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) {
+        if let Some(schedule) = schedule
+            && !(self.since <= at && at < self.until)
+        {
+            let (is_open, until) = schedule.state(zone, at);
+            *self = Self { since: at, until, is_open };
+        }
+    }
+}
+
+impl LineState {
+    pub fn is_open(&self, line: &Line, at: Timestamp) -> bool {
+        self.hours.is_open(line.destination.schedule.as_ref(), &line.zone, at)
+    }
+}
+
+impl FlowState {
+    pub fn is_open(&self, plan: &FlowPlan, at: Timestamp) -> bool {
+        self.hours.is_open(plan.flow.schedule.as_ref(), &plan.zone, at)
+    }
+
+    /// Who answered this caller the last time.
+    pub fn last_of(&self, caller: &CallerKey) -> Option<DestinationId> {
+        self.visits.get(caller).and_then(Visits::last)
+    }
+
+    /// From one plan of the flow to the next. `cleared` hears of callers who belong to nobody now.
+    fn follow(
+        mut self,
+        old: Option<&FlowPlan>,
+        plan: &FlowPlan,
+        mut cleared: impl FnMut(&CallerKey),
+    ) -> Self {
+        let mut before = std::mem::take(&mut self.lines);
+        let mut wheel = Wheel::new(plan.lines.len());
+        for (place, line) in plan.lines.iter().enumerate() {
+            let known = old.and_then(|old| {
+                let at = old.place(line.destination.id)?;
+                Some((at, old.lines[at].destination.priority == line.destination.priority))
+            });
+            let mut here = LineState::default();
+            if let Some((at, is_same_tier)) = known {
+                if is_same_tier {
+                    wheel.set(place, self.wheel.standing(at), plan.tier_weight(place));
+                }
+                here.meter = std::mem::take(&mut before[at].meter);
+            }
+            here.meter = here.meter.follow(line.gate.as_deref());
+            self.lines.push(here);
+        }
+        self.wheel = wheel;
+        self.meter = self.meter.follow(plan.gate.as_deref());
+        self.hours = Hours::default();
+        self.forget_disabled(old, plan, &mut cleared);
+        if plan.flow.repeat_caller.is_none() {
+            self.visits = Recent::default();
+        }
+        self
+    }
+
+    /// A destination that is disabled, or gone, has no callers of its own any more; one that is
+    /// paused keeps them.
+    fn forget_disabled(
+        &mut self,
+        old: Option<&FlowPlan>,
+        plan: &FlowPlan,
+        cleared: &mut impl FnMut(&CallerKey),
+    ) {
+        let is_gone = |id: DestinationId| !may_have_callers(plan, id);
+        let had_callers = |old: &FlowPlan| {
+            old.flow.destinations.iter().any(|one| may_have_callers(old, one.id) && is_gone(one.id))
+        };
+        if self.ties.is_empty() || !old.is_some_and(had_callers) {
+            return;
+        }
+        let ties = self.ties.iter().filter(|(_, binding)| is_gone(binding.destination));
+        let callers: Vec<CallerKey> = ties.map(|(caller, _)| caller.clone()).collect();
+        for caller in callers {
+            self.ties.remove(&caller);
+            cleared(&caller);
+        }
+    }
+}
+
+fn may_have_callers(plan: &FlowPlan, id: DestinationId) -> bool {
+    let known = plan.flow.destinations.iter().find(|one| one.id == id);
+    known.is_some_and(|one| one.state != DestinationState::Disabled)
+}
+
+impl State {
+    /// Moves on to another configuration: whatever is in both keeps its standing, its counts, its
+    /// callers and its slots.
+    pub fn follow(&mut self, snapshot: &Snapshot) {
+        if self.follows(snapshot) {
+            return;
+        }
+        self.gather_volumes();
+        let old = std::mem::replace(&mut self.layout, Arc::clone(&snapshot.layout));
+        let new = &snapshot.layout;
+        let mut before = std::mem::take(&mut self.flows);
+        for plan in &new.flows {
+            let known = old.flow(plan.flow.id);
+            let state = known.map_or_else(FlowState::default, |(at, _)| {
+                let mut state = std::mem::take(&mut before[at]);
+                state.is_turned = false;
+                state
+            });
+            let (account, flow) = (plan.account, plan.flow.id);
+            let bindings = &mut self.bindings;
+            let state = state.follow(known.map(|(_, plan)| &**plan), plan, |caller| {
+                let caller = caller.clone();
+                bindings.push((account, Remembered::Binding { flow, caller, binding: None }));
+            });
+            self.flows.push(state);
+        }
+        self.turned.clear();
+        let circuits = new.trunks.iter().map(|plan| {
+            let at = old.trunk(plan.trunk.id)?;
+            (old.trunks[at].trunk.reach == plan.trunk.reach).then(|| self.trunks[at])
+        });
+        self.trunks = circuits.map(Option::unwrap_or_default).collect();
+        self.slots.follow(new.limits.iter().map(|limit| limit.scope));
+        for stake in self.slots.stakes() {
+            stake.place = stake.place.and_then(|(flow, line)| {
+                let plan = &old.flows[flow];
+                let (at, new) = new.flow(plan.flow.id)?;
+                Some((at, new.place(plan.lines[line].destination.id)?))
+            });
+            stake.trunk = stake.trunk.and_then(|at| new.trunk(old.trunks[at].trunk.id));
+            if let Some((flow, line)) = stake.place {
+                let flow = &mut self.flows[flow];
+                stake.count(&mut flow.lines[line].meter, true);
+                if stake.is_of_flow {
+                    stake.count(&mut flow.meter, true);
+                }
+            }
+        }
+    }
+
+    /// Whether the state is for this configuration.
+    #[must_use]
+    pub fn follows(&self, snapshot: &Snapshot) -> bool {
+        Arc::ptr_eq(&self.layout, &snapshot.layout)
+    }
+
+    /// Looks up once what the next decisions on a flow ask each time: what its schedules say.
+    pub fn prepare(&mut self, snapshot: &Snapshot, flow: ForwardingFlowId, at: Timestamp) {
+        self.follow(snapshot);
+        let Some((place, plan)) = snapshot.layout.flow(flow) else {
+            return;
+        };
+        let state = &mut self.flows[place];
+        state.hours.refresh(plan.flow.schedule.as_ref(), &plan.zone, at);
+        for (line, here) in plan.lines.iter().zip(&mut state.lines) {
+            here.hours.refresh(line.destination.schedule.as_ref(), &line.zone, at);
+        }
+    }
+
+    /// Every leg that holds slots, in no order that means anything.
+    pub fn holders(&self) -> impl Iterator<Item = LegId> {
+        self.slots.holders()
+    }
+
+    /// What `leg` holds.
+    pub fn held(&self, leg: LegId) -> impl Iterator<Item = Scope> {
+        self.slots.held(leg)
+    }
+
+    /// How many legs are live in a scope.
+    #[must_use]
+    pub fn live(&self, scope: Scope) -> u32 {
+        self.slots.live_of(scope)
+    }
+
+    /// Gives back what `leg` holds; `false` if it holds nothing.
+    pub fn release(&mut self, leg: LegId) -> bool {
+        let Some(mut stake) = self.slots.release(leg) else {
+            return false;
+        };
+        self.settle(&mut stake);
+        if let Some(trunk) = stake.trunk {
+            self.trunks[trunk].forget(leg);
+        }
+        true
+    }
+
+    /// Takes note of how an attempt goes.
+    pub fn report(&mut self, snapshot: &Snapshot, now: Timestamp, report: &Report) {
+        self.follow(snapshot);
+        let sign = match report.news {
+            News::Answered | News::Ringing => Sign::Works,
+            News::Ended { .. } => Sign::Nothing,
+            News::Failed(outcome) => Sign::of(outcome),
+        };
+        let trunk = report.trunk.and_then(|trunk| snapshot.layout.trunk(trunk));
+        if let Some(trunk) = trunk {
+            self.trunks[trunk].hear(report.leg, sign, now);
+        }
+        self.move_on(report.leg, report.news);
+        if report.is_test {
+            return;
+        }
+        let Some((place, plan)) = snapshot.layout.flow(report.flow) else {
+            return;
+        };
+        match report.news {
+            News::Answered => {
+                self.count(plan, place, report.destination, CapCount::Answers, 1, now);
+                if let Some(caller) = &report.caller {
+                    self.bind(plan, place, caller, report.destination, now);
+                    self.was_answered(plan, place, caller, report, now);
+                }
+            }
+            News::Ended { talk_ms, billed_sec } => {
+                let sec = billed_sec.unwrap_or_else(|| talk_ms.saturating_add(999) / 1_000);
+                let minutes = u32::try_from(sec.saturating_add(59) / 60).unwrap_or_default();
+                let what = CapCount::BillableMinutes;
+                self.count(plan, place, report.destination, what, minutes, now);
+            }
+            News::Failed(_) | News::Ringing => {}
+        }
+    }
+
+    /// What Asterisk says of the endpoint of a trunk; `None` is not known.
+    pub fn set_endpoint(&mut self, trunk: TrunkId, is_online: Option<bool>) {
+        if let Some(at) = self.layout.trunk(trunk) {
+            self.trunks[at].is_online = is_online;
+        }
+    }
+
+    /// What is left of a prepaid account; `None` is not known, and takes for enough.
+    pub fn set_balance(&mut self, account: AccountId, balance: Option<Micros>) {
+        match balance {
+            Some(balance) => self.balances.insert(account, balance),
+            None => self.balances.remove(&account),
+        };
+    }
+
+    /// Lowers a balance that is known.
+    pub fn charge(&mut self, account: AccountId, amount: Micros) {
+        if let Some(balance) = self.balances.get_mut(&account) {
+            balance.0 = balance.0.saturating_sub(amount.0);
+        }
+    }
+
+    pub(super) fn is_spent(&self, account: AccountId) -> bool {
+        self.balances.get(&account).is_some_and(|balance| balance.0 <= 0)
+    }
+
+    /// The flow's rule about callers who call again and again, if it holds for a call at `at`. Ask
+    /// before [`State::visit`]: the call itself does not count.
+    #[must_use]
+    pub fn repeat(&self, plan: &FlowPlan, caller: &CallerKey, at: Timestamp) -> Option<RepeatRule> {
+        let rule = plan.flow.repeat_caller?;
+        let (place, _) = self.layout.flow(plan.flow.id)?;
+        let visits = self.flows[place].visits.get(caller)?;
+        visits.are_enough(&rule, at).then_some(rule)
+    }
+
+    /// A caller has come; never told of test calls.
+    pub fn visit(
+        &mut self,
+        snapshot: &Snapshot,
+        plan: &FlowPlan,
+        caller: &CallerKey,
+        call: CallId,
+        at: Timestamp,
+    ) {
+        self.follow(snapshot);
+        self.add_visit(plan.flow.id, caller, Some(call), Visit { at, answered_by: None });
+    }
+
+    fn add_visit(
+        &mut self,
+        flow: ForwardingFlowId,
+        caller: &CallerKey,
+        call: Option<CallId>,
+        visit: Visit,
+    ) {
+        let Some((place, plan)) = self.layout.flow(flow) else {
+            return;
+        };
+        if let Some(rule) = &plan.flow.repeat_caller {
+            let known = &mut self.flows[place].visits;
+            let mut visits = known.remove(caller).unwrap_or_default();
+            visits.add(rule, call, visit);
+            known.put(caller.clone(), visits, MOST_VISITORS);
+        }
+    }
+
+    /// All that has changed since the last time and must be written soon: bindings and volumes. Ask
+    /// often; what is not fetched is kept.
+    pub fn remembered(&mut self) -> impl Iterator<Item = (AccountId, Remembered)> {
+        self.gather_volumes();
+        self.bindings.drain(..)
+    }
+
+    /// The wheels that have turned since the last time. To be asked for now and then: one that is
+    /// written late costs less than a call for each destination.
+    pub fn turned_wheels(&mut self) -> Vec<(AccountId, Remembered)> {
+        let mut wheels = Vec::new();
+        for place in self.turned.drain(..) {
+            let (plan, state) = (&self.layout.flows[place], &mut self.flows[place]);
+            state.is_turned = false;
+            let mut first = 0;
+            while first < plan.lines.len() {
+                let tier = plan.tier(first);
+                let standing = tier
+                    .clone()
+                    .map(|at| (plan.lines[at].destination.id, state.wheel.standing(at)));
+                let priority = plan.lines[first].destination.priority;
+                let standing = standing.collect();
+                let wheel = Remembered::Wheel { flow: plan.flow.id, priority, standing };
+                wheels.push((plan.account, wheel));
+                first = tier.end;
+            }
+        }
+        wheels
+    }
+
+    /// Takes back what was remembered by an earlier process; bindings with the oldest touched first.
+    pub fn recall(&mut self, snapshot: &Snapshot, remembered: Remembered) {
+        self.follow(snapshot);
+        match remembered {
+            Remembered::Binding { flow, caller, binding } => {
+                let Some((place, plan)) = snapshot.layout.flow(flow) else {
+                    return;
+                };
+                let ties = &mut self.flows[place].ties;
+                match binding.filter(|known| may_have_callers(plan, known.destination)) {
+                    Some(binding) => ties.put(caller, binding, sticky::MOST_CALLERS).is_some(),
+                    None => ties.remove(&caller).is_some(),
+                };
+            }
+            Remembered::Volume { of, per, count, since, used } => {
+                for (plan, state) in snapshot.layout.flows.iter().zip(&mut self.flows) {
+                    let found = match of {
+                        Throttled::ForwardingFlow(id) if plan.flow.id == id => {
+                            plan.gate.as_deref().map(|gate| (gate, &mut state.meter))
+                        }
+                        Throttled::ForwardingFlow(_) => None,
+                        Throttled::Destination(id) => plan.place(id).and_then(|at| {
+                            let gate = plan.lines[at].gate.as_deref()?;
+                            Some((gate, &mut state.lines[at].meter))
+                        }),
+                    };
+                    if let Some((gate, meter)) = found {
+                        meter.recall(gate, (per, count), since, used);
+                        return;
+                    }
+                }
+            }
+            Remembered::Wheel { flow, priority, standing } => {
+                let Some((place, plan)) = snapshot.layout.flow(flow) else {
+                    return;
+                };
+                for (id, standing) in standing {
+                    if let Some(at) = plan.place(id)
+                        && plan.lines[at].destination.priority == priority
+                    {
+                        self.flows[place].wheel.set(at, standing, plan.tier_weight(at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back an earlier call from the log, for the rule about callers who come again.
+    pub fn recall_visit(
+        &mut self,
+        snapshot: &Snapshot,
+        flow: ForwardingFlowId,
+        caller: &CallerKey,
+        visit: Visit,
+    ) {
+        self.follow(snapshot);
+        self.add_visit(flow, caller, None, visit);
+    }
+
+    /// A leg was sent to a line: it holds the line's slots, and its place behind the gates.
+    pub(super) fn send(
+        &mut self,
+        leg: LegId,
+        (flow, line): (usize, usize),
+        (limits, trunk): (&[u32], usize),
+        counts: bool,
+    ) {
+        self.release(leg);
+        let stake = Stake {
+            place: Some((flow, line)),
+            trunk: Some(trunk),
+            rings: counts,
+            runs: counts,
+            is_of_flow: counts,
+        };
+        if counts {
+            // A call has one place behind the gate of its flow, however many legs it has.
+            for no in 1..leg.no {
+                let earlier = self.slots.stake(LegId { no, ..leg });
+                if let Some(earlier) = earlier.filter(|earlier| earlier.is_of_flow) {
+                    earlier.is_of_flow = false;
+                    earlier.count(&mut self.flows[flow].meter, false);
+                }
+            }
+            let state = &mut self.flows[flow];
+            stake.count(&mut state.lines[line].meter, true);
+            stake.count(&mut state.meter, true);
+        }
+        self.trunks[trunk].begin(leg);
+        self.slots.hold(leg, limits, stake);
+    }
+
+    pub(super) fn mark_turned(&mut self, flow: usize) {
+        if !self.flows[flow].is_turned {
+            self.flows[flow].is_turned = true;
+            self.turned.push(flow);
+        }
+    }
+
+    pub(super) fn mark_counted(&mut self, flow: usize) {
+        if !self.flows[flow].is_counted {
+            self.flows[flow].is_counted = true;
+            self.counted.push(flow);
+        }
+    }
+
+    /// `caller` is with `destination` now.
+    pub(super) fn bind(
+        &mut self,
+        plan: &FlowPlan,
+        place: usize,
+        caller: &CallerKey,
+        destination: DestinationId,
+        at: Timestamp,
+    ) {
+        let ties = &mut self.flows[place].ties;
+        let before = ties.get(caller);
+        let after = sticky::bind(&plan.flow.stickiness, &plan.zone, before, destination, at);
+        let Some(after) = after.filter(|_| may_have_callers(plan, destination)) else {
+            return;
+        };
+        let gone = ties.put(caller.clone(), after, sticky::MOST_CALLERS);
+        let mut tell = |caller, binding| {
+            let flow = plan.flow.id;
+            self.bindings.push((plan.account, Remembered::Binding { flow, caller, binding }));
+        };
+        tell(caller.clone(), Some(after));
+        if let Some((caller, _)) = gone {
+            tell(caller, None);
+        }
+    }
+
+    fn was_answered(
+        &mut self,
+        plan: &FlowPlan,
+        place: usize,
+        caller: &CallerKey,
+        report: &Report,
+        now: Timestamp,
+    ) {
+        if let Some(rule) = &plan.flow.repeat_caller {
+            let known = &mut self.flows[place].visits;
+            let mut visits = known.remove(caller).unwrap_or_default();
+            visits.answer(rule, report.leg.call, report.destination, now);
+            known.put(caller.clone(), visits, MOST_VISITORS);
+        }
+    }
+
+    /// Counts for the caps of a destination and of its flow.
+    fn count(
+        &mut self,
+        plan: &FlowPlan,
+        place: usize,
+        destination: DestinationId,
+        what: CapCount,
+        more: u32,
+        now: Timestamp,
+    ) {
+        let state = &mut self.flows[place];
+        if let Some(gate) = &plan.gate {
+            state.meter.add(gate, what, more, now);
+        }
+        let line = plan.place(destination);
+        if let Some((at, gate)) = line.and_then(|at| Some((at, plan.lines[at].gate.as_ref()?))) {
+            state.lines[at].meter.add(gate, what, more, now);
+        }
+        self.mark_counted(place);
+    }
+
+    /// What the news change in what is held behind the gates.
+    fn move_on(&mut self, leg: LegId, news: News) {
+        let Some(mut stake) = self.slots.stake(leg).copied() else {
+            return;
+        };
+        match news {
+            News::Ringing => return,
+            News::Answered => {
+                let still = Stake { rings: false, ..stake };
+                self.settle(&mut stake);
+                stake = still;
+                if let Some((flow, line)) = stake.place {
+                    let flow = &mut self.flows[flow];
+                    stake.count(&mut flow.lines[line].meter, true);
+                    if stake.is_of_flow {
+                        stake.count(&mut flow.meter, true);
+                    }
+                }
+            }
+            News::Ended { .. } | News::Failed(_) => self.settle(&mut stake),
+        }
+        if let Some(kept) = self.slots.stake(leg) {
+            *kept = stake;
+        }
+    }
+
+    /// Nothing is held behind the gates any more.
+    fn settle(&mut self, stake: &mut Stake) {
+        if let Some((flow, line)) = stake.place {
+            let flow = &mut self.flows[flow];
+            stake.count(&mut flow.lines[line].meter, false);
+            if stake.is_of_flow {
+                stake.count(&mut flow.meter, false);
+            }
+        }
+        (stake.rings, stake.runs, stake.is_of_flow) = (false, false, false);
+    }
+
+    fn gather_volumes(&mut self) {
+        for place in self.counted.drain(..) {
+            let (plan, state) = (&self.layout.flows[place], &mut self.flows[place]);
+            state.is_counted = false;
+            let mut tell = |news| self.bindings.push((plan.account, news));
+            state.meter.news(Throttled::ForwardingFlow(plan.flow.id), &mut tell);
+            for (line, here) in plan.lines.iter().zip(&mut state.lines) {
+                here.meter.news(Throttled::Destination(line.destination.id), &mut tell);
+            }
+        }
+    }
+}
+
+impl Stake {
+    /// Adds what it holds to a meter, or takes it away.
+    fn count(&self, meter: &mut Meter, adds: bool) {
+        let step = |count: &mut u32, holds: bool| match (holds, adds) {
+            (false, _) => {}
+            (true, true) => *count += 1,
+            (true, false) => *count = count.saturating_sub(1),
+        };
+        step(&mut meter.ringing, self.rings);
+        step(&mut meter.running, self.runs);
+    }
+}

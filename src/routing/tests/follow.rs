@@ -1,0 +1,62 @@
+//! Changes of configuration, and restarts.
+
+use super::super::choose::{Choice, Ledger, choose};
+use super::*;
+use crate::model::memory::Remembered;
+
+#[test]
+fn the_wheels_of_what_is_left_keep_their_standing() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 1, 1)]);
+    assert_eq!(world.take(1), "a");
+    world.change(|world| {
+        world.flow().destinations.remove(2);
+    });
+    assert_eq!(world.take(3), "bba", "b has the turns that a and the one removed had");
+    world.change(|world| world.flow().destinations.swap(0, 1));
+    assert_eq!(world.take(4), "baba", "a place is not a destination");
+    world.change(|world| world.configuration.forwarding_flows.clear());
+    assert_eq!(world.next(), Err(Unroutable::FlowGone));
+    assert!(world.state.turned_wheels().is_empty());
+}
+
+#[test]
+fn a_weight_that_is_lowered_does_not_leave_a_debt_behind() {
+    let mut world = World::new(&[(1, 1, 1_000), (1, 1, 1_000)]);
+    world.take(1);
+    world.change(|world| {
+        world.line(0).weight = 1;
+        world.line(1).weight = 1;
+    });
+    let picks = world.take(10);
+    assert!(picks.matches('a').count() >= 4, "{picks}");
+}
+
+#[test]
+fn a_wheel_outlives_the_process() {
+    let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (1, 1, 1), (2, 2, 1)]);
+    assert_eq!(world.take(4), "aaba");
+    let wheels = world.state.turned_wheels();
+    assert_eq!(wheels.len(), 2, "each tier is one: {wheels:?}");
+    assert!(world.state.turned_wheels().is_empty(), "told once");
+    world.state = State::default();
+    for (account, wheel) in wheels {
+        assert_eq!(account, DEFAULT_ACCOUNT);
+        assert!(matches!(wheel, Remembered::Wheel { flow: FLOW, .. }));
+        world.state.recall(&world.snapshot, wheel);
+    }
+    assert_eq!(world.take(3), "caa");
+}
+
+#[test]
+fn a_state_that_did_not_follow_gives_no_wrong_answer() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    assert_eq!(world.take(1), "a");
+    let (ask, mut choice) = (world.question(&Asked::default()), Choice::default());
+    let mut stale = world.state.clone();
+    world.change(|world| world.flow().destinations.swap(0, 1));
+    let ledger = Ledger::default();
+    choose(&world.snapshot, &stale, &ask, &ledger, &mut choice);
+    let plan = world.snapshot.flow(FLOW).unwrap();
+    assert_eq!(choice.chosen(plan).unwrap().0.destination.name, "b");
+    assert_eq!(name(&decide(&world.snapshot, &mut stale, &ask)).unwrap(), "b");
+}

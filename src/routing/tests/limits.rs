@@ -1,0 +1,242 @@
+//! How many at once, and how many at all.
+
+use super::super::choose::{Choice, Ledger, choose};
+use super::super::decide::{commit, readopt};
+use super::super::slots::Scope;
+use super::*;
+use crate::model::cause::Outcome;
+use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, VolumeCap};
+use crate::model::timeline::LimitScope;
+
+fn cap(count: CapCount, max: u32) -> VolumeCap {
+    VolumeCap { per: CapPeriod::Day, count, max }
+}
+
+#[test]
+fn every_limit_of_a_leg_holds() {
+    let full = |scope, max| Verdict::Full { scope, live: max, max };
+    let first_is = |world: &mut World, verdict| {
+        assert_eq!(world.verdicts(&Asked::default())[0], verdict);
+    };
+    let two = [(1, 1, 1), (2, 2, 1)];
+    let mut world = World::new(&two);
+    world.change(|world| world.line(0).max_live = Some(2));
+    assert_eq!(world.take(3), "aab");
+    first_is(&mut world, full(LimitScope::Destination, 2));
+
+    let mut world = World::new(&two);
+    world.change(|world| world.configuration.servers[0].max_live = Some(1));
+    assert_eq!(world.take(2), "ab");
+    first_is(&mut world, full(LimitScope::Server, 1));
+
+    let mut world = World::new(&two);
+    world.change(|world| world.configuration.trunks[0].max_live = Some(1));
+    assert_eq!(world.take(2), "ab");
+    first_is(&mut world, full(LimitScope::Trunk, 1));
+
+    let mut world = World::new(&two);
+    world.change(|world| world.configuration.account.max_live = Some(3));
+    assert_eq!(world.take(3), "aaa");
+    first_is(&mut world, full(LimitScope::Account, 3));
+    assert_eq!(world.next(), Err(Unroutable::AllFull));
+}
+
+#[test]
+fn a_slot_given_back_is_free_for_the_next() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).max_live = Some(1));
+    let (leg, _) = world.ask(&Asked::default());
+    assert_eq!(world.next(), Err(Unroutable::AllFull));
+    assert!(world.state.release(leg));
+    assert!(!world.state.release(leg));
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn a_lowered_limit_drops_nobody_and_admits_nobody() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    let legs: Vec<LegId> = (0..3).map(|_| world.ask(&Asked::default()).0).collect();
+    world.change(|world| world.line(0).max_live = Some(1));
+    assert_eq!(world.state.live(Scope::Destination(destination(0))), 3);
+    for leg in legs {
+        assert_eq!(world.next(), Err(Unroutable::AllFull));
+        world.state.release(leg);
+    }
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn legs_that_live_through_a_restart_are_counted() {
+    let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+    world.change(|world| world.configuration.servers[0].max_live = Some(1));
+    let leg = LegId { call: CallId::new(500), no: 1 };
+    readopt(&world.snapshot, &mut world.state, leg, destination(0));
+    assert_eq!(world.next().unwrap(), "b");
+    assert!(world.state.release(leg));
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn a_node_that_shares_its_limits_asks_elsewhere() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (2, 2, 1)]);
+    world.change(|world| {
+        world.line(0).max_live = Some(5);
+        world.line(1).max_live = Some(5);
+    });
+    let ask = world.question(&Asked::default());
+    let plan = Arc::clone(world.snapshot.flow(FLOW).unwrap());
+    let mut choice = Choice::default();
+    let mut look = |world: &World, lost: &[DestinationId], is_away| {
+        let ledger = Ledger { lost, is_away, ..Ledger::default() };
+        choose(&world.snapshot, &world.state, &ask, &ledger, &mut choice);
+        choice.clone()
+    };
+    let first = look(&world, &[], false);
+    let scopes: Vec<_> =
+        first.limits(&world.snapshot, &plan).iter().map(|limit| (limit.scope, limit.max)).collect();
+    let wanted = [
+        (Scope::Account(DEFAULT_ACCOUNT), None),
+        (Scope::Destination(destination(0)), Some(5)),
+        (Scope::Server(ServerId::new(1)), None),
+        (Scope::Trunk(TrunkId::new(1)), None),
+    ];
+    assert_eq!(scopes, wanted);
+    let second = look(&world, &[destination(0)], false);
+    let told: Vec<_> = second.verdicts().collect();
+    assert_eq!(told, [Verdict::LostRace, Verdict::Chosen, Verdict::LowerPriority]);
+    let away: Vec<_> = look(&world, &[], true).verdicts().collect();
+    assert_eq!(away, [Verdict::LedgerAway, Verdict::LedgerAway, Verdict::Chosen]);
+
+    // What was chosen on another configuration is not committed.
+    world.change(|world| world.line(0).weight = 2);
+    assert!(!commit(&world.snapshot, &mut world.state, &ask, &second));
+    assert_eq!(world.state.holders().count(), 0);
+}
+
+#[test]
+fn a_choice_changes_nothing_and_a_test_call_only_takes_its_slots() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    world.change(|world| {
+        world.line(0).max_live = Some(4);
+        world.line(0).throttle.caps = vec![cap(CapCount::Attempts, 2), cap(CapCount::Answers, 1)];
+        world.flow().throttle.spacing_sec = Some(1);
+    });
+    for live in 1..=3 {
+        let (leg, decision) = world.ask(&Asked { is_test: true, ..Asked::default() });
+        assert_eq!(verdicts(&decision), [Verdict::Chosen, Verdict::NotItsTurn]);
+        let Decision::Picked { would: Some(would), .. } = decision else {
+            panic!("{decision:?}");
+        };
+        assert!(would.turns_wheel && !would.visits && would.binds_until.is_none());
+        let caps = [("a".to_owned(), CapCount::Attempts), ("a".to_owned(), CapCount::Answers)];
+        assert_eq!(would.caps, caps);
+        assert_eq!(world.state.live(Scope::Destination(destination(0))), live);
+        let report = Report {
+            leg,
+            flow: FLOW,
+            destination: destination(0),
+            trunk: None,
+            caller: None,
+            is_test: true,
+            news: News::Answered,
+        };
+        world.state.report(&world.snapshot, world.now, &report);
+    }
+    assert_eq!(world.state.remembered().count(), 0);
+    assert!(world.state.turned_wheels().is_empty());
+    assert_eq!(world.next().unwrap(), "a", "as if the tests had never been");
+}
+
+#[test]
+fn a_destination_whose_rate_is_used_up_leaves_the_call_to_others() {
+    let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+    let rate = ArrivalRate { calls: 1, per: RatePeriod::Minute, burst: 2 };
+    world.change(|world| world.line(0).throttle.rate = Some(rate));
+    assert_eq!(world.take(3), "aab");
+    assert_eq!(world.verdicts(&Asked::default()), [Verdict::TooFast, Verdict::Chosen]);
+    world.wait_sec(60);
+    assert_eq!(world.take(2), "ab");
+    // A reload forgets nothing of it.
+    world.change(|world| world.line(1).weight = 2);
+    assert_eq!(world.take(1), "b");
+    world.change(|world| world.line(1).throttle.spacing_sec = Some(10));
+    assert_eq!(world.next().unwrap(), "b");
+    assert_eq!(world.next(), Err(Unroutable::AllThrottled));
+}
+
+#[test]
+fn a_call_counts_once_for_its_flow_however_many_are_tried() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    world.change(|world| {
+        let rate = ArrivalRate { calls: 1, per: RatePeriod::Minute, burst: 1 };
+        world.flow().throttle.rate = Some(rate);
+    });
+    assert_eq!(world.next().unwrap(), "a");
+    let (_, second) = world.ask(&Asked { tried: &[0], ..Asked::default() });
+    assert_eq!(name(&second).unwrap(), "b", "the same call goes on");
+    assert_eq!(world.next(), Err(Unroutable::FlowTooFast));
+    world.change(|world| {
+        world.flow().throttle.rate = None;
+        world.flow().throttle.caps = vec![cap(CapCount::Attempts, 1)];
+    });
+    assert_eq!(world.take(1), "b");
+    assert_eq!(world.next(), Err(Unroutable::FlowCapped));
+}
+
+#[test]
+fn a_burst_at_one_below_the_cap_admits_one_and_a_failure_frees_its_place() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).throttle.caps = vec![cap(CapCount::Answers, 2)]);
+    let (leg, _) = world.ask(&Asked::default());
+    world.tell(leg, 0, None, News::Answered);
+    let admitted: Vec<LegId> = (0..20)
+        .map(|_| world.ask(&Asked::default()))
+        .filter(|(_, decision)| matches!(decision, Decision::Picked { .. }))
+        .map(|(leg, _)| leg)
+        .collect();
+    assert_eq!(admitted.len(), 1);
+    world.tell(admitted[0], 0, None, News::Failed(Outcome::Busy));
+    let (leg, decision) = world.ask(&Asked::default());
+    assert_eq!(name(&decision).unwrap(), "a");
+    // A decision that came too late for its call is given back without any news.
+    world.state.release(leg);
+    let (leg, _) = world.ask(&Asked::default());
+    world.tell(leg, 0, None, News::Answered);
+    world.tell(leg, 0, None, News::Ended { talk_ms: 1, billed_sec: None });
+    assert_eq!(world.next(), Err(Unroutable::AllThrottled));
+    world.wait_sec(86_400);
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn a_retry_keeps_the_place_its_call_has_behind_the_cap_of_the_flow() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    world.change(|world| world.flow().throttle.caps = vec![cap(CapCount::Answers, 1)]);
+    let (first, _) = world.ask(&Asked::default());
+    // The first leg is still on its way out when the second is sent.
+    let mut ask = world.question(&Asked { tried: &[0], ..Asked::default() });
+    ask.leg = LegId { no: 2, ..first };
+    assert_eq!(name(&decide(&world.snapshot, &mut world.state, &ask)).unwrap(), "b");
+    world.tell(first, 0, None, News::Failed(Outcome::NoAnswer));
+    assert_eq!(world.next(), Err(Unroutable::FlowCapped), "its place is taken");
+    world.tell(ask.leg, 1, None, News::Failed(Outcome::NoAnswer));
+    assert_eq!(world.take(1), "b");
+}
+
+#[test]
+fn minutes_are_counted_when_they_are_known_and_one_is_held_until_then() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).throttle.caps = vec![cap(CapCount::BillableMinutes, 3)]);
+    let (leg, _) = world.ask(&Asked::default());
+    world.tell(leg, 0, None, News::Answered);
+    world.tell(leg, 0, None, News::Ended { talk_ms: 60_001, billed_sec: None });
+    let (leg, decision) = world.ask(&Asked::default());
+    assert!(matches!(decision, Decision::Picked { .. }), "one of three is left");
+    let used =
+        Verdict::Capped { per: CapPeriod::Day, count: CapCount::BillableMinutes, used: 3, max: 3 };
+    assert_eq!(world.verdicts(&Asked::default()), [used]);
+    world.tell(leg, 0, None, News::Answered);
+    assert_eq!(world.verdicts(&Asked::default()), [used], "it is still under way");
+    world.tell(leg, 0, None, News::Ended { talk_ms: 5_000, billed_sec: Some(60) });
+    assert_eq!(world.verdicts(&Asked::default()), [used]);
+}

@@ -1,0 +1,94 @@
+//! Who is asked first, and who next.
+
+use super::*;
+use crate::model::destination::DestinationState;
+use crate::model::forwarding_flow::Spread;
+use crate::model::schedule::Schedule;
+
+#[test]
+fn the_lowest_priority_number_takes_every_call_it_can() {
+    let mut world = World::new(&[(1, 2, 1), (1, -1, 1)]);
+    assert_eq!(world.take(3), "bbb");
+    let verdicts = world.verdicts(&Asked { tried: &[1], ..Asked::default() });
+    // Lines stand in the order of their priority.
+    assert_eq!(verdicts, [Verdict::Tried, Verdict::Chosen]);
+}
+
+#[test]
+fn weights_share_a_tier_and_round_robin_ignores_them() {
+    let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (1, 1, 1)]);
+    assert_eq!(world.take(7), "aabacaa");
+    let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (1, 1, 0)]);
+    world.change(|world| world.flow().spread = Spread::RoundRobin);
+    assert_eq!(world.take(4), "abab");
+}
+
+#[test]
+fn every_reason_is_told() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 0), (1, 1, 1), (1, 1, 1), (2, 2, 1)]);
+    world.change(|world| {
+        world.line(0).state = DestinationState::Paused;
+        world.line(2).state = DestinationState::Disabled;
+        world.line(3).schedule = Some(Schedule::default());
+    });
+    let wanted =
+        [Verdict::Paused, Verdict::Drained, Verdict::Disabled, Verdict::Closed, Verdict::Chosen];
+    assert_eq!(world.verdicts(&Asked::default()), wanted);
+}
+
+#[test]
+fn the_wheel_moves_on_retries_too() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 1, 1)]);
+    assert_eq!(world.next().unwrap(), "a");
+    let (_, second) = world.ask(&Asked { tried: &[0], ..Asked::default() });
+    assert_eq!(name(&second).unwrap(), "b");
+    assert_eq!(world.take(4), "cbca", "b was moved past, and what it got early it pays back");
+}
+
+#[test]
+fn the_most_specific_common_reason_is_given() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    let set = |world: &mut World, at, state| world.change(|world| world.line(at).state = state);
+    set(&mut world, 0, DestinationState::Paused);
+    set(&mut world, 1, DestinationState::Paused);
+    assert_eq!(world.next(), Err(Unroutable::AllPaused));
+    set(&mut world, 0, DestinationState::Disabled);
+    assert_eq!(world.next(), Err(Unroutable::Mixed));
+    set(&mut world, 1, DestinationState::Disabled);
+    assert_eq!(world.next(), Err(Unroutable::AllDisabled));
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).schedule = Some(Schedule::default()));
+    assert_eq!(world.next(), Err(Unroutable::AllClosed));
+    world.change(|world| world.flow().schedule = Some(Schedule::default()));
+    assert_eq!(world.next(), Err(Unroutable::FlowClosed));
+    let ask = Ask { flow: ForwardingFlowId::new(99), ..world.question(&Asked::default()) };
+    let gone = decide(&world.snapshot, &mut world.state, &ask);
+    assert_eq!(name(&gone), Err(Unroutable::FlowGone));
+}
+
+#[test]
+fn hours_are_those_of_the_destinations_zone_and_their_end_is_not_missed() {
+    let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+    world.change(|world| {
+        let office = vec!["09:00-17:00".parse().unwrap()];
+        world.configuration.account.time_zone = "Asia/Tokyo".parse().unwrap();
+        world.flow().time_zone = Some("Europe/Berlin".parse().unwrap());
+        world.line(0).time_zone = Some("America/Chicago".parse().unwrap());
+        let schedule =
+            Schedule { weekly: std::array::from_fn(|_| office.clone()), ..Schedule::default() };
+        world.line(0).schedule = Some(schedule);
+    });
+    for (when, who) in [
+        ("2026-11-20T08:59:59.999-06:00[America/Chicago]", "b"),
+        ("2026-11-20T09:00:00-06:00[America/Chicago]", "a"),
+        ("2026-11-20T16:59:59.999-06:00[America/Chicago]", "a"),
+        ("2026-11-20T17:00:00-06:00[America/Chicago]", "b"),
+        // A question about another time than now is answered for that time.
+        ("2026-11-20T12:00:00-06:00[America/Chicago]", "a"),
+    ] {
+        world.now = at(when);
+        assert_eq!(world.next().unwrap(), who, "{when}");
+    }
+    let plan = world.snapshot.flow(FLOW).unwrap();
+    assert_eq!(plan.zone.name(), "Europe/Berlin");
+}

@@ -1,0 +1,175 @@
+//! Trunks that fail, that carry toll-free calls, and that cost.
+
+use super::*;
+use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
+use crate::model::cause::Outcome;
+use crate::model::timeline::Down;
+
+fn deck(prefix: &str) -> RateDeck {
+    RateDeck {
+        id: DECK,
+        name: "deck".to_owned(),
+        rates: vec![Rate {
+            prefix: prefix.parse().unwrap(),
+            per_minute: Micros(10_000),
+            increment: Increment { first_sec: 60, step_sec: 60 },
+        }]
+        .into(),
+        bills_ring_time: false,
+        rounding: Rounding::Up,
+        decimals: 4,
+    }
+}
+
+#[test]
+fn a_failing_trunk_leaves_its_share_to_the_others_in_proportion() {
+    let mut world = World::new(&[(1, 1, 2), (2, 1, 2), (2, 1, 1)]);
+    for _ in 0..3 {
+        let (leg, _) = world.ask(&Asked { tried: &[1, 2], ..Asked::default() });
+        world.tell(leg, 0, None, News::Failed(Outcome::TrunkFailed));
+    }
+    let failing = Verdict::Down { why: Down::Failing { failures: 3 } };
+    assert_eq!(world.verdicts(&Asked::default())[0], failing);
+    let picks = world.take(30);
+    let count = |who| picks.matches(who).count();
+    assert_eq!(count('a'), 0);
+    assert!((19..=21).contains(&count('b')) && (9..=11).contains(&count('c')), "{picks}");
+
+    world.wait_sec(15);
+    let picks = world.take(6);
+    assert_eq!(picks.matches('a').count(), 1, "one call finds out: {picks}");
+    let probing = Verdict::Down { why: Down::Probing };
+    assert_eq!(world.verdicts(&Asked::default())[0], probing);
+}
+
+#[test]
+fn a_probe_that_rings_brings_the_trunk_back() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    for _ in 0..3 {
+        let (leg, _) = world.ask(&Asked::default());
+        world.tell(leg, 0, None, News::Failed(Outcome::Unreachable));
+    }
+    assert_eq!(world.next(), Err(Unroutable::AllDown));
+    world.wait_sec(15);
+    let (leg, _) = world.ask(&Asked::default());
+    assert_eq!(world.next(), Err(Unroutable::AllDown));
+    world.tell(leg, 0, None, News::Ringing);
+    assert_eq!(world.take(2), "aa");
+}
+
+#[test]
+fn an_endpoint_that_is_offline_is_passed_over_until_it_is_back() {
+    let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+    world.state.set_endpoint(TrunkId::new(1), Some(false));
+    let offline = Verdict::Down { why: Down::Offline };
+    assert_eq!(world.verdicts(&Asked::default()), [offline, Verdict::Chosen]);
+    world.change(|world| world.line(1).weight = 2);
+    assert_eq!(world.next().unwrap(), "b", "a reload does not make it online");
+    world.state.set_endpoint(TrunkId::new(1), None);
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+/// A toll-free destination, with trunks 1 and 2 that carry such calls in the order 2, 1.
+fn toll_free() -> World {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| {
+        world.configuration.account.toll_free_termination = true;
+        for (trunk, name) in world.configuration.trunks.iter_mut().zip(["zulu", "alpha"]) {
+            trunk.name = name.to_owned();
+            trunk.carries_toll_free = true;
+        }
+        let number = "+18005550199".parse().unwrap();
+        world.line(0).landing = Landing::TollFree { number };
+    });
+    world
+}
+
+impl World {
+    fn endpoint(&mut self) -> String {
+        match self.ask(&Asked::default()).1 {
+            Decision::Picked { offer, .. } => offer.endpoint,
+            other @ Decision::Unroutable { .. } => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_trunk_for_toll_free_calls_is_chosen_for_the_user() {
+    let mut world = toll_free();
+    assert_eq!(world.endpoint(), "PJSIP/18005550199@slave-2", "the first by name");
+    world.change(|world| world.configuration.trunks[1].max_live = Some(1));
+    assert_eq!(world.endpoint(), "PJSIP/18005550199@slave-1", "the first with room");
+    world.change(|world| world.configuration.trunks[1].max_live = None);
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    assert_eq!(world.endpoint(), "PJSIP/18005550199@slave-1", "the first that is up");
+    world.change(|world| {
+        world.configuration.trunks[0].max_live = Some(1);
+    });
+    let verdicts = world.verdicts(&Asked::default());
+    assert!(matches!(verdicts[..], [Verdict::Full { .. }]), "{verdicts:?}");
+    world.change(|world| {
+        for trunk in &mut world.configuration.trunks {
+            trunk.carries_toll_free = false;
+        }
+    });
+    assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoTrunk]);
+}
+
+#[test]
+fn an_account_without_toll_free_termination_sends_none() {
+    let mut world = toll_free();
+    world.change(|world| world.configuration.account.toll_free_termination = false);
+    assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoTrunk]);
+}
+
+#[test]
+fn a_prepaid_account_needs_credit_for_what_costs() {
+    let mut world = toll_free();
+    world.change(|world| {
+        world.configuration.rate_decks = vec![deck("1800")];
+        world.configuration.account.rate_deck = Some(DECK);
+        world.configuration.account.prepaid = true;
+    });
+    assert_eq!(world.next().unwrap(), "a", "of a balance that is not known nothing is assumed");
+    world.state.set_balance(DEFAULT_ACCOUNT, Some(Micros(20_000)));
+    assert_eq!(world.next().unwrap(), "a");
+    world.state.charge(DEFAULT_ACCOUNT, Micros(20_000));
+    assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoCredit]);
+    assert_eq!(world.next(), Err(Unroutable::NoCredit));
+    world.change(|world| world.configuration.rate_decks = vec![deck("44")]);
+    assert_eq!(world.verdicts(&Asked::default()), [Verdict::Unrated]);
+    world.change(|world| world.configuration.account.prepaid = false);
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn a_call_is_billed_by_the_trunks_deck_or_else_by_the_accounts() {
+    let mut world = toll_free();
+    let tariff = |world: &mut World| match world.ask(&Asked::default()).1 {
+        Decision::Picked { offer, .. } => offer.tariff.map(|tariff| tariff.deck),
+        Decision::Unroutable { reason, .. } => panic!("{reason:?}"),
+    };
+    assert_eq!(tariff(&mut world), None);
+    let other = RateDeckId::new(2);
+    world.change(|world| {
+        let own = RateDeck { id: other, ..deck("") };
+        world.configuration.rate_decks = vec![deck("1800"), own];
+        world.configuration.account.rate_deck = Some(DECK);
+    });
+    assert_eq!(tariff(&mut world), Some(DECK));
+    let fallback = |world: &World| {
+        let number = "18005550199".parse().unwrap();
+        let offer = world.snapshot.fallback_offer(TrunkId::new(2), &number, 1).unwrap();
+        offer.tariff.map(|tariff| tariff.deck)
+    };
+    assert_eq!(fallback(&world), Some(DECK));
+    world.change(|world| world.configuration.trunks[1].rate_deck = Some(other));
+    assert_eq!(tariff(&mut world), Some(other));
+    assert_eq!(fallback(&world), Some(other));
+    // Calls to a slave cost nothing unless its own trunk says so.
+    world.change(|world| {
+        world.line(0).landing =
+            Landing::Slave { server: ServerId::new(1), did: "1001".parse().unwrap() };
+    });
+    assert_eq!(tariff(&mut world), None);
+}
