@@ -29,6 +29,11 @@ pub enum CallsCommand {
         --result no_answer --from 2026-11-21T00:00:00Z"
     )]
     List(ListArgs),
+    /// Write calls as CSV to standard output
+    #[command(
+        after_help = "Example:\n  divert calls export --from 2026-11-01T00:00:00Z > november.csv"
+    )]
+    Export(ExportArgs),
     /// One call: its timeline and legs, or its ladder
     #[command(after_help = "Example:\n  divert calls show call_… --ladder")]
     Show(ShowArgs),
@@ -44,6 +49,9 @@ pub enum CallsCommand {
 pub struct ListArgs {
     #[command(flatten)]
     filter: Filter,
+    /// One row for calls of a caller that followed each other
+    #[arg(long)]
+    collapse: bool,
     /// How many
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
@@ -53,6 +61,17 @@ pub struct ListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    filter: Filter,
+    /// For a spreadsheet: no phone number is taken for a sum
+    #[arg(long)]
+    excel: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -151,6 +170,11 @@ pub async fn run(command: &CallsCommand, config: &Config) -> anyhow::Result<()> 
             let _: Value = client.post(&format!("/v1/calls/{}/end", args.id), &json!({})).await?;
             say(&format!("{} is being ended\n", args.id))
         }
+        CallsCommand::Export(args) => {
+            let mut query = args.filter.query();
+            query.extend(args.excel.then(|| ("excel", "1".to_owned())));
+            Client::new(&args.server, config)?.download("/v1/calls.csv", &query).await
+        }
         CallsCommand::List(args) => list(args, &Client::new(&args.server, config)?).await,
         CallsCommand::Show(args) => show(args, &Client::new(&args.server, config)?).await,
         CallsCommand::Tail(args) => tail(args, &Client::new(&args.server, config)?).await,
@@ -161,7 +185,8 @@ async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
     let mut query = args.filter.query();
     query.push(("limit", args.limit.to_string()));
     query.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
-    let answer: Value = client.get("/v1/calls", &query).await?;
+    let path = if args.collapse { "/v1/sessions" } else { "/v1/calls" };
+    let answer: Value = client.get(path, &query).await?;
     if args.json {
         return say_json(&answer);
     }
@@ -235,7 +260,10 @@ fn listing(calls: &[Call], terminal: Terminal) -> String {
     }
     let row = |call: &Call| {
         let talk = if call.talk_ms() > 0 { duration(call.talk_ms()) } else { String::new() };
-        let tag = if call.is_test() { "test" } else { "" };
+        let mut tags: Vec<String> = call.tags.iter().map(|tag| plain(tag)).collect();
+        if call.attempts > 1 {
+            tags.push(format!("×{}", call.attempts));
+        }
         vec![
             (Style::Plain, call.started_at.show("%m-%d %H:%M:%S")),
             (Style::Plain, plain(&call.caller.number)),
@@ -243,7 +271,7 @@ fn listing(calls: &[Call], terminal: Terminal) -> String {
             (Style::Plain, call.flow_name()),
             (call.style(), call.verdict().replace('_', " ")),
             (Style::Plain, talk),
-            (Style::Warn, tag.to_owned()),
+            (Style::Warn, tags.join(" ")),
             (Style::Dim, plain(&call.id)),
         ]
     };

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Failure;
-use super::terminal::plain;
+use super::terminal::{plain, write};
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+const DOWNLOAD: Duration = Duration::from_secs(24 * 3_600);
 
 /// How to reach the server.
 #[derive(Args, Clone, Debug)]
@@ -123,6 +124,34 @@ impl Client {
         self.send(Method::PATCH, self.url(path), Some(body)).await
     }
 
+    /// Writes the answer to standard output as it comes, however long that takes.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; also when the answer is cut off, or standard output is closed.
+    pub async fn download(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<()> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.get(url).timeout(DOWNLOAD);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let mut response = request.send().await.map_err(|error| self.not_connected(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let bytes = response.bytes().await.map_err(|error| self.not_connected(&error))?;
+            return Err(refused(status, &bytes).into());
+        }
+        loop {
+            let chunk = response.chunk().await;
+            match chunk.map_err(|error| Failure::Failed(cut_off(&error)))? {
+                Some(chunk) => write(&chunk)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// `path` is made of fixed words and parsed ids: nothing in it needs escaping.
     fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
@@ -176,6 +205,10 @@ impl Client {
             self.place
         ))
     }
+}
+
+fn cut_off(error: &reqwest::Error) -> String {
+    format!("the answer was cut off, what was written is not all: {}", innermost(error))
 }
 
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {

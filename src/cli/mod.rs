@@ -19,6 +19,8 @@ mod plan;
 mod print;
 mod rate_decks;
 mod replay;
+mod replay_day;
+mod reports;
 mod serve;
 mod settings;
 #[cfg(feature = "sim")]
@@ -109,6 +111,17 @@ enum Command {
     /// Run a call's journal again and tell where divert would act differently
     #[command(after_help = "Example:\n  divert replay call_…")]
     Replay(replay::ReplayArgs),
+    /// Run the calls of a period through a configuration document and compare
+    ///
+    /// The calls come from the log and go through the decisions of the server, once with the
+    /// present configuration and once with the document read over it. Nothing is dialled and
+    /// nothing is written.
+    #[command(after_help = "Example:\n  divert replay-day --from 2026-11-20T00:00:00Z \
+        --to 2026-11-21T00:00:00Z \\\n    --with draft.yaml")]
+    ReplayDay(replay_day::ReplayDayArgs),
+    /// Calls, conversations and costs in figures
+    #[command(subcommand, after_help = "Example:\n  divert reports calls --by day")]
+    Reports(reports::ReportsCommand),
     /// Run a call through a configuration document on the built-in simulator
     #[cfg(feature = "sim")]
     #[command(after_help = "Example:\n  divert simulate flows.yaml --did 8005550199")]
@@ -217,6 +230,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Plan(args) => plan::plan(args, config).await,
             Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,
+            Command::ReplayDay(args) => replay_day::run(args, config).await,
+            Command::Reports(command) => reports::run(command, config).await,
             Command::Serve => serve::run(config.clone()).await,
             Command::TestCall(args) => test_call::run(args, config).await,
             Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),

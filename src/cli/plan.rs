@@ -39,21 +39,21 @@ pub struct ApplyArgs {
 }
 
 #[derive(Args, Debug)]
-struct Source {
+pub(super) struct Source {
     /// The document in YAML or JSON; - reads standard input
-    file: String,
+    pub file: String,
     /// Remove what the document does not name
     #[arg(long)]
-    prune: bool,
+    pub prune: bool,
 }
 
 /// A document that was read, and what it would change.
-struct Proposal {
+pub(super) struct Proposal {
     version: i64,
-    old: Configuration,
-    new: Configuration,
+    pub old: Configuration,
+    pub new: Configuration,
     lines: Vec<PlanLine>,
-    warnings: Vec<Problem>,
+    pub warnings: Vec<Problem>,
 }
 
 /// # Errors
@@ -95,7 +95,7 @@ pub async fn apply(args: &ApplyArgs, config: &Config) -> anyhow::Result<()> {
     }
 }
 
-async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
+pub(super) async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {
     let text = read(&source.file)?;
     let current = db.configuration(DEFAULT_ACCOUNT).await;
     let (old, version) = current.map_err(|error| database::failure(&error))?;

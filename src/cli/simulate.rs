@@ -118,6 +118,7 @@ fn seen(sim: &Sim, id: CallId) -> Option<Call> {
         forwarding_flow: record.flow.clone().map(|(_, name)| Flow { name }),
         tags: Vec::new(),
         status: record.status.to_string(),
+        attempts: 0,
         started_at: Moment(record.started_at.0),
         talk_sec: std::time::Duration::from_millis(record.talk_ms.unsigned_abs()).as_secs_f64(),
         result: record.result.map(|result| result.to_string()),

@@ -75,8 +75,16 @@ impl Terminal {
 /// # Errors
 /// It is closed.
 pub fn say(text: &str) -> anyhow::Result<()> {
+    write(text.as_bytes())
+}
+
+/// Writes bytes to standard output.
+///
+/// # Errors
+/// It is closed.
+pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
+    out.write_all(bytes).and_then(|()| out.flush()).context("standard output")
 }
 
 /// Writes one JSON document, indented.

@@ -27,6 +27,9 @@ pub struct Call {
     pub tags: Vec<String>,
     #[serde(default)]
     pub status: String,
+    /// How many calls a session has; 0 for a call.
+    #[serde(default)]
+    pub attempts: usize,
     #[serde(default)]
     pub started_at: Moment,
     #[serde(default)]

@@ -2,12 +2,14 @@
 //! compared.
 //!
 //! * [`scenario`]: the file format, and what differs between a promise and what was played.
+//! * [`day`]: the calls of a day, run again through another configuration.
 //! * [`rehearse`]: a scenario on the simulator.
 //! * [`trace`]: what the channels of a call told divert, for comparing one world with the other.
 //!
 //! Calls on a real Asterisk are made by `tests/asterisk`, which needs phones; nothing here does I/O
 //! but reading scenario files.
 
+pub mod day;
 #[cfg(feature = "sim")]
 pub mod rehearse;
 pub mod scenario;

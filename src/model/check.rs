@@ -172,9 +172,10 @@ fn uncarried(whole: &Configuration, places: &Places) -> Vec<Problem> {
 fn unrated(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let mut warnings = Vec::new();
     let mut judge = |pointer: Option<String>, number: &str, deck: Option<RateDeckId>| {
-        let deck = deck.and_then(|id| whole.rate_deck(id)).filter(|d| d.rate_for(number).is_none());
-        if let Some(deck) = deck
+        // What the document has no part in is not judged again.
+        if let Some(deck) = deck.and_then(|id| whole.rate_deck(id))
             && let Some(pointer) = pointer.or_else(|| places.key(deck.id, "rates"))
+            && deck.rate_for(number).is_none()
         {
             let message = format!(
                 "rate deck {} has no rate for {number}, so that calls there cost nothing",

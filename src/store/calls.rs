@@ -273,7 +273,7 @@ impl CallRow {
 }
 
 #[derive(FromRow)]
-struct LegRow {
+pub(super) struct LegRow {
     call_id: Text<CallId>,
     no: Int<u16>,
     destination_id: Option<Text<DestinationId>>,
@@ -290,7 +290,7 @@ struct LegRow {
 }
 
 impl LegRow {
-    fn into_leg(self) -> LegRecord {
+    pub(super) fn into_leg(self) -> LegRecord {
         LegRecord {
             call: self.call_id.0,
             no: self.no.0,

@@ -44,6 +44,7 @@ macro_rules! on {
 pub mod billing;
 pub mod calls;
 pub mod configuration;
+pub mod day;
 pub mod idempotency;
 pub mod keys;
 pub mod memory;

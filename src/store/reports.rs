@@ -200,6 +200,14 @@ impl Db {
                 sql.push(" GROUP BY p.no").build_query_as().fetch_all(db).await?;
             Ok::<_, sqlx::Error>(rows.into_iter().map(|row| (row.no, row.totals)).collect())
         })?;
+        let bills: Vec<TimeBillRow> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new(PERIODS);
+            periods!(sql, periods);
+            sql.push(BILLS_BY_TIME);
+            narrow!(sql, account, query);
+            sql.push(" GROUP BY p.no, d.currency ORDER BY d.currency");
+            sql.build_query_as().fetch_all(db).await
+        })?;
         tx.commit().await?;
         let mut rows: Vec<ReportRow> = periods
             .into_iter()
@@ -208,6 +216,11 @@ impl Db {
         for (Int(no), totals) in totals {
             if let Some(row) = rows.get_mut(no as usize) {
                 totals.fill(row);
+            }
+        }
+        for TimeBillRow { no: Int(no), bill } in bills {
+            if let Some(row) = rows.get_mut(no as usize) {
+                bill.fill(row);
             }
         }
         Ok(rows)
@@ -226,6 +239,12 @@ impl Db {
             within!(sql, query);
             sql.push(by.group).build_query_as().fetch_all(db).await
         })?;
+        let bills: Vec<KeyBillRow> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new(by.bills);
+            narrow!(sql, account, query);
+            within!(sql, query);
+            sql.push(by.bill_group).build_query_as().fetch_all(db).await
+        })?;
         tx.commit().await?;
         let mut rows = BTreeMap::new();
         for KeyRow { key, name, totals } in totals {
@@ -234,6 +253,11 @@ impl Db {
             (by.read)(key.as_deref(), &mut row)?;
             totals.fill(&mut row);
             rows.insert(key, row);
+        }
+        for KeyBillRow { key, bill } in bills {
+            if let Some(row) = rows.get_mut(&key.map(|Text(key)| key)) {
+                bill.fill(row);
+            }
         }
         let mut rows: Vec<ReportRow> = rows.into_values().collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(row.calls), row.flow, row.destination));
@@ -245,6 +269,8 @@ impl Db {
 struct Keyed {
     totals: &'static str,
     group: &'static str,
+    bills: &'static str,
+    bill_group: &'static str,
     /// Puts the key where it belongs.
     read: fn(Option<&str>, &mut ReportRow) -> Result<(), StoreError>,
 }
@@ -270,6 +296,34 @@ struct KeyRow {
     name: Option<Text<String>>,
     #[sqlx(flatten)]
     totals: Totals,
+}
+
+#[derive(FromRow)]
+struct Bill {
+    billed_sec: Int<i64>,
+    amount: Int<i64>,
+    currency: Text<Currency>,
+}
+
+#[derive(FromRow)]
+struct TimeBillRow {
+    no: Int<u32>,
+    #[sqlx(flatten)]
+    bill: Bill,
+}
+
+#[derive(FromRow)]
+struct KeyBillRow {
+    key: Option<Text<String>>,
+    #[sqlx(flatten)]
+    bill: Bill,
+}
+
+impl Bill {
+    fn fill(self, row: &mut ReportRow) {
+        row.billed_sec += self.billed_sec.0;
+        row.costs.push(Cost { amount: Micros(self.amount.0), currency: self.currency.0 });
+    }
 }
 
 impl Totals {
@@ -299,6 +353,10 @@ const FLOWS: Keyed = Keyed {
         CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
         FROM call c",
     group: " GROUP BY c.account_id, c.flow_id",
+    bills: "SELECT c.flow_id AS key, d.currency, \
+        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
+        FROM call c JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id",
+    bill_group: " GROUP BY c.flow_id, d.currency ORDER BY d.currency",
     read: |key, row| {
         row.flow = key.map(read_key).transpose()?;
         Ok(())
@@ -317,6 +375,10 @@ const DESTINATIONS: Keyed = Keyed {
             AS talk_ms \
         FROM call c JOIN leg l ON l.account_id = c.account_id AND l.call_id = c.id",
     group: " GROUP BY l.account_id, l.destination_id",
+    bills: "SELECT d.destination_id AS key, d.currency, \
+        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
+        FROM call c JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id",
+    bill_group: " GROUP BY d.destination_id, d.currency ORDER BY d.currency",
     read: |key, row| {
         row.destination = key.map(read_key).transpose()?;
         Ok(())
@@ -332,3 +394,7 @@ const TOTALS_BY_TIME: &str = ") SELECT p.no, COUNT(*) AS calls, \
             AS answered, \
         CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
     FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends";
+const BILLS_BY_TIME: &str = ") SELECT p.no, d.currency, \
+        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
+    FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends \
+    JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id";

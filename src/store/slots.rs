@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::QueryBuilder;
+use sqlx::{FromRow, QueryBuilder};
 
 use super::column::{Int, Text};
 use super::record::chunks;
@@ -67,8 +67,8 @@ type Moves = BTreeMap<Scope, i64>;
 struct Move {
     scope: Scope,
     by: i64,
-    /// The limit under which it may move, if it is asked for and not only said.
-    under: Option<Option<u32>>,
+    /// The limit under which it may move, or [`UNLIMITED`]; `None` where nobody is asked.
+    under: Option<u32>,
 }
 
 impl Db {
@@ -100,13 +100,13 @@ impl Db {
         add(&mut moves, tx.insert_slots(node, held).await?);
         let new = tx.insert_slots(node, &[wanted]).await?;
         let is_new = |limit: &&Limit| new.contains_key(&limit.scope);
-        let max: BTreeMap<Scope, Option<u32>> =
-            wanted.limits.iter().filter(is_new).map(|limit| (limit.scope, limit.max)).collect();
+        let under = |limit: &Limit| (limit.scope, limit.max.unwrap_or(UNLIMITED));
+        let max: BTreeMap<Scope, u32> = wanted.limits.iter().filter(is_new).map(under).collect();
         add(&mut moves, new);
         let moves: Vec<Move> = moves
             .into_iter()
             .map(|(scope, by)| Move { scope, by, under: max.get(&scope).copied() })
-            .filter(|one| one.under.map_or(one.by != 0, |max| max != Some(0)))
+            .filter(|one| one.under.map_or(one.by != 0, |max| max > 0))
             .collect();
         let moved = tx.admit(&moves).await?;
         let refused =
@@ -266,12 +266,11 @@ impl Db {
     /// [`StoreError::Unavailable`].
     pub async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         const FIND: &str = "SELECT scope, live, max FROM live ORDER BY scope";
-        let rows: Vec<(Text<Scope>, Int<u32>, Option<Int<u32>>)> =
-            on!(self, db => sqlx::query_as(FIND).fetch_all(db).await)?;
-        let count = |(Text(scope), Int(live), max): (_, _, Option<Int<u32>>)| Count {
-            scope,
-            live,
-            max: max.map(|Int(max)| max).filter(|max| *max != UNLIMITED),
+        let rows: Vec<CountRow> = on!(self, db => sqlx::query_as(FIND).fetch_all(db).await)?;
+        let count = |row: CountRow| Count {
+            scope: row.scope.0,
+            live: row.live.0,
+            max: row.max.map(|Int(max)| max).filter(|max| *max != UNLIMITED),
         };
         Ok(rows.into_iter().map(count).collect())
     }
@@ -345,7 +344,7 @@ impl Tx {
                 query.push_values(moves, |mut row, one| {
                     row.push_bind(Text(one.scope))
                         .push_bind(Int(one.by))
-                        .push_bind(one.under.map(|max| Int(max.unwrap_or(UNLIMITED))));
+                        .push_bind(one.under.map(Int));
                 });
                 query.push(ADMIT).build_query_scalar().fetch_all(db).await
             })?;
@@ -412,6 +411,13 @@ fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::once(whole).filter(|rows| !rows.is_empty()).chain(chunks(rest))
 }
 
+#[derive(FromRow)]
+struct CountRow {
+    scope: Text<Scope>,
+    live: Int<u32>,
+    max: Option<Int<u32>>,
+}
+
 fn tally(scopes: Vec<Text<Scope>>) -> Moves {
     let mut moves = Moves::new();
     for Text(scope) in scopes {
@@ -430,7 +436,7 @@ fn negative(moves: Moves) -> Moves {
     moves.into_iter().map(|(scope, by)| (scope, -by)).collect()
 }
 
-/// In the column `max`, where NULL says that the move asks nobody.
+/// No limit, in the column `max`: NULL says that a move asks nobody.
 const UNLIMITED: u32 = u32::MAX;
 /// More scopes than a leg has.
 const ONE_LEG: usize = 8;

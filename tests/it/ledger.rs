@@ -334,7 +334,9 @@ async fn while_the_database_is_away_only_who_has_no_limit_is_called(
         (found.into_keys().collect::<BTreeSet<_>>() == held).then_some(())
     })
     .await;
-    held.into_iter().for_each(|leg| node.release(leg));
+    for leg in held {
+        node.release(leg);
+    }
     node.stop().await;
     assert_eq!(store.count("slot").await, 0);
 }

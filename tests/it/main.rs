@@ -5,6 +5,7 @@ mod api;
 mod ari;
 mod cli;
 mod config;
+mod day;
 mod layers;
 mod ledger;
 mod scenarios;

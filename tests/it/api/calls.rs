@@ -102,6 +102,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
         answer.json,
         json!({
             "id": id.to_string(),
+            "session": id.to_string(),
             "did": "+12025550100",
             "caller": { "number": "+12025550199", "name": "Ada" },
             "forwarding_flow": null,
@@ -122,6 +123,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
             "legs": [{
                 "no": 1,
                 "destination": null,
+                "trunk": "trk_00000000000000000000000005",
                 "name": "slave-a",
                 "endpoint": "PJSIP/1001@to-slave-a",
                 "started_at": "2026-11-21T14:03:07.140Z",

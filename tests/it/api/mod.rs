@@ -32,6 +32,7 @@ mod errors;
 mod idempotency;
 mod keys;
 mod limits;
+mod log;
 mod openapi;
 mod rate_decks;
 mod serve;

@@ -407,6 +407,17 @@ fn toll_free_needs_an_account_that_has_it_and_a_trunk_that_carries_it() {
 }
 
 #[test]
+fn a_toll_free_number_that_is_ours_may_loop() {
+    for ours in ["8005550177", "18005550177", "+18005550177"] {
+        let text = EVERYTHING.replace("TF-123", &format!("\"{ours}\""));
+        let reading = read_into(&text, &Configuration::default(), Unnamed::Keep).unwrap();
+        let advice = check::advise(&reading.configuration, &reading.places);
+        let told: Vec<_> = advice.iter().map(|one| (one.code, &*one.pointer)).collect();
+        assert_eq!(told, [("may_loop", "/forwarding_flows/0/destinations/2/toll_free")], "{ours}");
+    }
+}
+
+#[test]
 fn numbers_without_a_rate_are_warned_of() {
     let text = r#"
 account: {toll_free_termination: true, rate_deck: retail}

@@ -11,7 +11,7 @@ use strum::VariantNames;
 use super::engine::Engine;
 use super::{ACCOUNT, NOW, OTHER};
 
-fn cdr(call: u128, leg: u16) -> Cdr {
+pub fn cdr(call: u128, leg: u16) -> Cdr {
     let tariff = Tariff {
         deck: RateDeckId::new(3),
         prefix: "1800".parse().unwrap(),

@@ -1,12 +1,14 @@
 //! The call log as people read it: redials collapsed, and reports.
 
+use divert::model::billing::Micros;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, Outcome};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId};
 use divert::model::time::{Timestamp, Zone};
-use divert::store::{By, CallFilter, ReportQuery, ReportRow, Session};
+use divert::store::{By, CallFilter, Cost, Record, ReportQuery, ReportRow, Session};
 use rstest::rstest;
 
+use super::billing::cdr;
 use super::calls::{call_of, ended, ended_leg, leg, leg_of};
 use super::engine::{Engine, TestStore};
 use super::{ACCOUNT, NOW, OTHER};
@@ -231,8 +233,24 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
         ended_leg(6, 1),
         ended_leg(8, 1),
     ];
+    let bill = |call: u128, leg: u16, destination: Option<u128>, amount: i64, currency: &str| {
+        let mut cdr = cdr(call, leg);
+        cdr.destination = destination.map(DestinationId::new);
+        (cdr.charge.amount, cdr.charge.billed_sec) = (Micros(amount), 60);
+        cdr.charge.currency = currency.parse().unwrap();
+        cdr.tariff.currency = cdr.charge.currency;
+        Record::Cdr(cdr)
+    };
+    // The currency was changed while the fallback number rang; the last two are of another time.
+    let bills = [
+        bill(2, 1, Some(8), 42_000, "USD"),
+        bill(1, 1, Some(8), 7, "USD"),
+        bill(3, 1, None, 1_500_000, "EUR"),
+        bill(8, 1, Some(7), 99, "USD"),
+        bill(9, 1, Some(7), 99, "USD"),
+    ];
     let batch: Vec<_> =
-        calls.into_iter().map(call_of).chain(legs.into_iter().map(leg_of)).collect();
+        calls.into_iter().map(call_of).chain(legs.into_iter().map(leg_of)).chain(bills).collect();
     store.db.record("n1", &batch).await.unwrap();
 
     let mut asked = ReportQuery {
@@ -258,6 +276,13 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
         ],
         "the name is that of the newest call, also of another time"
     );
+    let cost = |amount, currency: &str| Cost {
+        amount: Micros(amount),
+        currency: currency.parse().unwrap(),
+    };
+    let both = [cost(1_500_000, "EUR"), cost(42_007, "USD")];
+    assert_eq!((&rows[0].costs[..], rows[0].billed_sec), (&both[..], 180));
+    assert_eq!(rows[1].costs, []);
 
     asked.by = By::Destination;
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
@@ -271,6 +296,7 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
     asked.by = By::Day;
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
     assert_eq!(rows.iter().map(figures).collect::<Vec<_>>(), [(5, 4, 2, 400)]);
+    assert_eq!((&rows[0].costs[..], rows[0].billed_sec), (&both[..], 180));
     asked.flow = flow(1);
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
     assert_eq!(rows.iter().map(figures).collect::<Vec<_>>(), [(3, 2, 1, 400)]);

@@ -1,0 +1,138 @@
+//! `divert reports …`: what happened in figures.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{Client, ServerArgs};
+use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use crate::config::Config;
+use crate::store::By;
+
+#[derive(Debug, Subcommand)]
+pub enum ReportsCommand {
+    /// Calls, answers, conversations and costs; test calls are never among them
+    #[command(after_help = "Examples:\n  divert reports calls --by day --zone America/Chicago\n  \
+        divert reports calls --by destination --from 2026-11-01T00:00:00Z --csv")]
+    Calls(CallsArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CallsArgs {
+    /// What the rows are: day, hour, flow or destination
+    #[arg(long, default_value_t = By::Day)]
+    by: By,
+    /// Not before this moment (RFC 3339); the last 30 days unless given
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Before this moment; now unless given
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Whose days and hours; the account's unless given
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    /// Id of a forwarding flow
+    #[arg(long, value_name = "ID")]
+    flow: Option<String>,
+    /// Report on test calls instead
+    #[arg(long)]
+    tests: bool,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    #[serde(default)]
+    zone: String,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    period: Option<Period>,
+    calls: i64,
+    sessions: i64,
+    answered: i64,
+    #[serde(default)]
+    answered_per_mille: Option<i64>,
+    #[serde(default)]
+    talk_minutes: String,
+    #[serde(default)]
+    costs: Vec<Cost>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Period {
+    local: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cost {
+    amount: String,
+    currency: String,
+}
+
+/// # Errors
+/// See [`Client`].
+pub async fn run(command: &ReportsCommand, config: &Config) -> anyhow::Result<()> {
+    let ReportsCommand::Calls(args) = command;
+    let client = Client::new(&args.server, config)?;
+    let texts =
+        [("from", &args.from), ("to", &args.to), ("zone", &args.zone), ("flow", &args.flow)];
+    let mut query = vec![("by", args.by.to_string())];
+    query.extend(texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))));
+    query.extend(args.tests.then(|| ("test", "only".to_owned())));
+    if args.csv {
+        return client.download("/v1/reports/calls.csv", &query).await;
+    }
+    let answer: Value = client.get("/v1/reports/calls", &query).await?;
+    if args.json {
+        return say_json(&answer);
+    }
+    say(&show(&Report::deserialize(&answer)?, args.by, Terminal::of_stdout()))
+}
+
+fn show(report: &Report, by: By, terminal: Terminal) -> String {
+    if report.rows.is_empty() {
+        return "No calls in this time.\n".to_owned();
+    }
+    let row = |row: &Row| {
+        let name = match (&row.period, &row.name, by) {
+            (Some(period), ..) => plain(&period.local),
+            (None, Some(name), _) => plain(name),
+            (None, None, By::Destination) => "fallback".to_owned(),
+            (None, None, _) => "no flow".to_owned(),
+        };
+        let rate = row.answered_per_mille;
+        let rate = rate.map_or_else(String::new, |of| format!("{}.{} %", of / 10, of % 10));
+        let cost = |cost: &Cost| format!("{} {}", plain(&cost.amount), plain(&cost.currency));
+        vec![
+            (Style::Name, name),
+            (Style::Plain, row.calls.to_string()),
+            (Style::Plain, row.sessions.to_string()),
+            (Style::Plain, row.answered.to_string()),
+            (Style::Plain, rate),
+            (Style::Plain, plain(&row.talk_minutes)),
+            (Style::Plain, row.costs.iter().map(cost).collect::<Vec<_>>().join(", ")),
+        ]
+    };
+    let rows: Vec<_> = report.rows.iter().map(row).collect();
+    let first = match by {
+        By::Day => format!("DAY {}", plain(&report.zone)),
+        By::Destination => "DESTINATION".to_owned(),
+        By::Flow => "FLOW".to_owned(),
+        By::Hour => format!("HOUR {}", plain(&report.zone)),
+    };
+    let heads = [&first, "CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES", "COST"];
+    table(terminal, &heads, &rows)
+}

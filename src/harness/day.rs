@@ -1,0 +1,542 @@
+//! A day of logged calls run again through a configuration: what the same callers would have met.
+//!
+//! The decisions are those of the server, with slots held and given back at the moments the calls
+//! would have done so; only the world around them is made up, by these rules:
+//!
+//! * A call that anybody answered is answered wherever it goes, after the same ringing and for the
+//!   same conversation, unless it rings there for a shorter time.
+//! * An attempt that failed fails in the same way, after the same time, on its own destination.
+//! * A call that nobody answered is not answered elsewhere either: it rings there until the ring
+//!   time is over, and the caller hangs up when they did.
+//! * Nothing is remembered from before the period but the calls that were still live.
+//!
+//! Pure: calls in, figures out, the same every time. Reading calls and printing figures is not done
+//! here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::model::billing::{Charge, Micros};
+use crate::model::call::{CallRecord, LegRecord};
+use crate::model::cause::{CallResult, Outcome};
+use crate::model::id::{CallId, DestinationId, ForwardingFlowId, LegId};
+use crate::model::number::CallerKey;
+use crate::model::stickiness::RepeatAction;
+use crate::model::time::Timestamp;
+use crate::model::timeline::Unroutable;
+use crate::routing::decide::{self, Ask, Decision, News, Report, State};
+use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
+
+/// A call as the log has it.
+#[derive(Clone, Debug)]
+pub struct LoggedCall {
+    pub call: CallRecord,
+    /// In order of dialling.
+    pub legs: Vec<LegRecord>,
+}
+
+/// Which calls count; those that began before are there for the slots they hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Period {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// Only the calls of this flow; all others are routed too, for the limits they share.
+    pub flow: Option<ForwardingFlowId>,
+}
+
+impl Period {
+    /// The name of the call's flow if its calls count at all.
+    fn name_of(self, call: &CallRecord) -> Option<&str> {
+        match (&call.flow, self.flow) {
+            (Some((flow, name)), only) => {
+                only.is_none_or(|only| only == *flow).then_some(name.as_str())
+            }
+            (None, None) => Some(""),
+            (None, Some(_)) => None,
+        }
+    }
+}
+
+/// What became of the calls of a period.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Figures {
+    pub calls: u64,
+    pub answered: u64,
+    /// The caller hung up first.
+    pub abandoned: u64,
+    /// Nobody took the call: it came to the flow's fallback, or back to the dialplan.
+    pub not_taken: u64,
+    pub talk_ms: i64,
+    /// By currency.
+    pub cost: BTreeMap<String, Micros>,
+    /// How often no destination could be chosen, by reason.
+    pub refusals: BTreeMap<String, u64>,
+    pub destinations: BTreeMap<DestinationId, Share>,
+}
+
+/// What one destination had of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Share {
+    pub flow: String,
+    pub name: String,
+    /// Calls that were sent there.
+    pub calls: u64,
+    pub answered: u64,
+    pub talk_ms: i64,
+    pub cost: BTreeMap<String, Micros>,
+    /// Most calls there at one time, those from before the period among them.
+    pub highest_live: u32,
+}
+
+/// Runs `calls` through `snapshot`; in any order.
+#[must_use]
+pub fn replay(snapshot: &Snapshot, calls: &[LoggedCall], period: Period) -> Figures {
+    let mut day = Day::new(snapshot, period);
+    for logged in calls {
+        if logged.call.started_at < period.from {
+            day.carry_over(logged);
+        } else if logged.call.started_at < period.to {
+            day.plan(logged.call.started_at, logged.call.id, Event::Arrives(logged));
+        }
+    }
+    while let Some((key, event)) = day.events.pop_first() {
+        day.happen(key.at, event);
+    }
+    day.figures
+}
+
+/// The figures of `calls` as they were. What they cost is not in the log: see [`Figures::charge`].
+#[must_use]
+pub fn logged(calls: &[LoggedCall], period: Period) -> Figures {
+    let mut figures = Figures::default();
+    // Each leg with its end; at one moment, ends come before beginnings.
+    let mut moves: BTreeSet<(Timestamp, bool, LegId, DestinationId)> = BTreeSet::new();
+    for LoggedCall { call, legs } in calls {
+        let Some(flow) = period.name_of(call) else {
+            continue;
+        };
+        let counts = call.started_at >= period.from && call.started_at < period.to;
+        if counts {
+            figures.calls += 1;
+            figures.talk_ms += call.talk_ms;
+            match call.result {
+                Some(CallResult::Answered) => figures.answered += 1,
+                Some(CallResult::Abandoned) => figures.abandoned += 1,
+                _ => figures.not_taken += 1,
+            }
+        }
+        for leg in legs {
+            let Some(destination) = leg.destination else {
+                continue;
+            };
+            let id = LegId { call: leg.call, no: leg.no };
+            moves.insert((leg.started_at, true, id, destination));
+            let ended_at = leg.ended_at.unwrap_or(period.to);
+            moves.insert((ended_at.max(leg.started_at.plus_ms(1)), false, id, destination));
+            let share = figures.share(destination, flow, &leg.name);
+            if counts {
+                share.calls += 1;
+                if leg.outcome == Some(Outcome::Answered) {
+                    share.answered += 1;
+                    share.talk_ms += call.talk_ms;
+                }
+            }
+        }
+    }
+    let mut live: BTreeMap<DestinationId, u32> = BTreeMap::new();
+    for (_, begins, _, destination) in moves {
+        let live = live.entry(destination).or_default();
+        *live = if begins { *live + 1 } else { live.saturating_sub(1) };
+        if let Some(share) = figures.destinations.get_mut(&destination) {
+            share.highest_live = share.highest_live.max(*live);
+        }
+    }
+    figures
+}
+
+impl Figures {
+    /// Adds what a leg cost.
+    pub fn charge(&mut self, destination: Option<DestinationId>, amount: Micros, currency: &str) {
+        let whole = self.cost.entry(currency.to_owned()).or_default();
+        whole.0 = whole.0.saturating_add(amount.0);
+        if let Some(share) = destination.and_then(|id| self.destinations.get_mut(&id)) {
+            let part = share.cost.entry(currency.to_owned()).or_default();
+            part.0 = part.0.saturating_add(amount.0);
+        }
+    }
+
+    fn share(&mut self, destination: DestinationId, flow: &str, name: &str) -> &mut Share {
+        let share = self.destinations.entry(destination).or_default();
+        if share.name.is_empty() {
+            flow.clone_into(&mut share.flow);
+            name.clone_into(&mut share.name);
+        }
+        share
+    }
+}
+
+/// What is due, in order of time; whoever goes makes room for whoever comes at the same moment.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Due {
+    at: Timestamp,
+    comes: bool,
+    call: CallId,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event<'a> {
+    /// The attempt that rings is answered.
+    Answers(CallId),
+    Arrives(&'a LoggedCall),
+    /// The attempt that rings comes to nothing.
+    Fails(CallId, End),
+    /// The conversation is over.
+    HangsUp(CallId),
+    /// A leg from before the period is over.
+    Leaves(LegId, DestinationId),
+}
+
+/// Why an attempt came to nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// The flow's time for ringing is over.
+    Budget,
+    Caller,
+    Destination(Outcome),
+}
+
+struct Day<'a> {
+    snapshot: &'a Snapshot,
+    period: Period,
+    state: State,
+    events: BTreeMap<Due, Event<'a>>,
+    calls: BTreeMap<CallId, Call<'a>>,
+    live: BTreeMap<DestinationId, u32>,
+    figures: Figures,
+}
+
+/// A call under way.
+struct Call<'a> {
+    logged: &'a LoggedCall,
+    plan: &'a FlowPlan,
+    caller: Option<CallerKey>,
+    repeat: Option<RepeatAction>,
+    counts: bool,
+    tried: Vec<DestinationId>,
+    budget_ends: Timestamp,
+    attempt: Option<Attempt>,
+}
+
+/// The destination that has the call.
+#[derive(Clone, Debug)]
+struct Attempt {
+    leg: LegId,
+    destination: DestinationId,
+    offer: Offer,
+    answer: Option<Answer>,
+}
+
+/// How an answered call goes, wherever it is answered.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// From dialling to the answer.
+    after_ms: i64,
+    /// Of that, from the first ring on.
+    rang_ms: i64,
+    /// From the answer to the end of the leg.
+    lasts_ms: i64,
+    talk_ms: i64,
+}
+
+impl<'a> Day<'a> {
+    fn new(snapshot: &'a Snapshot, period: Period) -> Self {
+        Self {
+            snapshot,
+            period,
+            state: State::default(),
+            events: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            live: BTreeMap::new(),
+            figures: Figures::default(),
+        }
+    }
+
+    fn plan(&mut self, at: Timestamp, call: CallId, event: Event<'a>) {
+        let comes = matches!(event, Event::Arrives(_));
+        self.events.insert(Due { at, comes, call }, event);
+    }
+
+    /// A call from before the period keeps its slots until it ends.
+    fn carry_over(&mut self, logged: &LoggedCall) {
+        let is_live = |leg: &&LegRecord| leg.ended_at.is_none_or(|end| end > self.period.from);
+        let Some(leg) = logged.legs.iter().rfind(is_live) else {
+            return;
+        };
+        if let Some(destination) = leg.destination {
+            let id = LegId { call: leg.call, no: leg.no };
+            if let Some(flow) = self.period.name_of(&logged.call) {
+                self.figures.share(destination, flow, &leg.name);
+            }
+            decide::readopt(self.snapshot, &mut self.state, id, destination);
+            self.goes_live(destination);
+            let ended_at = leg.ended_at.unwrap_or(self.period.to);
+            self.plan(ended_at, leg.call, Event::Leaves(id, destination));
+        }
+    }
+
+    fn happen(&mut self, now: Timestamp, event: Event<'a>) {
+        match event {
+            Event::Answers(call) => self.answers(now, call),
+            Event::Arrives(logged) => self.arrives(now, logged),
+            Event::Fails(call, end) => self.fails(now, call, end),
+            Event::HangsUp(call) => self.hangs_up(now, call),
+            Event::Leaves(leg, destination) => {
+                self.state.release(leg);
+                self.goes(destination);
+            }
+        }
+    }
+
+    fn arrives(&mut self, now: Timestamp, logged: &'a LoggedCall) {
+        let (snapshot, call) = (self.snapshot, logged.call.id);
+        let Some(plan) = snapshot.owner(&logged.call.did) else {
+            if self.period.flow.is_none() {
+                self.figures.calls += 1;
+                self.figures.not_taken += 1;
+            }
+            return;
+        };
+        let counts = self.period.flow.is_none_or(|only| only == plan.flow.id);
+        self.figures.calls += u64::from(counts);
+        let caller = snapshot.caller_key(plan, &logged.call.caller);
+        self.state.follow(snapshot);
+        let repeat = caller.as_ref().and_then(|caller| self.state.repeat(plan, caller, now));
+        if let Some(caller) = &caller {
+            self.state.visit(snapshot, plan, caller, call, now);
+        }
+        let budget_ends = now.plus_ms(i64::from(plan.flow.ring_budget_sec) * 1_000);
+        let (tried, attempt) = (Vec::new(), None);
+        let repeat = repeat.map(|rule| rule.then);
+        let under_way = Call { logged, plan, caller, repeat, counts, tried, budget_ends, attempt };
+        self.calls.insert(call, under_way);
+        self.hunt(now, call);
+    }
+
+    /// The next destination, or the end of the hunt.
+    fn hunt(&mut self, now: Timestamp, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let may_try =
+            call.tried.len() < call.plan.flow.max_attempts as usize && now < call.budget_ends;
+        if !may_try {
+            self.not_taken(id);
+            return;
+        }
+        let leg = LegId { call: id, no: u16::try_from(call.tried.len() + 1).unwrap_or(u16::MAX) };
+        let ask = Ask {
+            leg,
+            flow: call.plan.flow.id,
+            at: now,
+            caller: call.caller.clone(),
+            repeat: call.repeat,
+            tried: call.tried.clone(),
+            is_test: false,
+        };
+        match decide::decide(self.snapshot, &mut self.state, &ask) {
+            Decision::Picked { offer, .. } => self.try_destination(now, id, leg, offer),
+            Decision::Unroutable { reason, .. } => {
+                // As in the timeline: to have tried all is no refusal.
+                if call.counts && reason != Unroutable::AllTried {
+                    *self.figures.refusals.entry(word(reason)).or_default() += 1;
+                }
+                self.not_taken(id);
+            }
+        }
+    }
+
+    fn try_destination(&mut self, now: Timestamp, id: CallId, leg: LegId, offer: Offer) {
+        let (Some(destination), Some(call)) = (offer.destination, self.calls.get_mut(&id)) else {
+            return;
+        };
+        call.tried.push(destination);
+        let (after_ms, end, answer) = call.fate(destination, &offer);
+        let mut due = (now.plus_ms(after_ms), end.map(End::Destination));
+        if call.budget_ends < due.0 {
+            due = (call.budget_ends, Some(End::Budget));
+        }
+        if let Some(at) = call.gives_up().filter(|at| *at < due.0) {
+            due = (at.max(now), Some(End::Caller));
+        }
+        let (flow, counts) = (call.plan, call.counts);
+        if counts {
+            let share = self.figures.share(destination, &flow.flow.name, &offer.name);
+            share.calls += 1;
+        }
+        call.attempt = Some(Attempt { leg, destination, offer, answer });
+        self.goes_live(destination);
+        let event = due.1.map_or(Event::Answers(id), |end| Event::Fails(id, end));
+        self.plan(due.0, id, event);
+    }
+
+    fn answers(&mut self, now: Timestamp, id: CallId) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let Some((attempt, answer)) = call.attempt.as_ref().and_then(|a| Some((a, a.answer?)))
+        else {
+            return;
+        };
+        let longest = i64::from(call.plan.flow.max_call_sec) * 1_000;
+        let ends = now.plus_ms(answer.lasts_ms.min(longest));
+        let report = call.report(attempt, News::Answered);
+        if call.counts {
+            let talk_ms = answer.talk_ms.min(longest);
+            let figures = &mut self.figures;
+            figures.answered += 1;
+            figures.talk_ms += talk_ms;
+            if let Some(share) = figures.destinations.get_mut(&attempt.destination) {
+                share.answered += 1;
+                share.talk_ms += talk_ms;
+            }
+        }
+        self.state.report(self.snapshot, now, &report);
+        self.plan(ends, id, Event::HangsUp(id));
+    }
+
+    fn hangs_up(&mut self, now: Timestamp, id: CallId) {
+        let Some(call) = self.calls.remove(&id) else {
+            return;
+        };
+        let Some((attempt, answer)) = call.attempt.as_ref().and_then(|a| Some((a, a.answer?)))
+        else {
+            return;
+        };
+        let longest = i64::from(call.plan.flow.max_call_sec) * 1_000;
+        let lasted = answer.lasts_ms.min(longest);
+        let charge = attempt.offer.tariff.as_ref();
+        let charge: Option<Charge> = charge.map(|tariff| tariff.charge(answer.rang_ms, lasted));
+        let billed_sec = charge.map(|charge| charge.billed_sec);
+        let news = News::Ended { talk_ms: lasted, billed_sec };
+        self.state.report(self.snapshot, now, &call.report(attempt, news));
+        self.state.release(attempt.leg);
+        self.goes(attempt.destination);
+        if let Some(charge) = charge.filter(|_| call.counts) {
+            let currency = charge.currency.to_string();
+            self.figures.charge(Some(attempt.destination), charge.amount, &currency);
+        }
+    }
+
+    fn fails(&mut self, now: Timestamp, id: CallId, end: End) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Some(attempt) = call.attempt.take() else {
+            return;
+        };
+        let outcome = match end {
+            End::Budget => Outcome::NoAnswer,
+            End::Caller => Outcome::Abandoned,
+            End::Destination(outcome) => outcome,
+        };
+        let report = call.report(&attempt, News::Failed(outcome));
+        self.state.report(self.snapshot, now, &report);
+        self.state.release(attempt.leg);
+        self.goes(attempt.destination);
+        match end {
+            End::Budget => self.not_taken(id),
+            End::Caller => {
+                if self.calls.remove(&id).is_some_and(|call| call.counts) {
+                    self.figures.abandoned += 1;
+                }
+            }
+            End::Destination(_) => self.hunt(now, id),
+        }
+    }
+
+    fn not_taken(&mut self, id: CallId) {
+        if self.calls.remove(&id).is_some_and(|call| call.counts) {
+            self.figures.not_taken += 1;
+        }
+    }
+
+    fn goes_live(&mut self, destination: DestinationId) {
+        let live = self.live.entry(destination).or_default();
+        *live += 1;
+        if let Some(share) = self.figures.destinations.get_mut(&destination) {
+            share.highest_live = share.highest_live.max(*live);
+        }
+    }
+
+    fn goes(&mut self, destination: DestinationId) {
+        if let Some(live) = self.live.get_mut(&destination) {
+            *live = live.saturating_sub(1);
+        }
+    }
+}
+
+impl Call<'_> {
+    /// What an attempt at `destination` comes to if nobody interrupts it: after how long, and either
+    /// a failure or an answer.
+    fn fate(
+        &self,
+        destination: DestinationId,
+        offer: &Offer,
+    ) -> (i64, Option<Outcome>, Option<Answer>) {
+        let own = self.logged.legs.iter().find(|leg| leg.destination == Some(destination));
+        // What the caller or divert cut short says nothing about the destination.
+        let failed = own.and_then(|leg| {
+            let outcome = leg.outcome.filter(|outcome| {
+                !matches!(outcome, Outcome::Abandoned | Outcome::Answered | Outcome::Cancelled)
+            })?;
+            Some((leg.ended_at?.since_ms(leg.started_at), outcome))
+        });
+        if let Some((after_ms, outcome)) = failed {
+            return (after_ms.min(offer.ring_timeout_ms), Some(outcome), None);
+        }
+        match self.logged.answer().filter(|answer| answer.after_ms <= offer.ring_timeout_ms) {
+            Some(answer) => (answer.after_ms, None, Some(answer)),
+            None => (offer.ring_timeout_ms, Some(Outcome::NoAnswer), None),
+        }
+    }
+
+    /// When the caller hung up on everybody.
+    fn gives_up(&self) -> Option<Timestamp> {
+        let call = &self.logged.call;
+        call.ended_at.filter(|_| call.result == Some(CallResult::Abandoned))
+    }
+
+    fn report(&self, attempt: &Attempt, news: News) -> Report {
+        Report {
+            leg: attempt.leg,
+            flow: self.plan.flow.id,
+            destination: attempt.destination,
+            trunk: Some(attempt.offer.trunk),
+            caller: self.caller.clone(),
+            is_test: false,
+            news,
+        }
+    }
+}
+
+impl LoggedCall {
+    /// How the answered leg went, if there was one. A conversation that goes on counts as far as it
+    /// is known: not at all.
+    fn answer(&self) -> Option<Answer> {
+        let leg = self.legs.iter().find(|leg| leg.outcome == Some(Outcome::Answered))?;
+        let (answered_at, ended_at) = (leg.answered_at?, leg.ended_at?);
+        Some(Answer {
+            after_ms: answered_at.since_ms(leg.started_at),
+            rang_ms: answered_at.since_ms(leg.ringing_at.unwrap_or(answered_at)),
+            lasts_ms: ended_at.since_ms(answered_at),
+            talk_ms: self.call.talk_ms,
+        })
+    }
+}
+
+/// The reason in the one word that the API has for it.
+fn word(reason: Unroutable) -> String {
+    let word = serde_json::to_value(reason).ok();
+    word.as_ref().and_then(|word| word.as_str()).unwrap_or("unknown").to_owned()
+}

@@ -1,0 +1,297 @@
+//! A day of calls run through another configuration, against figures worked out by hand.
+
+use std::collections::BTreeMap;
+
+use divert::harness::day::{Figures, LoggedCall, Period, Share, logged, replay};
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::call::{CallRecord, CallStatus, LegRecord};
+use divert::model::cause::{CallResult, EndedBy, Outcome};
+use divert::model::configuration::Configuration;
+use divert::model::document::Unnamed;
+use divert::model::id::{BridgeId, CallId, ChannelId, DestinationId};
+use divert::model::number::Caller;
+use divert::model::time::Timestamp;
+use divert::routing::snapshot::Snapshot;
+use divert::yaml;
+
+const PRESENT: &str = "\
+servers:
+  - { name: pbx, role: master }
+trunks:
+  - { name: carrier, address: 10.0.0.2 }
+forwarding_flows:
+  - name: sales
+    master: pbx
+    dids: [\"800\"]
+    destinations:
+      - { name: a, trunk: carrier, number: \"1001\", weight: 50 }
+      - { name: b, trunk: carrier, number: \"1002\", weight: 50 }
+";
+const FROM: Timestamp = Timestamp(1_795_269_600_000);
+const SEC: i64 = 1_000;
+
+/// Configurations of one history: what has a name keeps its id.
+struct World {
+    configuration: Configuration,
+    minted: u128,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self { configuration: Configuration::default(), minted: 0 };
+        world.configuration = world.draft(PRESENT);
+        world
+    }
+
+    /// A document read over the present configuration.
+    fn draft(&mut self, text: &str) -> Configuration {
+        let minted = &mut self.minted;
+        let mut mint = || {
+            *minted += 1;
+            *minted
+        };
+        let read = yaml::read_configuration(text, &self.configuration, Unnamed::Keep, &mut mint);
+        read.unwrap_or_else(|problems| panic!("{problems:?}")).configuration
+    }
+
+    fn edited(&mut self, edits: &[(&str, &str)]) -> Configuration {
+        let mut text = PRESENT.to_owned();
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        self.draft(&text)
+    }
+
+    fn destination(&self, name: &str) -> DestinationId {
+        let mut all = self.configuration.forwarding_flows[0].destinations.iter();
+        all.find(|one| one.name == name).unwrap().id
+    }
+
+    /// A call that began so many seconds into the period, with its attempts one after the other:
+    /// where, what came of it, after how many seconds, and how long the conversation was.
+    fn call(&self, id: u128, at: i64, attempts: &[(&str, Outcome, i64, i64)]) -> LoggedCall {
+        let began = FROM.plus_ms(at * SEC);
+        let mut now = began;
+        let mut legs = Vec::new();
+        let mut talk_ms = 0;
+        for (no, &(name, outcome, after, talk)) in (1..).zip(attempts) {
+            let over = now.plus_ms(after * SEC);
+            let is_answer = outcome == Outcome::Answered;
+            legs.push(LegRecord {
+                call: CallId::new(id),
+                no,
+                destination: Some(self.destination(name)),
+                trunk: None,
+                name: name.to_owned(),
+                endpoint: String::new(),
+                started_at: now,
+                ringing_at: Some(now.plus_ms(SEC)),
+                answered_at: is_answer.then_some(over),
+                ended_at: Some(over.plus_ms(talk * SEC)),
+                outcome: Some(outcome),
+                cause: None,
+                sip_code: None,
+            });
+            talk_ms += talk * SEC;
+            now = over.plus_ms(talk * SEC);
+        }
+        let result = match attempts.last().map(|(_, outcome, ..)| outcome) {
+            Some(Outcome::Answered) => CallResult::Answered,
+            Some(Outcome::Abandoned) => CallResult::Abandoned,
+            _ => CallResult::NoAnswer,
+        };
+        let flow = &self.configuration.forwarding_flows[0];
+        let call = CallRecord {
+            id: CallId::new(id),
+            account: DEFAULT_ACCOUNT,
+            did: "800".parse().unwrap(),
+            caller: Caller { number: format!("+1202555{id:04}"), name: String::new() },
+            caller_key: None,
+            session: CallId::new(id),
+            is_repeat: false,
+            flow: Some((flow.id, flow.name.clone())),
+            is_test: false,
+            status: CallStatus::Ended,
+            started_at: began,
+            answered_at: None,
+            ended_at: Some(now),
+            talk_ms,
+            result: Some(result),
+            ended_by: Some(EndedBy::Caller),
+            cause: None,
+            channel: ChannelId(String::new()),
+            bridge: BridgeId(String::new()),
+        };
+        LoggedCall { call, legs }
+    }
+}
+
+fn period() -> Period {
+    Period { from: FROM, to: FROM.plus_ms(3_600 * SEC), flow: None }
+}
+
+fn run(configuration: &Configuration, calls: &[LoggedCall]) -> Figures {
+    let snapshot = Snapshot::build(&[(DEFAULT_ACCOUNT, configuration.clone())], None);
+    replay(&snapshot, calls, period())
+}
+
+/// Of each destination: calls, answered, seconds of talk, highest live.
+fn shares(figures: &Figures) -> BTreeMap<&str, (u64, u64, i64, u32)> {
+    let of = |share: &Share| (share.calls, share.answered, share.talk_ms / SEC, share.highest_live);
+    figures.destinations.values().map(|share| (share.name.as_str(), of(share))).collect()
+}
+
+fn answered(name: &str, after: i64, talk: i64) -> (&str, Outcome, i64, i64) {
+    (name, Outcome::Answered, after, talk)
+}
+
+/// Ten calls of a minute each, one after the other, all of which went to `a`.
+fn ten(world: &World) -> Vec<LoggedCall> {
+    (0..10)
+        .map(|no| world.call(u128::try_from(no).unwrap(), no * 100, &[answered("a", 5, 60)]))
+        .collect()
+}
+
+#[test]
+fn weights_move_calls_as_worked_out_by_hand() {
+    let mut world = World::new();
+    let calls = ten(&world);
+    let was = logged(&calls, period());
+    assert_eq!(shares(&was), BTreeMap::from([("a", (10, 10, 600, 1))]));
+    let present = run(&world.configuration, &calls);
+    let half = (5, 5, 300, 1);
+    assert_eq!(shares(&present), BTreeMap::from([("a", half), ("b", half)]));
+    let draft = world
+        .edited(&[("\"1001\", weight: 50", "\"1001\", weight: 70"), ("weight: 50", "weight: 30")]);
+    let draft = run(&draft, &calls);
+    assert_eq!(shares(&draft), BTreeMap::from([("a", (7, 7, 420, 1)), ("b", (3, 3, 180, 1))]));
+    assert_eq!((draft.calls, draft.answered, draft.talk_ms), (10, 10, 600 * SEC));
+}
+
+#[test]
+fn a_limit_refuses_whoever_comes_too_many_and_lets_in_whoever_comes_after() {
+    let mut world = World::new();
+    // Three at once, and a fourth in the moment in which the first hangs up.
+    let mut calls: Vec<LoggedCall> =
+        (0..3).map(|no| world.call(no, 0, &[answered("a", 5, 60)])).collect();
+    calls.push(world.call(3, 65, &[answered("b", 5, 60)]));
+    let present = run(&world.configuration, &calls);
+    assert_eq!((present.answered, present.not_taken), (4, 0));
+    assert!(present.refusals.is_empty());
+    let draft = world.edited(&[("weight: 50", "max_live: 1")]);
+    let draft = run(&draft, &calls);
+    assert_eq!((draft.calls, draft.answered, draft.not_taken), (4, 3, 1));
+    assert_eq!(draft.refusals, BTreeMap::from([("all_full".to_owned(), 1)]));
+    assert!(shares(&draft).values().all(|(.., live)| *live == 1), "{draft:?}");
+    assert_eq!(draft.talk_ms, 180 * SEC);
+}
+
+#[test]
+fn what_failed_fails_again_on_its_own_destination_only() {
+    let mut world = World::new();
+    let calls = [world.call(1, 0, &[("a", Outcome::Busy, 2, 0), answered("b", 5, 30)])];
+    let present = run(&world.configuration, &calls);
+    assert_eq!(shares(&present), BTreeMap::from([("a", (1, 0, 0, 1)), ("b", (1, 1, 30, 1))]));
+    // With b in front, a is never asked; without b, nobody is left.
+    let draft = world.edited(&[("\"1002\", weight: 50", "\"1002\", priority: 0")]);
+    assert_eq!(shares(&run(&draft, &calls)), BTreeMap::from([("b", (1, 1, 30, 1))]));
+    let draft = world.edited(&[("\"1002\", weight: 50", "\"1002\", state: paused")]);
+    let alone = run(&draft, &calls);
+    assert_eq!(shares(&alone), BTreeMap::from([("a", (1, 0, 0, 1))]));
+    assert_eq!((alone.answered, alone.not_taken), (0, 1));
+    assert_eq!(alone.refusals, BTreeMap::from([("mixed".to_owned(), 1)]));
+}
+
+#[test]
+fn a_shorter_ring_time_loses_those_who_answer_late() {
+    let mut world = World::new();
+    let calls = [world.call(1, 0, &[answered("a", 20, 30)])];
+    assert_eq!(run(&world.configuration, &calls).answered, 1);
+    let draft = world.edited(&[("master: pbx", "master: pbx\n    ring_timeout_sec: 10")]);
+    let draft = run(&draft, &calls);
+    assert_eq!((draft.answered, draft.not_taken), (0, 1));
+    assert_eq!(shares(&draft), BTreeMap::from([("a", (1, 0, 0, 1)), ("b", (1, 0, 0, 1))]));
+}
+
+#[test]
+fn a_caller_who_gave_up_gives_up_again_at_the_same_moment() {
+    let mut world = World::new();
+    let calls = [world.call(1, 0, &[("a", Outcome::Abandoned, 12, 0)])];
+    let draft = world.edited(&[("master: pbx", "master: pbx\n    ring_timeout_sec: 5")]);
+    for (configuration, tried) in [(world.configuration.clone(), 1), (draft, 2)] {
+        let figures = run(&configuration, &calls);
+        assert_eq!((figures.abandoned, figures.answered, figures.not_taken), (1, 0, 0));
+        let calls: u64 = figures.destinations.values().map(|share| share.calls).sum();
+        assert_eq!(calls, tried, "{figures:?}");
+    }
+    // Nobody is rung up after the budget either.
+    let calls =
+        [world.call(1, 0, &[("a", Outcome::NoAnswer, 30, 0), ("b", Outcome::NoAnswer, 30, 0)])];
+    let draft = world.edited(&[("master: pbx", "master: pbx\n    ring_budget_sec: 20")]);
+    let figures = run(&draft, &calls);
+    assert_eq!((figures.not_taken, figures.destinations.len()), (1, 1));
+}
+
+#[test]
+fn calls_from_before_hold_their_slots_and_count_as_nothing_else() {
+    let mut world = World::new();
+    let calls = [
+        world.call(1, -60, &[answered("a", 5, 65)]),
+        world.call(2, 5, &[answered("a", 5, 1)]),
+        world.call(3, 15, &[answered("a", 5, 1)]),
+        world.call(4, 3_600, &[answered("a", 5, 1)]),
+    ];
+    let draft = world.edited(&[("\"1001\", weight: 50", "\"1001\", max_live: 1, priority: 0")]);
+    let figures = run(&draft, &calls);
+    assert_eq!(shares(&figures), BTreeMap::from([("a", (1, 1, 1, 1)), ("b", (1, 1, 1, 1))]));
+    assert_eq!(shares(&logged(&calls, period())), BTreeMap::from([("a", (2, 2, 2, 1))]));
+}
+
+#[test]
+fn the_same_calls_give_the_same_figures_in_whatever_order_they_come() {
+    let mut world = World::new();
+    let mut calls = ten(&world);
+    for no in 0..40 {
+        let busy = no % 3 == 0;
+        let first = if busy { ("a", Outcome::Busy, 3, 0) } else { answered("a", 7, no) };
+        let legs = if busy { vec![first, answered("b", 4, no)] } else { vec![first] };
+        calls.push(world.call(100 + u128::try_from(no).unwrap(), no * 13, &legs));
+    }
+    let limited = world.edited(&[("weight: 50", "max_live: 2")]);
+    let figures = run(&limited, &calls);
+    assert!(!figures.refusals.is_empty(), "{figures:?}");
+    calls.reverse();
+    assert_eq!(run(&limited, &calls), figures);
+    assert_eq!(logged(&calls, period()).calls, figures.calls);
+    // A draft that changes nothing makes no difference.
+    let same = world.draft(PRESENT);
+    assert_eq!(run(&same, &calls), run(&world.configuration, &calls));
+}
+
+#[test]
+fn one_flow_alone_is_shown_with_the_others_still_in_its_way() {
+    let mut world = World::new();
+    let text = PRESENT.replace(
+        "{ name: carrier, address: 10.0.0.2 }",
+        "{ name: carrier, address: 10.0.0.2, max_live: 1 }",
+    ) + "  - name: other\n    master: pbx\n    dids: [\"900\"]\n    destinations:\n      \
+           - { name: c, trunk: carrier, number: \"1003\" }\n";
+    world.configuration = world.draft(&text);
+    let calls = [
+        LoggedCall {
+            call: CallRecord {
+                did: "900".parse().unwrap(),
+                ..world.call(1, 0, &[answered("a", 5, 60)]).call
+            },
+            ..world.call(1, 0, &[answered("a", 5, 60)])
+        },
+        world.call(2, 10, &[answered("a", 5, 60)]),
+    ];
+    let flow = world.configuration.forwarding_flows.iter().find(|flow| flow.name == "sales");
+    let only = Period { flow: Some(flow.unwrap().id), ..period() };
+    let snapshot = Snapshot::build(&[(DEFAULT_ACCOUNT, world.configuration.clone())], None);
+    let figures = replay(&snapshot, &calls, only);
+    assert_eq!((figures.calls, figures.not_taken, figures.destinations.len()), (1, 1, 0));
+    assert_eq!(figures.refusals, BTreeMap::from([("all_full".to_owned(), 1)]));
+}
