@@ -43,7 +43,8 @@ async fn a_toll_free_number_is_dialled_over_the_first_trunk_that_works() {
     let first = Peer::start(Manner::Reject(486)).await;
     let second = Peer::start(Manner::Reject(486)).await;
     with_divert(&configuration(&first, &second), async |lab| {
-        lab.until_pushed(2).await;
+        lab.divert.until_trunk("a-first", true).await;
+        lab.divert.until_trunk("b-second", true).await;
         assert_eq!(call(lab).await, Some(486));
         let invite = first.invite(0).await;
         assert_eq!(invite.user(), "18005550199");
