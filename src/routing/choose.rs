@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::flow_state::FlowState;
 use super::pick::{Share, Wheel};
 use super::slots::{Limit, Scope};
 use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
-use super::state::{FlowState, State};
+use super::state::State;
 use super::sticky;
 use crate::model::destination::DestinationState;
 use crate::model::id::{DestinationId, TrunkId};
@@ -310,18 +311,15 @@ impl Question<'_> {
     }
 
     fn full(&self, way: &Way) -> Option<Verdict> {
-        if !way.is_limited {
-            return None;
-        }
-        if self.ledger.is_away {
+        if self.ledger.is_away && !way.limited.is_empty() {
             return Some(Verdict::LedgerAway);
         }
-        way.limits.iter().find_map(|at| {
-            let limit = self.layout.limits[*at as usize];
-            let (here, max) = (self.state.slots.live(*at), limit.max?);
-            let heard = self.ledger.live.iter().find(|(scope, _)| *scope == limit.scope);
+        way.limited.iter().find_map(|&(at, max)| {
+            let scope = || self.layout.limits[at as usize].scope;
+            let here = self.state.slots.live(at);
+            let heard = self.ledger.live.iter().find(|(known, _)| *known == scope());
             let live = heard.map_or(here, |(_, live)| here.max(*live));
-            (live >= max).then_some(Verdict::Full { scope: limit.scope.kind(), live, max })
+            (live >= max).then(|| Verdict::Full { scope: scope().kind(), live, max })
         })
     }
 

@@ -218,14 +218,27 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     }
 }
 
-/// Counts a leg that lives already, after a restart.
+/// Counts a leg that lives already, after a restart, on the first way to its destination.
 pub fn readopt(snapshot: &Snapshot, state: &mut State, leg: LegId, destination: DestinationId) {
+    readopt_over(snapshot, state, leg, destination, None);
+}
+
+/// The same for a leg of which the trunk is known: toll-free calls have several ways.
+pub fn readopt_over(
+    snapshot: &Snapshot,
+    state: &mut State,
+    leg: LegId,
+    destination: DestinationId,
+    trunk: Option<TrunkId>,
+) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
     let line = layout.flows.iter().find_map(|plan| plan.line(destination));
-    // Over which of several trunks it went is not known; toll-free calls are counted on the first.
-    let scopes = line.and_then(|line| line.ways.first()).map(|way| way.limits.as_slice());
-    let alone = layout.limits.binary_search_by_key(&Scope::Destination(destination), |l| l.scope);
-    let alone = alone.ok().and_then(|at| u32::try_from(at).ok());
-    state.slots.hold(leg, scopes.unwrap_or(alone.as_slice()), Stake::default());
+    let ways = line.map(|line| line.ways.as_slice()).unwrap_or_default();
+    let way = ways.iter().find(|way| Some(way.offer.trunk) == trunk).or(ways.first());
+    let scope = Scope::Destination(destination);
+    let alone = layout.limits.binary_search_by_key(&scope, |limit| limit.scope).ok();
+    let alone = alone.and_then(|at| u32::try_from(at).ok());
+    let limits = way.map_or(alone.as_slice(), |way| way.limits.as_slice());
+    state.slots.hold(leg, limits, Stake::default());
 }

@@ -58,10 +58,10 @@ impl<S: Copy> Slots<S> {
         at.map_or(0, |at| self.live[at])
     }
 
-    /// Counts a leg in every one of `scopes`, whatever their limits: who asks has looked.
-    /// What it held before is given back.
-    pub fn hold(&mut self, leg: LegId, scopes: &[u32], stake: S) {
-        self.release(leg);
+    /// Counts a leg in every one of `scopes`, whatever their limits: who asks has looked. What it
+    /// held before is given back, and what hung on it is handed over.
+    pub fn hold(&mut self, leg: LegId, scopes: &[u32], stake: S) -> Option<S> {
+        let before = self.release(leg);
         let mut hold = Hold { leg, scopes: [0; MOST_SCOPES], count: 0, stake };
         for scope in scopes.iter().take(MOST_SCOPES) {
             if let Some(live) = self.live.get_mut(*scope as usize) {
@@ -78,6 +78,7 @@ impl<S: Copy> Slots<S> {
             self.holds.len() - 1
         };
         self.index.insert(leg, at);
+        before
     }
 
     /// Gives back what `leg` holds; `None` if it holds nothing.

@@ -81,8 +81,8 @@ pub struct Way {
     pub offer: Offer,
     /// Numbers of the limits a call counts in, those of the destination first.
     pub(super) limits: Vec<u32>,
-    /// One of them has a maximum.
-    pub(super) is_limited: bool,
+    /// Those of them that have a maximum.
+    pub(super) limited: Vec<(u32, u32)>,
     /// Place of the trunk.
     pub(super) trunk: u32,
     /// A deck prices the trunk and has no rate for the number.
@@ -373,7 +373,10 @@ impl<'a> Parts<'a> {
         let deck = self.deck(trunk, server.is_none());
         let price = deck.map(|deck| deck.tariff(number.as_str(), self.settings.currency));
         Some(Way {
-            is_limited: limits.iter().any(|at| layout.limits[*at as usize].max.is_some()),
+            limited: limits
+                .iter()
+                .filter_map(|at| Some((*at, layout.limits[*at as usize].max?)))
+                .collect(),
             limits,
             trunk: u32::try_from(layout.trunk(trunk.id)?).ok()?,
             is_unrated: price == Some(None),

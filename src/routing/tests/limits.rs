@@ -1,7 +1,7 @@
 //! How many at once, and how many at all.
 
 use super::super::choose::{Choice, Ledger, choose};
-use super::super::decide::{commit, readopt};
+use super::super::decide::{commit, readopt, readopt_over};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
@@ -53,6 +53,25 @@ fn a_slot_given_back_is_free_for_the_next() {
 }
 
 #[test]
+fn of_two_hundred_at_once_ten_get_ten_places() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).max_live = Some(10));
+    let mut taken: Vec<LegId> = (0..200)
+        .map(|_| world.ask(&Asked::default()))
+        .filter(|(_, decision)| matches!(decision, Decision::Picked { .. }))
+        .map(|(leg, _)| leg)
+        .collect();
+    assert_eq!(taken.len(), 10);
+    for _ in 0..50 {
+        assert!(world.state.release(taken.remove(0)));
+        let (leg, decision) = world.ask(&Asked::default());
+        assert!(matches!(decision, Decision::Picked { .. }), "a tenth fits");
+        taken.push(leg);
+        assert_eq!(world.next(), Err(Unroutable::AllFull), "and no eleventh");
+    }
+}
+
+#[test]
 fn a_lowered_limit_drops_nobody_and_admits_nobody() {
     let mut world = World::new(&[(1, 1, 1)]);
     let legs: Vec<LegId> = (0..3).map(|_| world.ask(&Asked::default()).0).collect();
@@ -74,6 +93,9 @@ fn legs_that_live_through_a_restart_are_counted() {
     assert_eq!(world.next().unwrap(), "b");
     assert!(world.state.release(leg));
     assert_eq!(world.next().unwrap(), "a");
+    // One whose destination was removed counts for nothing, and is given back all the same.
+    readopt_over(&world.snapshot, &mut world.state, leg, destination(99), None);
+    assert!(world.state.release(leg));
 }
 
 #[test]
