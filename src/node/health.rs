@@ -105,6 +105,9 @@ fn tell(trunk: &Trunk, health: Health, is_new: bool) {
         (Health::Missing, Reach::Address(address)) => {
             info!("trunk {name:?} to {address} is not in Asterisk yet");
         }
+        (Health::Offline, Reach::Address(address)) if is_new => {
+            info!("trunk {name:?} to {address} does not reply yet");
+        }
         (Health::Offline, _) => warn!(
             "trunk {name:?} is offline: its peer does not reply to Asterisk's OPTIONS, or its \
              endpoint {endpoint:?} has no address"

@@ -133,3 +133,43 @@ impl Watch {
         load(&self.db, &self.master).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::configuration::Change;
+    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::id::{ForwardingFlowId, ServerId};
+    use crate::model::server::{Server, ServerRole};
+
+    /// Two nodes have nothing in common but the database.
+    #[tokio::test]
+    async fn what_another_node_was_told_is_heard_within_a_second() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+        let (ours, theirs) = (Db::open(&url).await.unwrap(), Db::open(&url).await.unwrap());
+        let (_, known) = load(&ours, "master").await.unwrap();
+        let readiness = Arc::new(Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }));
+        let watch = Watch { db: ours, master: "master".into(), changed: Arc::default(), readiness };
+        let (tell, mut heard) = mpsc::channel(1);
+        tokio::spawn(watch.run(known, tell));
+
+        let (_, version) = theirs.configuration(DEFAULT_ACCOUNT).await.unwrap();
+        let master = ServerId::new(1);
+        let server = Server {
+            id: master,
+            name: "master".into(),
+            role: ServerRole::Master,
+            trunk: None,
+            max_live: None,
+        };
+        let flow = ForwardingFlow::new(ForwardingFlowId::new(1), "changed", master);
+        let changes = [Change::PutServer(server), Change::PutForwardingFlow(flow.into())];
+        theirs.change(DEFAULT_ACCOUNT, version, &changes, clock::now()).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(1), heard.recv()).await;
+        let snapshot = told.expect("nothing was heard within a second").unwrap();
+        assert!(snapshot.flows().any(|plan| plan.flow.name == "changed"));
+    }
+}

@@ -165,7 +165,7 @@ const HEADERS: &[&str] = &[
 async fn a_destination_is_shown_what_is_clean_and_nothing_else() {
     let peer = Peer::start(Manner::Reject(486)).await;
     with_divert(&stage::to_peer(&peer), async |lab| {
-        lab.until_pushed(1).await;
+        lab.divert.until_trunk("peer", true).await;
         let mut wrong = Vec::new();
         let mut wanted = 0;
         let mut names = Vec::new();
@@ -219,7 +219,7 @@ async fn a_destination_is_shown_what_is_clean_and_nothing_else() {
 async fn a_name_that_the_dialplan_made_is_cleaned_as_well() {
     let peer = Peer::start(Manner::Reject(486)).await;
     with_divert(&stage::to_peer(&peer), async |lab| {
-        lab.until_pushed(1).await;
+        lab.divert.until_trunk("peer", true).await;
         let endpoint = format!("Local/{}@from-carrier/n", stage::own_did());
         let query = [
             ("endpoint", endpoint.as_str()),

@@ -98,19 +98,6 @@ impl Lab {
         until_online(&self.pbx).await;
     }
 
-    /// Asterisk can call this many of the trunks that divert pushed to it.
-    pub async fn until_pushed(&self, trunks: usize) {
-        let is_pushed = |peer: &&Value| {
-            let name = peer["resource"].as_str().unwrap_or_default();
-            name.starts_with("divert-") && peer["state"] == "online"
-        };
-        eventually("the trunks to be pushed", Duration::from_secs(8), async || {
-            let peers = self.pbx.try_get("/endpoints/PJSIP").await?;
-            (peers.as_array()?.iter().filter(is_pushed).count() == trunks).then_some(())
-        })
-        .await;
-    }
-
     /// The two channels of a conversation stand in one bridge of Asterisk.
     pub async fn until_bridged(&self) {
         eventually("both to be in one bridge", Duration::from_secs(5), async || {

@@ -85,7 +85,7 @@ async fn legs(pbx: &Ari) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_talk_and_never_eleven_however_many_arrive() {
     with_divert_in(configuration, async |lab| {
-        lab.until_pushed(1).await;
+        lab.divert.until_trunk("limited", true).await;
         let limited = lab.divert.destination("limited").await;
         let set = async |max: u32| {
             lab.divert.patch(&limited, &json!({ "max_live": max })).await;

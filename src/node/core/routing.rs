@@ -65,6 +65,7 @@ impl Core {
 
     /// What Asterisk says of the endpoints behind the trunks.
     pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        self.state.follow(&self.snapshot);
         for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints) {
             self.state.set_endpoint(trunk, is_up);
         }
