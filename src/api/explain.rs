@@ -22,7 +22,7 @@ use crate::clock;
 use crate::model::billing::Tariff;
 use crate::model::document::write_fallback;
 use crate::model::id::ForwardingFlowId;
-use crate::model::number::{Caller, Did};
+use crate::model::number::Did;
 use crate::model::timeline::{Candidate, Verdict};
 use crate::routing::decide::{Decision, Would};
 use crate::routing::explain::{CapLive, DestinationLive, ExplainedCall, FlowLive, LimitLive};
@@ -153,10 +153,7 @@ async fn live(
 }
 
 fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
-    let did: Option<Did> = body.parsed("did", "the number called, as the carrier sends it");
-    if did.is_none() && !body.has_problem("/did") {
-        body.problem("did", "missing", "did is missing", "the number called, in quotes");
-    }
+    let did: Option<Did> = body.demanded("did", "the number called, as the carrier sends it");
     let caller = take_caller(&mut body).unwrap_or_default();
     let at = body.moment("at").unwrap_or_else(clock::now);
     body.finish(&["at", "caller", "did"])?;
@@ -193,7 +190,7 @@ fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Exp
                 })
             })
             .collect(),
-        fallback: fallback.map_or(Value::Null, write_fallback),
+        fallback: fallback.map_or(Value::Null, |it| write_fallback(it, |trunk| trunk.to_string())),
         would: explanation.map_or(Value::Null, |it| would(&it.would)),
     }
 }

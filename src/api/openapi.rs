@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
-    Api, account, balance, calls, cdrs, destinations, forwarding_flows, health, keys, numbers,
-    rate_decks, reports, servers, sessions, test_calls, trunks,
+    Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
+    numbers, rate_decks, reports, servers, sessions, test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -44,6 +44,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(sessions::routes())
         .merge(reports::routes())
         .merge(cdrs::routes())
+        .merge(explain::routes())
         .merge(balance::routes())
         .merge(keys::routes())
 }

@@ -193,9 +193,7 @@ mod tests {
 
     #[test]
     fn an_explanation_reads_from_the_choice_to_the_fallback() {
-        let candidate = |name: &str, verdict: &str, reason: Value| {
-            json!({ "name": name, "priority": 1, "weight": 2, "verdict": verdict, "reason": reason })
-        };
+        let candidate = |name: &str, verdict: &str, reason: Value| json!({ "name": name, "priority": 1, "weight": 2, "verdict": verdict, "reason": reason });
         let answer = json!({
             "did": "+12025550100",
             "at": "2026-11-21T14:03:07.000Z",

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::{Failure, explain};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,9 @@ pub enum FlowsCommand {
     /// All forwarding flows with their numbers and destinations
     #[command(after_help = "Example:\n  divert flows list")]
     List(ListArgs),
+    /// Who is next in line on a flow, and how each destination stands
+    #[command(after_help = "Example:\n  divert flows live \"Solar East\"")]
+    Live(explain::LiveArgs),
 }
 
 #[derive(Args, Debug)]
@@ -55,7 +58,10 @@ pub struct Destination {
 /// # Errors
 /// See [`Client`].
 pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
-    let FlowsCommand::List(args) = command;
+    let args = match command {
+        FlowsCommand::List(args) => args,
+        FlowsCommand::Live(args) => return explain::live(args, config).await,
+    };
     let client = Client::new(&args.server, config)?;
     let answer: Value = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
     if args.json {

@@ -11,6 +11,7 @@ mod client;
 mod database;
 mod destinations;
 mod doctor;
+mod explain;
 mod flows;
 mod keys;
 mod ladder;
@@ -80,6 +81,9 @@ enum Command {
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
+    /// Where a call would go now, and why
+    #[command(after_help = "Example:\n  divert explain +12025550100 --caller +12025550142")]
+    Explain(explain::ExplainArgs),
     /// What happened to calls
     #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
     Calls(calls::CallsCommand),
@@ -224,6 +228,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
             Command::Destinations(command) => destinations::run(command, config).await,
+            Command::Explain(args) => explain::explain(args, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Nodes(command) => nodes::run(command, config).await,

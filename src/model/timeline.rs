@@ -397,9 +397,14 @@ impl Receipt {
             would.push(format!("kept the caller with {destination}{until}"));
         }
         if self.wheel_turns > 0 {
-            would.push(format!("turned the wheel {} times", self.wheel_turns));
+            let times = match self.wheel_turns {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
+            would.push(format!("turned the wheel {times}"));
         }
         for (whose, what, how_many) in &self.caps {
+            let what = what.to_string().replace('_', " ");
             would.push(format!("used {how_many} of the cap on {what} of {whose}"));
         }
         if self.counts_as_visit {

@@ -1,6 +1,8 @@
 //! The heart of a node, without any waiting: inputs go through the engine, what comes out goes to
 //! the lanes, the writer and the router's state.
 
+mod routing;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
-use super::health::{self, Endpoints};
+use super::health;
 use super::lanes::{Errand, Lanes};
 use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
@@ -62,6 +65,8 @@ pub struct Core {
     /// Of each call under way: whose it is, and the number of its next journal entry.
     kept: HashMap<CallId, (AccountId, u32)>,
     sessions: Sessions,
+    /// What was billed lately, which the store may not know yet.
+    billed: Vec<(Timestamp, AccountId, Micros)>,
     /// Test calls that were originated and have not arrived yet.
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was being read; `None` when it is known.
@@ -117,6 +122,7 @@ impl Core {
             writer,
             kept: HashMap::new(),
             sessions: Sessions::default(),
+            billed: Vec::new(),
             awaited_tests: HashMap::new(),
             held_back: None,
             suspected: Differences::default(),
@@ -146,8 +152,8 @@ impl Core {
     pub fn readopt_slots(&mut self) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
         let mut held = Vec::with_capacity(holders.len());
-        for (leg, destination) in holders {
-            decide::readopt(&self.snapshot, &mut self.state, leg, destination);
+        for (leg, destination, trunk) in holders {
+            decide::readopt(&self.snapshot, &mut self.state, leg, destination, trunk);
             let limits = ledger::limits(&self.state, leg);
             let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
             let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
@@ -171,14 +177,6 @@ impl Core {
         self.state.follow(&self.snapshot);
     }
 
-    /// What Asterisk says of the endpoints behind the trunks.
-    pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
-        self.state.follow(&self.snapshot);
-        for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints) {
-            self.state.set_endpoint(trunk, is_up);
-        }
-    }
-
     /// One input and all that follows from it at once.
     pub fn feed(&mut self, input: Input) {
         let mut inputs = vec![input];
@@ -196,6 +194,9 @@ impl Core {
             for command in commands {
                 inputs.extend(self.execute(now, call, command));
             }
+        }
+        for (account, what) in self.state.remembered() {
+            self.writer.push(Record::Remembered { account, what });
         }
     }
 
@@ -253,6 +254,10 @@ impl Core {
             Command::Release { leg } => self.ledger.release(&mut self.state, leg),
             Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
                 tell(call, &command);
+                if let Command::Bill(cdr) = &command {
+                    self.state.charge(account, cdr.charge.amount);
+                    self.billed.push((now, account, cdr.charge.amount));
+                }
                 if let Command::Save(record) = &command
                     && let Some(ended_at) = record.ended_at
                 {
@@ -316,10 +321,15 @@ impl Core {
             self.lanes.correct(call, channel.clone(), corrections);
         }
         let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
-        let is_test = test.is_some();
+        let (is_test, now) = (test.is_some(), clock::now());
+        let known = owner.zip(caller_key.as_ref());
+        let repeat = known.and_then(|(plan, key)| self.state.repeat(plan, key, now));
+        if let Some((plan, key)) = known.filter(|_| !is_test) {
+            self.state.visit(&self.snapshot, plan, key, call, now);
+        }
         let session = owner.map_or(call, |plan| {
             let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);
-            self.sessions.join(plan.flow.id, &did, key, is_test, call, clock::now(), gap_sec)
+            self.sessions.join(plan.flow.id, &did, key, is_test, call, now, gap_sec)
         });
         self.feed(Input::Arrived(Box::new(Arrival {
             call,
@@ -329,7 +339,7 @@ impl Core {
             caller,
             caller_key,
             session,
-            repeat: None,
+            repeat,
             is_test,
             is_up,
             bridge,
@@ -546,6 +556,7 @@ impl Core {
     /// Once a second: bridges nobody uses are given up.
     pub fn tidy(&mut self) {
         self.forget_tests();
+        self.remember_wheels();
         let retired = self.bridges.retire(clock::now());
         self.lanes.destroy(retired);
         let live = u32::try_from(self.engine.calls().count()).unwrap_or(u32::MAX);

@@ -21,7 +21,7 @@ use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
 use super::trunks::Trunks;
-use super::watch::{Watch, load};
+use super::watch::{News, Watch, load};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -37,7 +37,7 @@ use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
 use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, Reconciled};
+use crate::store::{Db, Reconciled, StoreError};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ struct Running {
     socket: mpsc::Receiver<SocketEvent>,
     inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
-    configurations: mpsc::Receiver<Arc<Snapshot>>,
+    news: mpsc::Receiver<News>,
     endpoints: mpsc::Receiver<Endpoints>,
     /// Asterisk's endpoints are asked for at once.
     ask_endpoints: Arc<Notify>,
@@ -120,7 +120,7 @@ impl Running {
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
         let master = config.node.master.clone();
-        let (snapshot, version) = load(&db, &master).await.context("reading the store")?;
+        let (snapshot, versions) = load(&db, &master).await.context("reading the store")?;
         let snapshot = Arc::new(snapshot);
         if snapshot.flows().next().is_none() {
             warn!("no forwarding flow has the master {master:?}: calls go back to the dialplan");
@@ -131,6 +131,7 @@ impl Running {
         let lanes = Lanes::new(client.clone(), results);
         let (ledger, answers, settling) = ledger(config, &db, &writer);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
+        recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
         let changed = Arc::new(Notify::new());
@@ -153,8 +154,8 @@ impl Running {
 
         let (hear, heard) = mpsc::channel(16);
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
-        let (tell, configurations) = mpsc::channel(1);
-        tokio::spawn(watch.run(version, tell));
+        let (tell, news) = mpsc::channel(1);
+        tokio::spawn(watch.run(Arc::clone(&snapshot), versions, tell));
         let ask_endpoints = Arc::new(Notify::new());
         let (tell, endpoints) = mpsc::channel(1);
         tokio::spawn(health::ask(client.clone(), Arc::clone(&ask_endpoints), tell));
@@ -171,7 +172,7 @@ impl Running {
             socket,
             inputs,
             heard,
-            configurations,
+            news,
             endpoints,
             ask_endpoints,
             requests,
@@ -204,7 +205,10 @@ impl Running {
                 Some(input) = self.inputs.recv() => self.core.feed(input),
                 Some(answer) = self.answers.recv() => self.core.ledger_heard(answer),
                 Some(news) = self.heard.recv() => self.hear(news),
-                Some(snapshot) = self.configurations.recv() => self.reload(snapshot),
+                Some(news) = self.news.recv() => match news {
+                    News::Balances(balances) => self.core.balances_are(&balances),
+                    News::Configuration(snapshot) => self.reload(snapshot),
+                },
                 Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
                 Some(request) = self.requests.recv() => answer(&mut self.core, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
@@ -330,9 +334,10 @@ impl Running {
     }
 
     /// Conversations stay up in Asterisk; every row is written.
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.stop.cancel();
         let left = self.core.engine.calls().count();
+        self.core.remember_wheels();
         drop(self.core);
         let ends = [
             ("API", self.serving.map(drop).boxed()),
@@ -470,6 +475,12 @@ fn answer(core: &mut Core, request: Request) {
             }
             let _ = reply.send(is_theirs);
         }
+        Request::Explain { account, question, reply } => {
+            let _ = reply.send(core.explain(account, &question));
+        }
+        Request::Live { account, flow, reply } => {
+            let _ = reply.send(core.live(account, flow));
+        }
         Request::ExpectTest { account, flow, did, reply } => {
             let _ = reply.send(core.expect_test(account, flow, did));
         }
@@ -479,6 +490,24 @@ fn answer(core: &mut Core, request: Request) {
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
+}
+
+/// What earlier processes remembered of the flows of this node.
+async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for account in db.accounts().await? {
+        core.recall(db.remembered(account).await?);
+    }
+    for plan in snapshot.flows() {
+        if let Some(rule) = plan.flow.repeat_caller {
+            let since = clock::now().plus_ms(-i64::from(rule.within_sec) * 1_000);
+            let visits = db.visits(plan.account, plan.flow.id, since).await?;
+            core.recall_visits(plan.flow.id, visits);
+        }
+    }
+    if snapshot.has_prepaid() {
+        core.balances_are(&db.balances().await?);
+    }
+    Ok(())
 }
 
 /// The calls that an earlier process of this node left open.

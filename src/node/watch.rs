@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::Readiness;
-use crate::model::id::AccountId;
+use crate::model::billing::Micros;
+use crate::model::configuration::Configuration;
+use crate::model::id::{AccountId, ForwardingFlowId};
+use crate::model::number::Did;
 use crate::routing::snapshot::Snapshot;
 use crate::store::{Db, StoreError, Version};
 
@@ -23,12 +26,40 @@ pub type Versions = BTreeMap<AccountId, Version>;
 /// # Errors
 /// [`StoreError`] when it cannot be read.
 pub async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
-    let versions = db.versions().await?;
-    let mut accounts = Vec::new();
-    for account in versions.keys() {
-        accounts.push((*account, db.configuration(*account).await?.0));
+    let (mut accounts, mut versions) = read(db).await?;
+    for (account, configuration) in &mut accounts {
+        let (owned, numbers) = db.owned_dids(*account).await?;
+        let mut dids: BTreeMap<ForwardingFlowId, Vec<Did>> = BTreeMap::new();
+        for owner in owned {
+            dids.entry(owner.flow).or_default().extend(owner.dids);
+        }
+        for flow in &mut configuration.forwarding_flows {
+            flow.dids = dids.remove(&flow.id).unwrap_or_default();
+        }
+        // Should they have changed since, the next look sees it.
+        if let Some(version) = versions.get_mut(account) {
+            version.numbers = numbers;
+        }
     }
     Ok((Snapshot::build(&accounts, Some(master)), versions))
+}
+
+/// All but the DIDs.
+async fn read(db: &Db) -> Result<(Vec<(AccountId, Configuration)>, Versions), StoreError> {
+    let (mut accounts, mut versions) = (Vec::new(), Versions::new());
+    for account in db.accounts().await? {
+        let (configuration, version) = db.configuration_without_numbers(account).await?;
+        accounts.push((account, configuration));
+        versions.insert(account, version);
+    }
+    Ok((accounts, versions))
+}
+
+/// What the node is told.
+pub enum News {
+    /// What is left of every account, of those that were never paid into too.
+    Balances(BTreeMap<AccountId, Micros>),
+    Configuration(Arc<Snapshot>),
 }
 
 /// Looks at the configuration's version again and again, and at once when the API has changed it.
@@ -41,28 +72,65 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Sends each new snapshot until nobody listens.
-    pub async fn run(self, mut known: Versions, tell: mpsc::Sender<Arc<Snapshot>>) {
+    /// Sends what is new until nobody listens; `snapshot` is what the node has, of these versions.
+    pub async fn run(
+        self,
+        mut snapshot: Arc<Snapshot>,
+        mut known: Versions,
+        tell: mpsc::Sender<News>,
+    ) {
         while !tell.is_closed() {
-            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
-            let state = match self.news(&known).await {
-                Ok(None) => Ok(()),
-                Ok(Some((snapshot, versions))) => {
-                    known = versions;
-                    let _ = tell.send(Arc::new(snapshot)).await;
-                    Ok(())
-                }
+            let state = match self.look(&mut snapshot, &mut known, &tell).await {
+                Ok(()) => Ok(()),
                 Err(error) => Err(format!("the store does not answer: {error}")),
             };
             self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
         }
     }
 
-    async fn news(&self, known: &Versions) -> Result<Option<(Snapshot, Versions)>, StoreError> {
-        if self.db.versions().await? == *known {
-            return Ok(None);
+    async fn look(
+        &self,
+        snapshot: &mut Arc<Snapshot>,
+        known: &mut Versions,
+        tell: &mpsc::Sender<News>,
+    ) -> Result<(), StoreError> {
+        let versions = self.db.versions().await?;
+        if versions != *known {
+            let (next, versions) = self.next(snapshot, known, &versions).await?;
+            (*snapshot, *known) = (Arc::new(next), versions);
+            let _ = tell.send(News::Configuration(Arc::clone(snapshot))).await;
         }
-        load(&self.db, &self.master).await.map(Some)
+        if snapshot.has_prepaid() {
+            let mut balances = self.db.balances().await?;
+            for account in known.keys() {
+                balances.entry(*account).or_default();
+            }
+            let _ = tell.send(News::Balances(balances)).await;
+        }
+        Ok(())
+    }
+
+    /// With a million numbers, reading them takes longer than a pause may take to be obeyed: where
+    /// none has changed they are not read again.
+    async fn next(
+        &self,
+        snapshot: &Snapshot,
+        known: &Versions,
+        versions: &Versions,
+    ) -> Result<(Snapshot, Versions), StoreError> {
+        let numbers = |versions: &Versions| -> Vec<_> {
+            versions.iter().map(|(account, version)| (*account, version.numbers)).collect()
+        };
+        if numbers(known) == numbers(versions) {
+            let (accounts, read) = read(&self.db).await?;
+            if numbers(&read) == numbers(known)
+                && let Some(next) = snapshot.again(accounts, Some(&self.master))
+            {
+                return Ok((next, read));
+            }
+        }
+        load(&self.db, &self.master).await
     }
 }
 

@@ -218,13 +218,9 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     }
 }
 
-/// Counts a leg that lives already, after a restart, on the first way to its destination.
-pub fn readopt(snapshot: &Snapshot, state: &mut State, leg: LegId, destination: DestinationId) {
-    readopt_over(snapshot, state, leg, destination, None);
-}
-
-/// The same for a leg of which the trunk is known: toll-free calls have several ways.
-pub fn readopt_over(
+/// Counts a leg that lives already, after a restart: on its own trunk where that is known, since
+/// toll-free calls have several ways, else on the first way to its destination.
+pub fn readopt(
     snapshot: &Snapshot,
     state: &mut State,
     leg: LegId,

@@ -10,7 +10,9 @@ use super::snapshot::{FlowPlan, Line, Snapshot};
 use super::state::State;
 use super::throttle::{Gate, Meter};
 use crate::model::forwarding_flow::Fallback;
-use crate::model::id::{CallId, DestinationId, ForwardingFlowId, LegId};
+use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId};
+use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::stickiness::RepeatRule;
 use crate::model::throttle::{CapCount, CapPeriod};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{LimitScope, Unroutable, Verdict};
@@ -39,6 +41,18 @@ pub struct FurtherAttempt {
     pub name: String,
     pub endpoint: String,
     pub verdict: Verdict,
+}
+
+/// An [`Explanation`] with what belongs to the call as a whole.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ExplainedCall {
+    pub flow: ForwardingFlowId,
+    pub name: String,
+    /// By which the caller is known again.
+    pub caller_key: Option<CallerKey>,
+    /// The flow's rule about repeated calls, if it holds.
+    pub repeat: Option<RepeatRule>,
+    pub explanation: Explanation,
 }
 
 /// How a flow stands for new callers.
@@ -91,6 +105,31 @@ pub struct CapLive {
     /// With what is held for calls under way.
     pub used: u32,
     pub max: u32,
+}
+
+/// What would become of a call on `did`; `None` if no flow of `account` owns it.
+#[must_use]
+pub fn explain_call(
+    snapshot: &Snapshot,
+    state: &State,
+    account: AccountId,
+    (did, caller, at): (&Did, &Caller, Timestamp),
+) -> Option<ExplainedCall> {
+    let plan = snapshot.owner(did).filter(|plan| plan.account == account)?;
+    let caller_key = snapshot.caller_key(plan, caller);
+    let repeat = caller_key.as_ref().and_then(|key| state.repeat(plan, key, at));
+    let ask = Ask {
+        leg: LegId { call: CallId::new(0), no: 1 },
+        flow: plan.flow.id,
+        at,
+        caller: caller_key.clone(),
+        repeat: repeat.map(|rule| rule.then),
+        tried: Vec::new(),
+        is_test: false,
+    };
+    let explanation = explain(snapshot, state, &ask);
+    let (flow, name) = (plan.flow.id, plan.flow.name.clone());
+    Some(ExplainedCall { flow, name, caller_key, repeat, explanation })
 }
 
 /// The decision on `ask`, and what would follow if nobody answered.

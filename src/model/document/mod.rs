@@ -31,8 +31,8 @@ use super::removal::not_found;
 
 pub use self::billing::{write_account, write_rate_deck};
 pub use self::write::{
-    write_destination, write_document, write_forwarding_flow, write_number, write_server,
-    write_trunk,
+    write_destination, write_document, write_fallback, write_forwarding_flow, write_number,
+    write_server, write_trunk,
 };
 
 /// A document that was read without a fault.

@@ -85,14 +85,6 @@ pub fn write_number(number: &Number, whole: &Configuration) -> Value {
 pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Value {
     let destinations = flow.destinations.iter();
     let destinations: Vec<Value> = destinations.map(|one| write_destination(one, whole)).collect();
-    let fallback = match &flow.fallback {
-        Fallback::Dialplan => json!("dialplan"),
-        Fallback::HangUp(None) => json!("hang_up"),
-        Fallback::HangUp(Some(cause)) => json!({ "hang_up": cause }),
-        Fallback::Number { trunk, number } => {
-            json!({ "trunk": trunk_name(*trunk, whole), "number": number })
-        }
-    };
     let repeat_caller = flow.repeat_caller.as_ref();
     let mut value = json!({
         "id": flow.id,
@@ -105,7 +97,7 @@ pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Va
         "ring_budget_sec": flow.ring_budget_sec,
         "max_attempts": flow.max_attempts,
         "max_call_sec": flow.max_call_sec,
-        "fallback": fallback,
+        "fallback": write_fallback(&flow.fallback, |trunk| trunk_name(trunk, whole)),
         "time_zone": flow.time_zone,
         "schedule": flow.schedule.as_ref().map(write_schedule),
         "stickiness": write_stickiness(&flow.stickiness),
@@ -116,6 +108,19 @@ pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Va
     });
     write_throttle(&flow.throttle, &mut value);
     without_nulls(value)
+}
+
+/// A fallback, with its trunk by the name that `trunk_name` gives it.
+#[must_use]
+pub fn write_fallback(fallback: &Fallback, trunk_name: impl Fn(TrunkId) -> String) -> Value {
+    match fallback {
+        Fallback::Dialplan => json!("dialplan"),
+        Fallback::HangUp(None) => json!("hang_up"),
+        Fallback::HangUp(Some(cause)) => json!({ "hang_up": cause }),
+        Fallback::Number { trunk, number } => {
+            json!({ "trunk": trunk_name(*trunk), "number": number })
+        }
+    }
 }
 
 /// A destination with its id, every setting, and where it lands by name.

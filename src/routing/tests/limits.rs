@@ -1,7 +1,7 @@
 //! How many at once, and how many at all.
 
 use super::super::choose::{Choice, Ledger, choose};
-use super::super::decide::{commit, readopt, readopt_over};
+use super::super::decide::{commit, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
@@ -89,12 +89,12 @@ fn legs_that_live_through_a_restart_are_counted() {
     let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
     world.change(|world| world.configuration.servers[0].max_live = Some(1));
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, leg, destination(0));
+    readopt(&world.snapshot, &mut world.state, leg, destination(0), None);
     assert_eq!(world.next().unwrap(), "b");
     assert!(world.state.release(leg));
     assert_eq!(world.next().unwrap(), "a");
     // One whose destination was removed counts for nothing, and is given back all the same.
-    readopt_over(&world.snapshot, &mut world.state, leg, destination(99), None);
+    readopt(&world.snapshot, &mut world.state, leg, destination(99), None);
     assert!(world.state.release(leg));
 }
 

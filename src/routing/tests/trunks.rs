@@ -1,6 +1,6 @@
 //! Trunks that fail, that carry toll-free calls, and that cost.
 
-use super::super::decide::readopt_over;
+use super::super::decide::readopt;
 use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
@@ -122,7 +122,7 @@ fn a_toll_free_leg_that_lives_through_a_restart_is_counted_on_its_own_trunk() {
     let mut world = toll_free();
     let leg = LegId { call: CallId::new(500), no: 1 };
     let trunk = Some(TrunkId::new(1));
-    readopt_over(&world.snapshot, &mut world.state, leg, destination(0), trunk);
+    readopt(&world.snapshot, &mut world.state, leg, destination(0), trunk);
     let live = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
     assert_eq!((live(1), live(2)), (1, 0));
 }
