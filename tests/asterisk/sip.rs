@@ -2,6 +2,7 @@
 //! that sends whatever bytes a test wants. Asterisk's own headers would be made clean by Asterisk.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,12 +89,12 @@ impl Message {
         let mut text = format!("SIP/2.0 {status} Said so\r\n");
         for name in ["Via", "From", "Call-ID", "CSeq"] {
             for value in self.headers(name) {
-                text += &format!("{name}: {value}\r\n");
+                let _ = write!(text, "{name}: {value}\r\n");
             }
         }
         let to = self.headers("To").pop().unwrap_or_default();
         let tag = if to.contains(";tag=") || status == 100 { "" } else { ";tag=peer" };
-        text += &format!("To: {to}{tag}\r\n{more}");
+        let _ = write!(text, "To: {to}{tag}\r\n{more}");
         if !more.contains("Content-Length") {
             text += "Content-Length: 0\r\n\r\n";
         }
