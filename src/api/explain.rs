@@ -280,16 +280,8 @@ fn destination_live(one: &DestinationLive) -> Value {
     value.insert("share_permille".into(), json!(one.share_permille));
     value.insert("limits".into(), one.limits.iter().map(limit).collect());
     value.insert("caps".into(), one.caps.iter().map(cap).collect());
-    match one.verdict {
-        Some(verdict) => {
-            value.insert("verdict".into(), verdict_word(verdict));
-            value.insert("reason".into(), json!(verdict.why_not()));
-        }
-        None => {
-            value.insert("verdict".into(), Value::Null);
-            value.insert("reason".into(), Value::Null);
-        }
-    }
+    value.insert("verdict".into(), one.verdict.map_or(Value::Null, verdict_word));
+    value.insert("reason".into(), json!(one.verdict.and_then(Verdict::why_not)));
     Value::Object(value)
 }
 

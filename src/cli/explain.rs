@@ -103,15 +103,12 @@ fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
     let mut out = format!("{}\n", terminal.paint(Style::Bold, &plain(flow)));
     let upcoming: Vec<String> =
         items(&answer["upcoming"]).iter().map(|next| plain(&text(&next["name"]))).collect();
-    match upcoming.split_first() {
-        Some((next, rest)) => {
-            let next = terminal.paint(Style::Good, next);
-            let _ = writeln!(out, "next: {next}\nthen: {}", rest.join(" "));
-        }
-        None => {
-            let why = text(&answer["reason"]).replace('_', " ");
-            let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("nobody: {why}")));
-        }
+    if let Some((next, rest)) = upcoming.split_first() {
+        let next = terminal.paint(Style::Good, next);
+        let _ = writeln!(out, "next: {next}\nthen: {}", rest.join(" "));
+    } else {
+        let why = text(&answer["reason"]).replace('_', " ");
+        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("nobody: {why}")));
     }
     for cap in items(&answer["caps"]) {
         let _ = writeln!(out, "{}", used(cap));

@@ -212,7 +212,7 @@ impl RateDeckRow {
         RateDeck {
             id: self.id.0,
             name: self.name.0,
-            rates: self.rates.0.into(),
+            rates: self.rates.0,
             bills_ring_time: self.bills_ring_time,
             rounding: self.rounding.0,
             decimals: self.decimals.0,

@@ -114,7 +114,7 @@ async fn every_fault_of_a_question_is_told() {
 async fn the_live_view_foretells_the_next_twenty() {
     let world = World::new().await;
     let id = flow(&world, json!({})).await;
-    let answer = world.local(Ask::get(&format!("/v1/forwarding-flows/{id}/live"))).await;
+    let answer = world.local(Ask::get(format!("/v1/forwarding-flows/{id}/live"))).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let live = answer.json;
     assert_eq!(live["next"]["name"], "a");
@@ -147,7 +147,7 @@ async fn a_flow_that_takes_nobody_says_why() {
         let pause = format!("{path}/{}/pause", one["id"].as_str().unwrap());
         world.local(Ask::post(&pause)).await;
     }
-    let live = world.local(Ask::get(&format!("/v1/forwarding-flows/{id}/live"))).await.json;
+    let live = world.local(Ask::get(format!("/v1/forwarding-flows/{id}/live"))).await.json;
     assert_eq!((&live["next"], &live["reason"]), (&Value::Null, &json!("all_paused")));
     assert_eq!(live["destinations"][0]["reason"], "paused");
     let gone = "/v1/forwarding-flows/flw_00000000000000000000000009/live";
