@@ -91,7 +91,11 @@ impl Call {
                 if reason != Unroutable::AllTried {
                     self.note(now, Step::Unroutable { reason, candidates }, out);
                 }
-                self.fall_back(now, out);
+                match reason {
+                    // The rule says what becomes of such a caller, whatever the fallback of the others.
+                    Unroutable::RepeatCaller => self.reject(now, Some(HangupCause::USER_BUSY), out),
+                    _ => self.fall_back(now, out),
+                }
             }
             Decision::Unroutable { .. } => {}
         }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::choose::{By, Choice, Ledger, choose};
+use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Offer, Snapshot};
 use super::state::Stake;
@@ -112,7 +112,10 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
     let Some(plan) = snapshot.flow(ask.flow) else {
         return Decision::Unroutable { reason: Unroutable::FlowGone, candidates: Vec::new() };
     };
-    let candidates = candidates(plan, choice);
+    let mut candidates = candidates(plan, choice);
+    if let Some(chosen) = candidates.iter_mut().find(|one| one.verdict.is_chosen()) {
+        chosen.passed_over = passed_over(snapshot, state, ask, choice);
+    }
     if let Some((_, way)) = choice.chosen(plan) {
         let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
         return Decision::Picked { offer: way.offer.clone(), candidates, would };
@@ -132,6 +135,7 @@ pub fn candidates(plan: &FlowPlan, choice: &Choice) -> Vec<Candidate> {
             priority: line.destination.priority,
             weight: line.destination.weight,
             verdict,
+            passed_over: Vec::new(),
         })
         .collect()
 }

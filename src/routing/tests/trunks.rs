@@ -5,7 +5,7 @@ use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
-use crate::model::timeline::Down;
+use crate::model::timeline::{Down, PassedOver, Step};
 
 fn deck(prefix: &str) -> RateDeck {
     RateDeck {
@@ -115,6 +115,20 @@ fn a_trunk_for_toll_free_calls_is_chosen_for_the_user() {
         }
     });
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoTrunk]);
+}
+
+#[test]
+fn a_choice_tells_of_the_trunks_that_were_passed_over() {
+    let mut world = toll_free();
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    let Decision::Picked { candidates, .. } = world.ask(&Asked::default()).1 else {
+        panic!("trunk 1 works");
+    };
+    let verdict = Verdict::Down { why: Down::Offline };
+    let over = PassedOver { trunk: "alpha".to_owned(), verdict };
+    assert_eq!(candidates[0].passed_over, [over]);
+    let step = Step::Routed { leg: 1, name: "a".into(), endpoint: "x".into(), candidates };
+    assert!(step.sentence().ends_with(" · trunk alpha skipped: offline"), "{}", step.sentence());
 }
 
 #[test]
