@@ -42,6 +42,19 @@ pub struct NodeConfig {
     pub name: String,
     /// The name of the server of the configuration which this node's Asterisk is.
     pub master: String,
+    pub slots: SlotsMode,
+}
+
+/// Where live-call limits are counted.
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, PartialEq)]
+#[strum(serialize_all = "snake_case")]
+pub enum SlotsMode {
+    /// Shared on Postgres, in memory on `SQLite`.
+    Auto,
+    /// By this node alone, and only written down in the database.
+    Memory,
+    /// In the database, by all nodes together.
+    Shared,
 }
 
 #[derive(Clone, Debug)]
@@ -184,6 +197,7 @@ settings! {
     "database" Url "sqlite:/var/lib/divert/divert.sqlite" "sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME";
     "node.name" Text "a" "this node's name: part of ids, metrics and logs";
     "node.master" Text "master" "which server of the configuration this node's Asterisk is";
+    "node.slots" Text "auto" "where live-call limits are counted: memory (by this node alone) or shared (in the database, by all nodes together); auto = shared on Postgres";
     "ari.url" Text "http://127.0.0.1:8088/ari" "Asterisk's REST interface";
     "ari.user" Text "divert" "the section of ari.conf";
     "ari.password" Secret "" "the password there";
@@ -388,6 +402,9 @@ impl Reader<'_> {
             check((1..=60).contains(&text.chars().count()), text)
                 .ok_or_else(|| "a server's name has 1 to 60 characters".to_owned())
         });
+        let slots = self.parse("node.slots", |text| {
+            text.parse().map_err(|_| "it is auto, memory or shared".to_owned())
+        });
         let url = self.parse("ari.url", |text| {
             let url = Url::parse(text.trim_end_matches('/')).ok();
             url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -429,7 +446,7 @@ impl Reader<'_> {
         });
         Some(Config {
             database: database?,
-            node: NodeConfig { name: node?, master: master? },
+            node: NodeConfig { name: node?, master: master?, slots: slots? },
             ari: AriConfig { url: url?, user: user?, password: password?, app: app? },
             api: ApiConfig { listen: listen?, socket: socket?, insecure_http: insecure_http? },
             test_calls: TestCallConfig { context: context? },

@@ -43,7 +43,12 @@ impl Identity {
 
     /// Refuses, naming the scope that is missing.
     pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.may(scope) {
+        self.require_one(scope, &[])
+    }
+
+    /// Refuses unless there is this scope or one of those that include it, naming the smallest.
+    pub fn require_one(&self, scope: Scope, larger: &[Scope]) -> Result<(), ApiError> {
+        if self.may(scope) || larger.iter().any(|scope| self.may(*scope)) {
             return Ok(());
         }
         let detail = format!("This key lacks the scope {scope}.");

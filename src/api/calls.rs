@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Identity;
 use super::body::OptionalJson;
+use super::cdrs::{Cost, Money};
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
@@ -25,6 +26,7 @@ use super::page::{Page, PageParameters};
 use super::path::PathId;
 use super::schema::PageOf;
 use super::spreadsheet::{self, Dialect, DialectParameters, Fault};
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::CallResult;
 use crate::model::id::CallId;
@@ -242,7 +244,8 @@ async fn read(
     identity.require(Scope::CallsRead)?;
     let detail = api.db.call(identity.account, id).await?;
     let detail = detail.ok_or_else(|| ApiError::no_such("call"))?;
-    Ok(etag::representation(StatusCode::OK, &json!(CallWithDetail::from(&detail))))
+    let bills = api.db.cdrs_of_call(identity.account, id).await?;
+    Ok(etag::representation(StatusCode::OK, &json!(CallWithDetail::of(&detail, &bills))))
 }
 
 /// Hang up a live call
@@ -370,6 +373,8 @@ struct CallWithDetail {
     channel: String,
     /// The bridge in Asterisk.
     bridge: String,
+    /// Of all its legs that were billed.
+    cost: Option<Money>,
     legs: Vec<Leg>,
     timeline: Vec<Entry>,
 }
@@ -397,6 +402,8 @@ struct Leg {
     /// ITU-T Q.850.
     cause: Option<u16>,
     sip_code: Option<u16>,
+    /// `null` until it has ended, and for legs that cost nothing.
+    cost: Option<Cost>,
 }
 
 /// One step of a call.
@@ -438,8 +445,8 @@ impl From<&CallRecord> for Call {
     }
 }
 
-impl From<&CallDetail> for CallWithDetail {
-    fn from(detail: &CallDetail) -> Self {
+impl CallWithDetail {
+    fn of(detail: &CallDetail, bills: &[Cdr]) -> Self {
         let call = &detail.call;
         let entry = |entry: &TimelineEntry| Entry {
             seq: entry.seq,
@@ -454,14 +461,16 @@ impl From<&CallDetail> for CallWithDetail {
             node: detail.node.clone(),
             channel: call.channel.to_string(),
             bridge: call.bridge.to_string(),
-            legs: detail.legs.iter().map(Leg::from).collect(),
+            cost: Money::of_all(bills),
+            legs: detail.legs.iter().map(|leg| Leg::of(leg, bills)).collect(),
             timeline: detail.timeline.iter().map(entry).collect(),
         }
     }
 }
 
-impl From<&LegRecord> for Leg {
-    fn from(leg: &LegRecord) -> Self {
+impl Leg {
+    fn of(leg: &LegRecord, bills: &[Cdr]) -> Self {
+        let bill = bills.iter().find(|bill| bill.leg == leg.no);
         Self {
             no: leg.no,
             destination: leg.destination.map(|id| id.to_string()),
@@ -475,6 +484,7 @@ impl From<&LegRecord> for Leg {
             outcome: leg.outcome.map(|outcome| outcome.to_string()),
             cause: leg.cause.map(|cause| cause.0),
             sip_code: leg.sip_code,
+            cost: bill.map(Cost::from),
         }
     }
 }

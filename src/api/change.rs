@@ -26,6 +26,27 @@ use crate::store::StoreError;
 /// How often a change starts over when others write at the same time.
 const TRIES: usize = 5;
 
+/// Which part of the configuration is read, and changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    /// All but numbers, of which there may be a million.
+    WithoutNumbers,
+    Whole,
+}
+
+impl Part {
+    /// It, and the version of the whole.
+    async fn read(self, api: &Api, account: AccountId) -> Result<(Configuration, i64), StoreError> {
+        match self {
+            Self::WithoutNumbers => {
+                let (part, version) = api.db.configuration_without_numbers(account).await?;
+                Ok((part, version.configuration))
+            }
+            Self::Whole => api.db.configuration(account).await,
+        }
+    }
+}
+
 /// One kind of thing in a configuration.
 pub(super) trait Resource {
     type Id: Copy + Display + FromStr<Err = IdError> + Ord + Send + Sync;
@@ -34,6 +55,8 @@ pub(super) trait Resource {
 
     /// What people call it: `server`.
     const WORD: &'static str;
+    /// What its representation is made of.
+    const PART: Part = Part::WithoutNumbers;
 
     /// Everything there is, with its representation; `None` when there is no such parent.
     fn all(configuration: &Configuration, parent: Self::Parent) -> Option<Vec<(Self::Id, Value)>>;
@@ -71,7 +94,7 @@ pub(super) async fn list<R: Resource>(
     query: Option<&str>,
 ) -> Result<Response, ApiError> {
     let page = Page::of_query(query)?;
-    let (configuration, _) = api.db.configuration(identity.account).await?;
+    let (configuration, _) = R::PART.read(api, identity.account).await?;
     let all = R::all(&configuration, parent);
     let all = all.ok_or_else(|| ApiError::no_such("forwarding flow"))?;
     Ok(page.of(all, |(id, _)| *id, |(_, value)| value.clone()))
@@ -83,7 +106,7 @@ pub(super) async fn read<R: Resource>(
     parent: R::Parent,
     id: R::Id,
 ) -> Result<Response, ApiError> {
-    let (configuration, _) = api.db.configuration(identity.account).await?;
+    let (configuration, _) = R::PART.read(api, identity.account).await?;
     let value = R::find(&configuration, parent, id)?;
     Ok(etag::representation(StatusCode::OK, &value))
 }
@@ -96,7 +119,7 @@ pub(super) async fn create<R: Resource>(
     uri: &Uri,
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    let (configuration, id) = change(api, identity.account, |current| {
+    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         if R::all(current, parent).is_none() {
             return Err(ApiError::no_such("forwarding flow"));
         }
@@ -116,6 +139,16 @@ pub(super) enum Update {
     Replace,
 }
 
+impl Update {
+    /// What the representation `before` becomes.
+    pub fn apply(self, before: Value, document: &Value) -> Value {
+        match self {
+            Self::Patch => merged(before, document),
+            Self::Replace => document.clone(),
+        }
+    }
+}
+
 pub(super) async fn update<R: Resource>(
     api: &Api,
     identity: &Identity,
@@ -124,14 +157,10 @@ pub(super) async fn update<R: Resource>(
     (how, headers, document): (Update, &HeaderMap, &Value),
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    let (configuration, id) = change(api, identity.account, |current| {
+    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         let before = R::find(current, parent, id)?;
         etag::check_if_match(headers, &before)?;
-        let next = match how {
-            Update::Patch => merged(before, document),
-            Update::Replace => document.clone(),
-        };
-        R::put(&next, parent, Some(id), current).map_err(ApiError::document)
+        R::put(&how.apply(before, document), parent, Some(id), current).map_err(ApiError::document)
     })
     .await?;
     let value = R::find(&configuration, parent, id)?;
@@ -146,7 +175,7 @@ pub(super) async fn remove<R: Resource>(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     identity.require(Scope::FlowsWrite)?;
-    change(api, identity.account, |current| {
+    change(api, identity.account, Part::Whole, |current| {
         etag::check_if_match(headers, &R::find(current, parent, id)?)?;
         let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;
         Ok((next, ()))
@@ -156,13 +185,14 @@ pub(super) async fn remove<R: Resource>(
 }
 
 /// Writes what `edit` makes of the configuration, and tells the node.
-async fn change<T>(
+pub(super) async fn change<T>(
     api: &Api,
     account: AccountId,
+    part: Part,
     edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
 ) -> Result<(Configuration, T), ApiError> {
     for _ in 0..TRIES {
-        let (current, version) = api.db.configuration(account).await?;
+        let (current, version) = part.read(api, account).await?;
         let (next, made) = edit(&current)?;
         let changes = diff(&current, &next);
         if changes.is_empty() {

@@ -1,7 +1,10 @@
 //! Destinations of one forwarding flow: each can be read and changed alone.
+//!
+//! Their states have requests of their own, because they are what is switched in a hurry: by people
+//! and programs that may change nothing else, and without reading a million numbers for it.
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
@@ -10,20 +13,29 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Identity;
 use super::body::Json;
-use super::change::{self, Resource, Update};
+use super::change::{self, Part, Resource, Update};
 use super::error::ApiError;
+use super::etag;
+use super::key::Scope;
 use super::page::PageParameters;
 use super::path::{DestinationPath, PathId};
 use super::schema::{Destination, DestinationDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
+use crate::model::destination::DestinationState;
 use crate::model::document;
 use crate::model::id::{DestinationId, ForwardingFlowId};
 use crate::model::problem::Problem;
 use crate::model::removal::remove_destination;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(pause))
+        .routes(routes!(drain))
+        .routes(routes!(disable))
+        .routes(routes!(resume))
 }
 
 enum Kind {}
@@ -124,7 +136,10 @@ async fn read(
         ("destination_id" = String, Path, description = "Id of a destination"),
     ),
     request_body(content = DestinationDocument, example = json!({
-        "name": "slave-a-evening", "server": "slave-a", "did": "1002", "weight": 30, "max_live": 10,
+        "name": "evening", "toll_free": "8005550199", "weight": 30, "max_live": 10,
+        "time_zone": "America/New_York", "schedule": { "hours": { "daily": "18:00-02:00" } },
+        "rate": { "calls": 1, "per": "minute" }, "spacing_sec": 20,
+        "caps": [{ "per": "month", "count": "billable_minutes", "max": 10000 }],
     })),
     responses((status = 200, description = "It was replaced", body = Destination)),
 )]
@@ -184,4 +199,109 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     change::remove::<Kind>(&api, &identity, flow, id, &headers).await
+}
+
+/// Switches a destination, whoever else changes it meanwhile; live calls stay as they are.
+async fn switch(
+    api: &Api,
+    identity: &Identity,
+    DestinationPath(flow, id): DestinationPath,
+    state: DestinationState,
+) -> Result<Response, ApiError> {
+    identity.require_one(Scope::DestinationsPause, &[Scope::FlowsWrite])?;
+    let edit = |current: &Configuration| {
+        let mut next = current.clone();
+        let flow = next.forwarding_flows.iter_mut().find(|it| it.id == flow);
+        let found = flow.and_then(|flow| flow.destinations.iter_mut().find(|it| it.id == id));
+        found.ok_or_else(|| ApiError::no_such(Kind::WORD))?.state = state;
+        Ok((next, ()))
+    };
+    let (configuration, ()) =
+        change::change(api, identity.account, Part::WithoutNumbers, edit).await?;
+    let value = Kind::find(&configuration, flow, id)?;
+    Ok(etag::representation(StatusCode::OK, &value))
+}
+
+/// Pause a destination
+///
+/// It takes no new calls, and keeps its place in rotation and the callers who belong to it. Effective with the next call, within a second on other nodes; nobody who talks is
+/// dropped.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/pause",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 200, description = "As it is now", body = Destination)),
+)]
+async fn pause(
+    State(api): State<Api>,
+    identity: Identity,
+    path: DestinationPath,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, path, DestinationState::Paused).await
+}
+
+/// Drain a destination
+///
+/// It takes no new callers; those who belong to it still get there. Its weight stays as it is. Effective with the next call, within a second on other nodes; nobody who talks is
+/// dropped.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/drain",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 200, description = "As it is now", body = Destination)),
+)]
+async fn drain(
+    State(api): State<Api>,
+    identity: Identity,
+    path: DestinationPath,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, path, DestinationState::Draining).await
+}
+
+/// Disable a destination
+///
+/// It is out of rotation, and no caller belongs to it any longer. Effective with the next call, within a second on other nodes; nobody who talks is
+/// dropped.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/disable",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 200, description = "As it is now", body = Destination)),
+)]
+async fn disable(
+    State(api): State<Api>,
+    identity: Identity,
+    path: DestinationPath,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, path, DestinationState::Disabled).await
+}
+
+/// Resume a destination
+///
+/// It takes new calls again, with the weight it had before. Effective with the next call, within a second on other nodes; nobody who talks is
+/// dropped.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/resume",
+    params(
+        ("id" = String, Path, description = "Id of the forwarding flow"),
+        ("destination_id" = String, Path, description = "Id of a destination"),
+    ),
+    responses((status = 200, description = "As it is now", body = Destination)),
+)]
+async fn resume(
+    State(api): State<Api>,
+    identity: Identity,
+    path: DestinationPath,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, path, DestinationState::Active).await
 }

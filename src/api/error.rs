@@ -118,14 +118,20 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, title, detail)
     }
 
-    /// The faults of a document: 409 when only a clash with something existing is wrong, else 422.
+    /// The faults of a document: 403 when one of them is that the account may not have this, 409 when
+    /// only a clash with something existing is wrong, else 422.
     pub fn document(problems: Vec<Problem>) -> Self {
         let count = problems.len();
         let detail = match problems.as_slice() {
             [only] => format!("{}: {}", only.pointer, only.message),
             _ => format!("The document has {count} faults; see errors."),
         };
-        let error = if !problems.is_empty() && problems.iter().all(|p| p.code == "taken") {
+        let forbidden = problems.iter().find(|problem| problem.code == "toll_free_not_enabled");
+        let error = if let Some(forbidden) = forbidden {
+            let title = "Toll-free termination is not enabled";
+            Self::new(StatusCode::FORBIDDEN, forbidden.code, title, detail)
+                .hint(forbidden.hint.clone())
+        } else if !problems.is_empty() && problems.iter().all(|p| p.code == "taken") {
             Self::conflict("taken", "Already taken", detail)
         } else {
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid document", detail)

@@ -77,6 +77,20 @@ impl Fields {
         }
     }
 
+    /// The same for a field that must be there.
+    pub fn demanded<T>(&mut self, name: &str, hint: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        if self.rest.get(name).is_none_or(Value::is_null) {
+            self.rest.remove(name);
+            self.problem(name, "missing", "it is missing", hint);
+            return None;
+        }
+        self.parsed(name, hint)
+    }
+
     /// Takes one of a few words.
     pub fn word<T: FromStr>(&mut self, name: &str, words: &[&str]) -> Option<T> {
         let text = self.text(name)?;

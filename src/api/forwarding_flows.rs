@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Identity;
 use super::body::Json;
-use super::change::{self, Resource, Update};
+use super::change::{self, Part, Resource, Update};
 use super::error::ApiError;
 use super::page::PageParameters;
 use super::path::PathId;
@@ -33,6 +33,7 @@ impl Resource for Kind {
     type Parent = ();
 
     const WORD: &'static str = "forwarding flow";
+    const PART: Part = Part::Whole;
 
     fn all(configuration: &Configuration, (): ()) -> Option<Vec<(ForwardingFlowId, Value)>> {
         let write = |it| document::write_forwarding_flow(it, configuration);
@@ -118,6 +119,17 @@ async fn read(
         "master": "pbx",
         "dids": ["+12025550100"],
         "destinations": [{ "name": "slave-a-sales", "server": "slave-a", "did": "1001" }],
+        "time_zone": "America/Chicago",
+        "schedule": {
+            "hours": { "mon-fri": "08:00-18:00", "sat": ["09:00-12:00", "13:00-16:00"] },
+            "holidays": ["2026-12-25", { "date": "2026-12-24", "hours": "08:00-12:00" }],
+        },
+        "rate": { "calls": 10, "per": "second", "burst": 20 },
+        "caps": [{ "per": "day", "count": "answers", "max": 500 }],
+        "stickiness": { "rolling_sec": 86400, "sliding": true, "on": "answered" },
+        "repeat_caller": { "calls": 3, "within_sec": 3600, "then": "different" },
+        "caller_numbers": { "country": "1" },
+        "redial_gap_sec": 120,
     })),
     responses((status = 200, description = "It was replaced", body = ForwardingFlow)),
 )]

@@ -35,7 +35,11 @@ pub enum Scope {
     #[schema(rename = "calls:test")]
     #[strum(serialize = "calls:test")]
     CallsTest,
-    /// Change servers, trunks and forwarding flows.
+    /// Pause, drain, disable and resume destinations, and nothing else.
+    #[schema(rename = "destinations:pause")]
+    #[strum(serialize = "destinations:pause")]
+    DestinationsPause,
+    /// Change servers, trunks, rate decks and forwarding flows.
     #[schema(rename = "flows:write")]
     #[strum(serialize = "flows:write")]
     FlowsWrite,

@@ -15,15 +15,21 @@ use futures_util::future::BoxFuture;
 
 use crate::model::id::{AccountId, CallId, ForwardingFlowId};
 use crate::model::number::{Caller, Did};
+use crate::model::time::Timestamp;
+use crate::routing::explain::{ExplainedCall, FlowLive};
 use crate::store::Db;
 
+mod account;
 mod auth;
+mod balance;
 mod body;
 mod calls;
+mod cdrs;
 mod change;
 mod destinations;
 mod error;
 mod etag;
+mod explain;
 mod fields;
 mod forwarding_flows;
 mod health;
@@ -36,6 +42,7 @@ mod observe;
 mod openapi;
 mod page;
 mod path;
+mod rate_decks;
 mod reports;
 mod request_id;
 mod router;
@@ -63,6 +70,17 @@ pub trait Node: Send + Sync + 'static {
         request: TestCallRequest,
     ) -> BoxFuture<'_, Result<CallId, TestCallRefused>>;
 
+    /// What would become of a call, by the live state of this node; nothing is committed. `None`: no
+    /// flow of the account that this node serves owns the DID.
+    fn explain(
+        &self,
+        account: AccountId,
+        question: ExplainQuestion,
+    ) -> BoxFuture<'_, Option<ExplainedCall>>;
+
+    /// How a flow stands now; `None` if this node does not serve it.
+    fn live(&self, account: AccountId, flow: ForwardingFlowId) -> BoxFuture<'_, Option<FlowLive>>;
+
     /// Hangs up a live call; `false` when this node has no such call of the account.
     fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool>;
 
@@ -80,6 +98,14 @@ pub struct TestCallRequest {
     pub did: Option<Did>,
     /// Who seems to call; `None` leaves it to the node.
     pub caller: Option<Caller>,
+}
+
+/// A call that might come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExplainQuestion {
+    pub did: Did,
+    pub caller: Caller,
+    pub at: Timestamp,
 }
 
 /// Why no test call was placed.

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
-    Api, calls, destinations, forwarding_flows, health, keys, numbers, reports, servers, sessions,
-    test_calls, trunks,
+    Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
+    numbers, rate_decks, reports, servers, sessions, test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -32,8 +32,10 @@ struct Description;
 /// The routes that need a key.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
+        .merge(account::routes())
         .merge(servers::routes())
         .merge(trunks::routes())
+        .merge(rate_decks::routes())
         .merge(forwarding_flows::routes())
         .merge(destinations::routes())
         .merge(test_calls::routes())
@@ -41,6 +43,9 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(calls::routes())
         .merge(sessions::routes())
         .merge(reports::routes())
+        .merge(cdrs::routes())
+        .merge(explain::routes())
+        .merge(balance::routes())
         .merge(keys::routes())
 }
 
@@ -179,7 +184,7 @@ fn add_problems(path: &str, method: &str, operation: &mut Value) {
     if path.starts_with("/v1/") {
         statuses.extend([
             ("401", "The key is missing or not valid"),
-            ("403", "The key lacks a scope, which is named"),
+            ("403", "The key lacks a scope, which is named, or the account may not have this"),
             ("429", "Too many requests; see Retry-After"),
             ("503", "The database is not available"),
         ]);

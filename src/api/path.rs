@@ -57,6 +57,7 @@ fn home(text: &str) -> Option<impl fmt::Display> {
         "call" => "/v1/calls/",
         "flw" => "/v1/forwarding-flows/",
         "key" => "/v1/keys/",
+        "rtd" => "/v1/rate-decks/",
         "srv" => "/v1/servers/",
         "trk" => "/v1/trunks/",
         _ => return None,

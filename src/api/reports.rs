@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use strum::VariantNames;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -163,9 +163,9 @@ struct Report {
 struct Row {
     /// Of the flow or destination; `null` for calls on numbers that nobody owned, and for the
     /// fallback numbers of flows. By day and hour there is none.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Option<String>>,
+    id: Option<Value>,
     /// The newest name of flow or destination in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -238,8 +238,8 @@ impl Row {
         Self {
             id: match asked.by {
                 By::Day | By::Hour => None,
-                By::Destination => Some(row.destination.map(|id| id.to_string())),
-                By::Flow => Some(row.flow.map(|id| id.to_string())),
+                By::Destination => Some(json!(row.destination)),
+                By::Flow => Some(json!(row.flow)),
             },
             name: row.name.clone(),
             period: row.period.map(|(from, to)| Period {
@@ -270,7 +270,7 @@ impl Row {
             local,
             from,
             to,
-            self.id.flatten().unwrap_or_default(),
+            self.id.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
             self.name.unwrap_or_default(),
             self.calls.to_string(),
             self.sessions.to_string(),

@@ -5,6 +5,77 @@
 
 use utoipa::ToSchema;
 
+/// What holds for everything of the account.
+#[derive(ToSchema)]
+pub(super) struct AccountDocument {
+    /// For flows and destinations that name none: a name of the IANA database.
+    #[schema(default = "UTC", example = "America/Chicago", required = false)]
+    time_zone: String,
+    /// Most live legs of all its flows; absent is no limit.
+    #[schema(example = 500, minimum = 1, required = false)]
+    max_live: Option<u32>,
+    /// Whether there may be toll-free destinations.
+    #[schema(default = false, required = false)]
+    toll_free_termination: bool,
+    /// Calls that cost are refused once the balance is used up.
+    #[schema(default = false, required = false)]
+    prepaid: bool,
+    /// Of every amount, in ISO 4217.
+    #[schema(default = "USD", example = "USD", required = false)]
+    currency: String,
+    /// The name of the rate deck for trunks that have none of their own.
+    #[schema(example = "retail", required = false)]
+    rate_deck: Option<String>,
+}
+
+/// Prices by the beginning of the dialled number.
+#[derive(ToSchema)]
+pub(super) struct RateDeckDocument {
+    /// Unique in the account, 1 to 60 characters.
+    #[schema(example = "retail", min_length = 1, max_length = 60)]
+    name: String,
+    /// Each prefix once; the longest that fits a number counts.
+    rates: Vec<Rate>,
+    /// Seconds count from the first ring instead of the answer; who never answers is never billed.
+    #[schema(default = false, required = false)]
+    bills_ring_time: bool,
+    #[schema(default = "up", required = false)]
+    rounding: Rounding,
+    /// Digits behind the point that an amount keeps.
+    #[schema(default = 4, minimum = 0, maximum = 6, required = false)]
+    decimals: u8,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Rate {
+    /// Up to 15 digits; `""` matches every number.
+    #[schema(example = "1800")]
+    prefix: String,
+    /// The price of a minute, with at most 6 digits behind the point.
+    #[schema(example = "0.0125")]
+    per_minute: String,
+    /// `30/6`: the first 30 seconds are billed whole, then every 6 begun.
+    #[schema(default = "60/60", example = "30/6", required = false)]
+    increment: String,
+}
+
+/// How an amount is brought to the deck's decimals, once for each call.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Rounding {
+    Down,
+    Nearest,
+    Up,
+}
+
+#[derive(ToSchema)]
+pub(super) struct RateDeck {
+    #[schema(example = "rtd_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    id: String,
+    #[serde(flatten)]
+    document: RateDeckDocument,
+}
+
 /// An Asterisk or VICIdial box.
 #[derive(ToSchema)]
 pub(super) struct ServerDocument {
@@ -51,6 +122,13 @@ pub(super) struct TrunkDocument {
     /// Most live calls over it; absent is no limit.
     #[schema(minimum = 1, required = false)]
     max_live: Option<u32>,
+    /// divert may send calls to toll-free numbers over it.
+    #[schema(default = false, required = false)]
+    carries_toll_free: bool,
+    /// The name of the rate deck for calls over it; absent takes the account's, and nothing for
+    /// calls to a slave.
+    #[schema(example = "retail", required = false)]
+    rate_deck: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -95,6 +173,127 @@ pub(super) struct ForwardingFlowDocument {
     /// `{"hang_up": <Q.850 cause>}` or `{"trunk": <name>, "number": <number>}`.
     #[schema(example = "dialplan", required = false)]
     fallback: serde_json::Value,
+    /// Whose days count, and in which the schedule is; absent takes the account's.
+    #[schema(example = "America/Chicago", required = false)]
+    time_zone: Option<String>,
+    /// When it is open; absent is always. A call outside goes to the fallback.
+    #[schema(required = false)]
+    schedule: Option<Schedule>,
+    /// Calls in each second, minute or hour, evenly, with up to `burst` at once.
+    #[schema(required = false)]
+    rate: Option<ArrivalRate>,
+    /// Least time between the beginnings of two calls.
+    #[schema(example = 5, minimum = 1, maximum = 86400, required = false)]
+    spacing_sec: Option<u32>,
+    /// Most of what is counted in each period of the zone.
+    #[schema(required = false)]
+    caps: Vec<VolumeCap>,
+    /// Whether a returning caller goes to the destination of the last time: `"never"` (default),
+    /// `"same_day"`, or an object of `window` or `rolling_sec` (60 to 31536000), `sliding` (default
+    /// true), `on` (`answered` or `offered`), `rebind` (default true), `beats_priority`.
+    #[schema(example = json!({ "rolling_sec": 86400, "sliding": true }), required = false)]
+    stickiness: serde_json::Value,
+    #[schema(required = false)]
+    repeat_caller: Option<RepeatRule>,
+    #[schema(required = false)]
+    caller_numbers: Option<NumberPlan>,
+    /// Calls of one caller that follow each other within so many seconds are shown as one.
+    #[schema(default = 60, minimum = 0, maximum = 900, required = false)]
+    redial_gap_sec: u32,
+}
+
+/// Open in the hours of its weekday, unless the day is listed among the holidays.
+#[derive(ToSchema)]
+pub(super) struct Schedule {
+    /// By day (`mon`), range of days (`mon-fri`) or `daily`: one span of hours or a list of them. A
+    /// span that ends no later than it begins runs over midnight.
+    #[schema(example = json!({ "mon-fri": "09:00-17:00", "sat": ["09:00-12:00", "14:00-16:00"] }))]
+    hours: serde_json::Value,
+    /// Days that are closed, or objects of `date` and the `hours` of that day.
+    #[schema(example = json!(["2026-12-25", { "date": "2026-12-24", "hours": "09:00-12:00" }]), required = false)]
+    holidays: serde_json::Value,
+}
+
+#[derive(ToSchema)]
+pub(super) struct ArrivalRate {
+    #[schema(example = 10, minimum = 1, maximum = 10000)]
+    calls: u32,
+    #[schema(default = "second", required = false)]
+    per: RatePeriod,
+    /// 1 is no burst at all.
+    #[schema(default = 1, minimum = 1, maximum = 10000, required = false)]
+    burst: u32,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum RatePeriod {
+    Hour,
+    Minute,
+    Second,
+}
+
+/// One for each pair of `per` and `count` at most.
+#[derive(ToSchema)]
+pub(super) struct VolumeCap {
+    per: CapPeriod,
+    #[schema(default = "attempts", required = false)]
+    count: CapCount,
+    #[schema(example = 500, minimum = 1, maximum = 100_000_000)]
+    max: u32,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CapPeriod {
+    Day,
+    Hour,
+    Month,
+    Total,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CapCount {
+    Answers,
+    Attempts,
+    BillableMinutes,
+}
+
+/// What happens to a caller who has called the flow `calls` times within `within_sec`.
+#[derive(ToSchema)]
+pub(super) struct RepeatRule {
+    /// Calls before this one.
+    #[schema(example = 3, minimum = 1, maximum = 100)]
+    calls: u32,
+    #[schema(example = 3600, minimum = 1, maximum = 2_678_400)]
+    within_sec: u32,
+    #[schema(default = "any", required = false)]
+    count: RepeatCount,
+    /// `"different"`, `"reject"`, `"tag"`, or `{"destination": <name>}`.
+    #[schema(example = "different")]
+    then: serde_json::Value,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum RepeatCount {
+    Answered,
+    Any,
+}
+
+/// How callers' numbers are written where they come from, to know one caller by two spellings.
+#[derive(ToSchema)]
+pub(super) struct NumberPlan {
+    /// Country code without `+`.
+    #[schema(example = "44", required = false)]
+    country: Option<String>,
+    /// What stands before a number of the same country.
+    #[schema(example = "0", required = false)]
+    national_prefix: Option<String>,
+    /// What stands before a country code.
+    #[schema(example = "00", required = false)]
+    international_prefix: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -120,7 +319,7 @@ pub(super) struct ForwardingFlow {
     document: ForwardingFlowDocument,
 }
 
-/// Where calls of a flow may go: `server` and `did`, or `trunk` and `number`.
+/// Where calls of a flow may go: `server` and `did`, `trunk` and `number`, or `toll_free`.
 #[derive(ToSchema)]
 pub(super) struct DestinationDocument {
     /// Inside a flow: the destination this was; leave it out for a new one.
@@ -141,6 +340,10 @@ pub(super) struct DestinationDocument {
     /// The number dialled over it.
     #[schema(required = false)]
     number: Option<String>,
+    /// A toll-free number of North America; divert chooses among the trunks that carry such calls.
+    /// The account must be allowed to.
+    #[schema(example = "8005550199", required = false)]
+    toll_free: Option<String>,
     /// Lower is tried first; equal numbers share.
     #[schema(default = 1, minimum = -100, maximum = 100, required = false)]
     priority: i32,
@@ -155,14 +358,31 @@ pub(super) struct DestinationDocument {
     ring_timeout_sec: Option<u32>,
     #[schema(default = "active", required = false)]
     state: DestinationState,
+    /// For schedule and caps; absent takes the flow's.
+    #[schema(example = "America/New_York", required = false)]
+    time_zone: Option<String>,
+    /// When it is open; absent is always.
+    #[schema(required = false)]
+    schedule: Option<Schedule>,
+    /// Calls in each second, minute or hour, evenly, with up to `burst` at once.
+    #[schema(required = false)]
+    rate: Option<ArrivalRate>,
+    /// Least time between the beginnings of two calls.
+    #[schema(example = 5, minimum = 1, maximum = 86400, required = false)]
+    spacing_sec: Option<u32>,
+    /// Most of what is counted in each period of the zone.
+    #[schema(required = false)]
+    caps: Vec<VolumeCap>,
 }
 
-/// Paused keeps its place; disabled is out of rotation. Neither drops a live call.
+/// Draining takes no callers but those who belong to it; paused takes nobody and keeps its place;
+/// disabled is out of rotation. None of them drops a live call.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub(super) enum DestinationState {
     Active,
     Disabled,
+    Draining,
     Paused,
 }
 

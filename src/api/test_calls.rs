@@ -39,7 +39,7 @@ struct TestCallDocument {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what read_request reads")]
-struct TestCaller {
+pub(super) struct TestCaller {
     #[schema(example = "+12025550199")]
     number: String,
     #[schema(example = "Ada", required = false)]
@@ -103,7 +103,14 @@ fn read_request(mut body: Fields, flow: &ForwardingFlow) -> Result<TestCallReque
             &format!("for example {}", known.join(", ")),
         );
     }
-    let caller = body.take("caller").and_then(|value| {
+    let caller = take_caller(&mut body);
+    body.finish(&["did", "caller"])?;
+    Ok(TestCallRequest { did, caller })
+}
+
+/// Takes a caller that can be sent as it is.
+pub(super) fn take_caller(body: &mut Fields) -> Option<Caller> {
+    body.take("caller").and_then(|value| {
         let mut inner = Fields::of_body(value);
         let number = inner.text("number").unwrap_or_default();
         let name = inner.text("name").unwrap_or_default();
@@ -116,7 +123,5 @@ fn read_request(mut body: Fields, flow: &ForwardingFlow) -> Result<TestCallReque
             return None;
         }
         Some(clean)
-    });
-    body.finish(&["did", "caller"])?;
-    Ok(TestCallRequest { did, caller })
+    })
 }

@@ -108,7 +108,10 @@ async fn read(
     put,
     path = "/v1/trunks/{id}",
     params(("id" = String, Path, description = "Id of a trunk")),
-    request_body(content = TrunkDocument, example = json!({ "name": "to-slave-a", "address": "10.0.0.2:5060", "max_live": 100 })),
+    request_body(content = TrunkDocument, example = json!({
+        "name": "to-slave-a", "address": "10.0.0.2:5060", "max_live": 100,
+        "carries_toll_free": true, "rate_deck": "retail",
+    })),
     responses((status = 200, description = "It was replaced", body = Trunk)),
 )]
 async fn replace(

@@ -8,6 +8,7 @@
 //! A command that Asterisk holds back behind a playback (`answer`, setting a variable,
 //! `add_to_bridge`) blocks only itself here; stopping the playback first is the caller's work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
@@ -163,15 +164,17 @@ impl Client {
         self.http.send(request).await?.json().map(|endpoint: Endpoint| endpoint.state)
     }
 
-    /// The names of all endpoints of a technology.
-    pub async fn endpoints(&self, tech: &str) -> Result<Vec<String>, AriError> {
+    /// All endpoints of a technology by name.
+    pub async fn endpoints(&self, tech: &str) -> Result<BTreeMap<String, EndpointState>, AriError> {
         #[derive(Deserialize)]
         struct Endpoint {
             resource: String,
+            #[serde(default)]
+            state: EndpointState,
         }
         let endpoints: Vec<Endpoint> =
             self.http.send(get("endpoints", &["endpoints", tech])).await?.json()?;
-        Ok(endpoints.into_iter().map(|endpoint| endpoint.resource).collect())
+        Ok(endpoints.into_iter().map(|endpoint| (endpoint.resource, endpoint.state)).collect())
     }
 
     // The caller's channel
@@ -271,7 +274,7 @@ impl Client {
         let request = post("set_channel_variable", &["channels", &channel.0, "variable"])
             .query("variable", variable.name())
             .query("value", value)
-            .refuse_if(variable::fault(value));
+            .refuse_if(variable::fault_for(variable, value));
         self.http.send(request).await?.done()
     }
 
@@ -429,7 +432,7 @@ fn variables(pairs: &[(Variable, &str)]) -> Value {
 }
 
 fn variables_fault(pairs: &[(Variable, &str)]) -> Option<&'static str> {
-    pairs.iter().find_map(|(_, value)| variable::fault(value))
+    pairs.iter().find_map(|(variable, value)| variable::fault_for(*variable, value))
 }
 
 /// What is wrong with an endpoint, if anything. `&` would ring two, `?` would add SIP headers.

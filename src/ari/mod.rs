@@ -5,6 +5,7 @@
 //! * [`wire`]: the JSON of events, channels and bridges, as Asterisk writes it.
 //! * [`translate`]: wire events as the engine's events.
 //! * [`resync`]: everything of ours that lives in Asterisk right now.
+//! * [`identity`]: who calls, fit to be shown to somebody else.
 //! * [`role`]: what a channel of ours is for, carried in `appArgs`.
 //! * [`variable`]: every channel variable divert may set.
 //!
@@ -16,6 +17,7 @@
 
 pub mod client;
 mod http;
+pub mod identity;
 pub mod resync;
 pub mod role;
 pub mod socket;

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use super::AriError;
 use super::client::Client;
+use super::identity::Identity;
 use super::role::Role;
 use super::wire::{Bridge, Channel};
 use crate::engine::ChannelState;
 use crate::model::id::{BridgeId, ChannelId};
-use crate::model::number::Caller;
 
 /// The name of a bridge of ours, by which it is known again. It names the application, so that
 /// two nodes on one Asterisk never tidy up after each other.
@@ -40,7 +40,7 @@ pub struct Snapshot {
 pub struct ChannelSnapshot {
     pub state: ChannelState,
     pub role: Role,
-    pub caller: Caller,
+    pub caller: Identity,
 }
 
 impl Snapshot {
@@ -50,7 +50,7 @@ impl Snapshot {
         let channel = |channel: &Channel| {
             let role = role(channel, app)?;
             let state = channel.state.engine();
-            let caller = channel.clean_caller();
+            let caller = channel.identity(matches!(role, Role::Caller { is_withheld: true, .. }));
             Some((channel.channel_id(), ChannelSnapshot { state, role, caller }))
         };
         let bridge = |bridge: &Bridge| {
@@ -141,13 +141,16 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("1.1".to_owned(), ChannelState::Ringing, Role::Caller { did }),
+                ("1.1".to_owned(), ChannelState::Ringing, Role::Caller { did, is_withheld: false }),
                 (leg.channel().0, ChannelState::Up, Role::Leg(leg)),
                 ("s-1".to_owned(), ChannelState::Down, Role::Other("snoop".into())),
                 ("t-1".to_owned(), ChannelState::Up, Role::TestCaller(call)),
             ]
         );
-        assert_eq!(snapshot.channels[&ChannelId("1.1".into())].caller, Caller::clean("1", "Ann"));
+        assert_eq!(
+            snapshot.channels[&ChannelId("1.1".into())].caller,
+            Identity::of("1", "Ann", false)
+        );
         let members = vec![ChannelId("1.1".into()), ChannelId("x".into())];
         assert_eq!(snapshot.bridges, BTreeMap::from([(BridgeId("b1".into()), members)]));
         assert_eq!(snapshot.startup_time, "then");

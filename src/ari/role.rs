@@ -5,14 +5,16 @@
 
 use std::fmt;
 
+use super::identity;
 use crate::model::id::{CallId, LegId};
 use crate::model::number::Did;
 
 /// The role of a channel, as its arguments tell.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Role {
-    /// `did,<did>`: a call came in on that DID.
-    Caller { did: Did },
+    /// `did,<did>[,<presentation>]`: a call came in on that DID, from somebody who may want to stay
+    /// unknown (the value of `CALLERID(pres)`).
+    Caller { did: Did, is_withheld: bool },
     /// `leg,<call id>,<no>`: divert dialled it.
     Leg(LegId),
     /// In our application, for a purpose divert does not know: kept as it was found.
@@ -38,7 +40,10 @@ impl Role {
         let (kind, rest) = args.split_once(',')?;
         let first = rest.split(',').next()?;
         match kind {
-            "did" => Some(Self::Caller { did: first.parse().ok()? }),
+            "did" => {
+                let is_withheld = rest.split(',').nth(1).is_some_and(identity::is_withheld);
+                Some(Self::Caller { did: first.parse().ok()?, is_withheld })
+            }
             "leg" => {
                 let no = rest.split(',').nth(1)?.parse().ok()?;
                 Some(Self::Leg(LegId { call: first.parse().ok()?, no }))
@@ -53,7 +58,8 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Caller { did } => write!(f, "did,{did}"),
+            Self::Caller { did, is_withheld: false } => write!(f, "did,{did}"),
+            Self::Caller { did, is_withheld: true } => write!(f, "did,{did},prohib"),
             Self::Leg(leg) => write!(f, "leg,{},{}", leg.call, leg.no),
             Self::Other(args) => f.write_str(args),
             Self::TestCaller(call) => write!(f, "testcaller,{call}"),
@@ -69,7 +75,8 @@ mod tests {
     fn a_role_reads_back_as_itself() {
         let call = CallId::new(77);
         let roles = [
-            Role::Caller { did: "+1*#TF-9.a_b".parse().unwrap() },
+            Role::Caller { did: "+1*#TF-9.a_b".parse().unwrap(), is_withheld: false },
+            Role::Caller { did: "h".parse().unwrap(), is_withheld: true },
             Role::Leg(LegId { call, no: 12 }),
             Role::TestCaller(call),
             Role::Other("snoop,x".into()),

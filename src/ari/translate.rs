@@ -3,12 +3,13 @@
 //! Only what the engine acts on comes through; everything else is `None`. Which call a channel
 //! belongs to is not known here.
 
+use super::identity::{Identity, is_withheld};
 use super::role::Role;
 use super::wire::{self, Channel, Event};
 use crate::engine::ChannelEvent;
 use crate::model::cause::HangupCause;
 use crate::model::id::{CallId, ChannelId, LegId};
-use crate::model::number::{Caller, Did, NumberError};
+use crate::model::number::{Did, NumberError};
 
 /// What an event means to divert.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub enum Translated {
         channel: ChannelId,
         /// The text as the dialplan gave it, where it is no DID.
         did: Result<Did, (String, NumberError)>,
-        caller: Caller,
+        caller: Identity,
         /// The dialplan answered it before it gave it to us.
         already_up: bool,
     },
@@ -54,10 +55,10 @@ pub fn translate(event: &Event) -> Option<Translated> {
 fn started(channel: &Channel, args: &[String]) -> Option<Translated> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["did", did, ..] if !is_our_leg(channel) => Some(Translated::Arrived {
+        ["did", did, ref more @ ..] if !is_our_leg(channel) => Some(Translated::Arrived {
             channel: known(channel)?,
             did: did.parse().map_err(|error| (did.to_owned(), error)),
-            caller: channel.clean_caller(),
+            caller: channel.identity(more.first().is_some_and(|word| is_withheld(word))),
             already_up: channel.state == wire::State::Up,
         }),
         ["leg", ..] if is_our_leg(channel) => about(channel, ChannelEvent::Ready),
@@ -106,7 +107,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::ari::variable::Variable;
     use crate::engine::ChannelState;
+    use crate::model::number::Caller;
 
     const GOLDEN: &str =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ari-events.jsonl"));
@@ -134,7 +137,10 @@ mod tests {
             Some(Translated::Arrived {
                 channel: ChannelId("1.1".into()),
                 did,
-                caller: Caller { number: "12025550100".into(), name: "AX: 1".into() },
+                caller: Identity {
+                    caller: Caller { number: "12025550100".into(), name: "AX: 1".into() },
+                    corrections: vec![(Variable::CallerName, "AX: 1".into())],
+                },
                 already_up,
             })
         };
@@ -144,6 +150,9 @@ mod tests {
             arrived(Ok(did.clone()), false)
         );
         assert_eq!(start("1.1", "Up", &json!(["did", "+1#2*a"])), arrived(Ok(did), true));
+        let withheld = start("1.1", "Ring", &json!(["did", "1", "prohib_passed_screen"]));
+        let Some(Translated::Arrived { caller, .. }) = withheld else { panic!("{withheld:?}") };
+        assert_eq!(caller.caller, Caller::default());
         let wrong = ("1 2".to_owned(), NumberError::Character(' '));
         assert_eq!(start("1.1", "Ring", &json!(["did", "1 2"])), arrived(Err(wrong), false));
         let empty = (String::new(), NumberError::Empty);

@@ -15,6 +15,12 @@ pub enum Variable {
     CdrDisable,
     /// Header `X-Divert-Call` of the INVITE to come.
     CallHeader,
+    /// The name a caller's channel has, in any script.
+    CallerName,
+    /// The number a caller's channel has.
+    CallerNumber,
+    /// Whether number and name of a caller's channel may be shown.
+    CallerPresentation,
     /// The name a leg shows to who is called.
     ConnectedName,
     /// The number a leg shows to who is called.
@@ -36,6 +42,9 @@ impl Variable {
             Self::Call => "DIVERT_CALL",
             Self::CdrDisable => "CDR_PROP(disable)",
             Self::CallHeader => "PJSIP_HEADER(add,X-Divert-Call)",
+            Self::CallerName => "CALLERID(name)",
+            Self::CallerNumber => "CALLERID(num)",
+            Self::CallerPresentation => "CALLERID(pres)",
             Self::ConnectedName => "CONNECTEDLINE(name,i)",
             Self::ConnectedNumber => "CONNECTEDLINE(num,i)",
             Self::HopsHeader => "PJSIP_HEADER(add,X-Divert-Hops)",
@@ -68,6 +77,17 @@ impl Global {
 /// Longest value sent, in bytes.
 pub const MAX_VALUE: usize = 128;
 
+/// What is wrong with a value for this variable, if anything.
+pub(super) fn fault_for(variable: Variable, value: &str) -> Option<&'static str> {
+    match variable {
+        // Names have any script; what may not be in them is the same as everywhere.
+        Variable::CallerName if !value.chars().any(char::is_control) => {
+            fault(&value.replace(|c: char| !c.is_ascii(), "."))
+        }
+        _ => fault(value),
+    }
+}
+
 /// What is wrong with a value, if anything: printable ASCII only, since a line feed would begin a
 /// SIP header of its own; and nothing a dialplan could expand when it reads the value again.
 pub(super) fn fault(value: &str) -> Option<&'static str> {
@@ -94,6 +114,10 @@ mod tests {
         }
         for bad in ["a\r\nX: 1", "\0", "\x7f", "é", "${SHELL(id)}", "$[1+1]", &"x".repeat(129)] {
             assert!(fault(bad).is_some(), "{bad}");
+            let names_may = bad == "é";
+            assert_eq!(fault_for(Variable::CallerName, bad).is_none(), names_may, "{bad}");
+            assert!(fault_for(Variable::CallerNumber, bad).is_some(), "{bad}");
         }
+        assert!(fault_for(Variable::CallerName, "\u{85}").is_some());
     }
 }

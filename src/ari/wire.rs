@@ -18,9 +18,9 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::identity::Identity;
 use crate::engine;
 use crate::model::id::{BridgeId, ChannelId};
-use crate::model::number::Caller;
 use crate::model::time::Timestamp;
 
 /// A frame that is no event.
@@ -392,10 +392,10 @@ impl Channel {
         ChannelId(self.id.clone())
     }
 
-    /// Who calls on this channel, cleaned.
+    /// Who calls on this channel. Whether the caller wants to stay unknown is not in its JSON.
     #[must_use]
-    pub fn clean_caller(&self) -> Caller {
-        Caller::clean(&self.caller.number, &self.caller.name)
+    pub fn identity(&self, is_withheld: bool) -> Identity {
+        Identity::of(&self.caller.number, &self.caller.name, is_withheld)
     }
 }
 

@@ -318,7 +318,11 @@ pub fn story(call: &Call, terminal: Terminal) -> String {
     };
     let heads = ["LEG", "DESTINATION", "OUTCOME", "RANG", "CAUSE", "SIP", "ENDPOINT"];
     let rows: Vec<_> = call.legs.iter().map(row).collect();
-    text + "\n" + &table(terminal, &heads, &rows)
+    let text = text + "\n" + &table(terminal, &heads, &rows);
+    match &call.cost {
+        Some(cost) => text + &format!("\nThe call cost {cost}.\n"),
+        None => text,
+    }
 }
 
 /// One line of a timeline: when, what, and why.

@@ -16,7 +16,7 @@ use super::terminal::{plain, write};
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const DOWNLOAD: Duration = Duration::from_secs(24 * 3_600);
+const DOWNLOAD: Duration = Duration::from_hours(24);
 
 /// How to reach the server.
 #[derive(Args, Clone, Debug)]

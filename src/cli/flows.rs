@@ -1,15 +1,15 @@
-//! `divert flows …` and `divert dest …`: the forwarding flows of the running server and the
-//! switches of their destinations.
+//! `divert flows …`: the forwarding flows of the running server.
 
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::{Failure, explain};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,9 @@ pub enum FlowsCommand {
     /// All forwarding flows with their numbers and destinations
     #[command(after_help = "Example:\n  divert flows list")]
     List(ListArgs),
+    /// Who is next in line on a flow, and how each destination stands
+    #[command(after_help = "Example:\n  divert flows live \"Solar East\"")]
+    Live(explain::LiveArgs),
 }
 
 #[derive(Args, Debug)]
@@ -24,29 +27,6 @@ pub struct ListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum DestCommand {
-    /// No new calls; returning callers and the place in rotation stay
-    #[command(after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
-    Pause(DestArgs),
-    /// New calls again
-    #[command(after_help = "Example:\n  divert dest resume \"Solar East\" slave-a")]
-    Resume(DestArgs),
-    /// Out of rotation
-    #[command(after_help = "Example:\n  divert dest disable \"Solar East\" slave-a")]
-    Disable(DestArgs),
-}
-
-#[derive(Args, Debug)]
-pub struct DestArgs {
-    /// Name or id of the forwarding flow
-    flow: String,
-    /// Name or id of the destination
-    dest: String,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -78,7 +58,10 @@ pub struct Destination {
 /// # Errors
 /// See [`Client`].
 pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
-    let FlowsCommand::List(args) = command;
+    let args = match command {
+        FlowsCommand::List(args) => args,
+        FlowsCommand::Live(args) => return explain::live(args, config).await,
+    };
     let client = Client::new(&args.server, config)?;
     let answer: Value = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
     if args.json {
@@ -86,24 +69,6 @@ pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()
     }
     let flows: Vec<Flow> = read_list(answer)?;
     say(&listing(&flows, Terminal::of_stdout()))
-}
-
-/// # Errors
-/// See [`Client`]; [`Failure::Input`] for a name nobody has.
-pub async fn dest(command: &DestCommand, config: &Config) -> anyhow::Result<()> {
-    let (args, state) = match command {
-        DestCommand::Pause(args) => (args, "paused"),
-        DestCommand::Resume(args) => (args, "active"),
-        DestCommand::Disable(args) => (args, "disabled"),
-    };
-    let client = Client::new(&args.server, config)?;
-    let flow = find_flow(&client, &args.flow).await?;
-    let named = flow.destinations.iter().map(|dest| (dest.id.as_str(), dest.name.as_str()));
-    let nth = pick(&args.dest, named, "destination")?;
-    let dest = &flow.destinations[nth];
-    let path = format!("/v1/forwarding-flows/{}/destinations/{}", flow.id, dest.id);
-    let _: Value = client.patch(&path, &json!({ "state": state })).await?;
-    say(&format!("{} of {} is {state}\n", plain(&dest.name), plain(&flow.name)))
 }
 
 /// The flow with this id or name.
@@ -118,16 +83,23 @@ pub async fn find_flow(client: &Client, wanted: &str) -> anyhow::Result<Flow> {
     Ok(flows.swap_remove(nth))
 }
 
-fn read_list(answer: Value) -> anyhow::Result<Vec<Flow>> {
+/// What a list of the API holds.
+///
+/// # Errors
+/// It is no such list.
+pub fn read_list<T: DeserializeOwned>(answer: Value) -> anyhow::Result<Vec<T>> {
     #[derive(Deserialize)]
-    struct List {
-        data: Vec<Flow>,
+    struct List<T> {
+        data: Vec<T>,
     }
-    Ok(serde_json::from_value::<List>(answer)?.data)
+    Ok(serde_json::from_value::<List<T>>(answer)?.data)
 }
 
 /// By id, by name, or by name in another case if that is one only.
-fn pick<'a>(
+///
+/// # Errors
+/// [`Failure::Input`] with the names there are.
+pub fn pick<'a>(
     wanted: &str,
     named: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     word: &str,
@@ -160,25 +132,31 @@ fn listing(flows: &[Flow], terminal: Terminal) -> String {
         let name = terminal.paint(Style::Bold, &plain(&flow.name));
         let id = terminal.paint(Style::Dim, &flow.id);
         let _ = write!(text, "{name}  {id}\n  {}\n", plain(&flow.dids.join(" ")));
-        let row = |dest: &Destination| {
-            let style = match dest.state.as_str() {
-                "active" => Style::Good,
-                "paused" => Style::Warn,
-                _ => Style::Dim,
-            };
-            let max = dest.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
-            vec![
-                (Style::Plain, format!("  {}", dest.priority)),
-                (Style::Plain, dest.weight.to_string()),
-                (style, dest.state.clone()),
-                (Style::Plain, max),
-                (Style::Name, plain(&dest.name)),
-            ]
-        };
-        let rows: Vec<_> = flow.destinations.iter().map(row).collect();
-        text.push_str(&table(terminal, &["  PRIO", "WEIGHT", "STATE", "MAX LIVE", "NAME"], &rows));
+        text.push_str(&destinations(&flow.destinations, terminal));
     }
     text
+}
+
+/// A table of destinations, a little to the right.
+#[must_use]
+pub fn destinations(destinations: &[Destination], terminal: Terminal) -> String {
+    let row = |dest: &Destination| {
+        let style = match dest.state.as_str() {
+            "active" => Style::Good,
+            "draining" | "paused" => Style::Warn,
+            _ => Style::Dim,
+        };
+        let max = dest.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
+        vec![
+            (Style::Plain, format!("  {}", dest.priority)),
+            (Style::Plain, dest.weight.to_string()),
+            (style, dest.state.clone()),
+            (Style::Plain, max),
+            (Style::Name, plain(&dest.name)),
+        ]
+    };
+    let rows: Vec<_> = destinations.iter().map(row).collect();
+    table(terminal, &["  PRIO", "WEIGHT", "STATE", "MAX LIVE", "NAME"], &rows)
 }
 
 #[cfg(test)]

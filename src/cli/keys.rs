@@ -35,7 +35,8 @@ pub struct CreateArgs {
     /// Who or what will use it
     #[arg(long)]
     name: String,
-    /// admin, calls:read, calls:test or flows:write; may be given again
+    /// admin, calls:read, calls:test, destinations:pause or flows:write; may be
+    /// given again
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
     scopes: Vec<Scope>,
     /// Days until it expires; it does not unless given

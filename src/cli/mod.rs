@@ -4,15 +4,21 @@
 //! Exit codes: 0 good, 1 a check failed or the work could not be done, 2 bad usage or input,
 //! 3 not connected. Results go to standard output, everything else to standard error.
 
+mod account;
+mod billing;
 mod calls;
 mod client;
 mod database;
+mod destinations;
 mod doctor;
+mod explain;
 mod flows;
 mod keys;
 mod ladder;
+mod nodes;
 mod plan;
 mod print;
+mod rate_decks;
 mod replay;
 mod replay_day;
 mod reports;
@@ -75,15 +81,34 @@ enum Command {
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
+    /// Where a call would go now, and why
+    #[command(after_help = "Example:\n  divert explain +12025550100 --caller +12025550142")]
+    Explain(explain::ExplainArgs),
     /// What happened to calls
     #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
     Calls(calls::CallsCommand),
+    /// What calls cost
+    #[command(subcommand, after_help = "Example:\n  divert cdrs list")]
+    Cdrs(billing::CdrsCommand),
+    /// What there is to pay calls with
+    #[command(subcommand, after_help = "Example:\n  divert balance show")]
+    Balance(billing::BalanceCommand),
     /// Forwarding flows of the running server
     #[command(subcommand, after_help = "Example:\n  divert flows list")]
     Flows(flows::FlowsCommand),
-    /// Pause, resume or disable a destination
-    #[command(subcommand, after_help = "Example:\n  divert dest pause \"Solar East\" slave-a")]
-    Dest(flows::DestCommand),
+    /// Pause, drain, disable or resume a destination
+    #[command(
+        subcommand,
+        visible_alias = "dest",
+        after_help = "Example:\n  divert destinations pause \"Solar East\" slave-a"
+    )]
+    Destinations(destinations::DestinationsCommand),
+    /// What holds for the whole account
+    #[command(subcommand, after_help = "Example:\n  divert account show")]
+    Account(account::AccountCommand),
+    /// What calls cost
+    #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
+    RateDecks(rate_decks::RateDecksCommand),
     /// Check everything a call needs, with what to do where it is missing
     #[command(after_help = "Example:\n  divert doctor --json")]
     Doctor(doctor::DoctorArgs),
@@ -108,6 +133,9 @@ enum Command {
     /// Keys of the HTTP API
     #[command(subcommand, after_help = "Example:\n  divert keys list")]
     Keys(keys::KeysCommand),
+    /// Nodes that share the database, and what they hold of live-call limits
+    #[command(subcommand, after_help = "Example:\n  divert nodes list")]
+    Nodes(nodes::NodesCommand),
     /// The program's own settings
     #[command(subcommand, after_help = "Example:\n  divert config show")]
     Config(settings::ConfigCommand),
@@ -193,13 +221,19 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         let config = &loaded.config;
         match &cli.command {
+            Command::Account(command) => account::run(command, config).await,
             Command::Apply(args) => plan::apply(args, config).await,
+            Command::Balance(command) => billing::balance(command, config).await,
+            Command::Cdrs(command) => billing::cdrs(command, config).await,
             Command::Calls(command) => calls::run(command, config).await,
             Command::Config(command) => settings::run(command, &loaded),
-            Command::Dest(command) => flows::dest(command, config).await,
+            Command::Destinations(command) => destinations::run(command, config).await,
+            Command::Explain(args) => explain::explain(args, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
+            Command::Nodes(command) => nodes::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
+            Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,
             Command::ReplayDay(args) => replay_day::run(args, config).await,
             Command::Reports(command) => reports::run(command, config).await,

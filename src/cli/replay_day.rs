@@ -2,6 +2,7 @@
 //! would route them, and as a draft would.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::json;
@@ -137,7 +138,7 @@ impl Comparison {
             terminal.paint(Style::Dim, &RULES.join("\n")),
         );
         if self.left_out > 0 {
-            text += &format!("{} calls that have not ended are left out.\n\n", self.left_out);
+            let _ = write!(text, "{} calls that have not ended are left out.\n\n", self.left_out);
         }
         let count = |value: i64| value.to_string();
         let all = [&self.logged, &self.present, &self.draft];

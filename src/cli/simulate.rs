@@ -11,10 +11,11 @@ use super::calls::story;
 use super::ladder;
 use super::plan::{faults, read, warn};
 use super::terminal::{Style, Terminal, say};
-use super::view::{Call, Entry, Flow, Leg, Moment};
+use super::view::{Call, Entry, Flow, Leg, Moment, Money};
 use crate::clock;
 use crate::engine::sim::Sim;
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::configuration::Configuration;
 use crate::model::document::Unnamed;
@@ -104,6 +105,11 @@ fn play(sim: &mut Sim, did: &Did, caller: Caller, talk_ms: i64) -> CallId {
 fn seen(sim: &Sim, id: CallId) -> Option<Call> {
     let record = sim.calls.get(&id)?;
     let timeline = sim.timelines.get(&id).into_iter().flatten();
+    let bills: Vec<_> = sim.cdrs.iter().filter(|bill| bill.call == id).collect();
+    let cost = bills.first().map(|first| Money {
+        amount: Micros(bills.iter().map(|bill| bill.charge.amount.0).sum()).to_string(),
+        currency: first.charge.currency.to_string(),
+    });
     let legs = sim.legs.values().filter(|leg| leg.call == id);
     Some(Call {
         id: id.to_string(),
@@ -118,6 +124,7 @@ fn seen(sim: &Sim, id: CallId) -> Option<Call> {
         result: record.result.map(|result| result.to_string()),
         ended_by: record.ended_by.map(|by| by.to_string()),
         cause: record.cause.map(|cause| cause.0),
+        cost,
         legs: legs.map(seen_leg).collect(),
         timeline: timeline.map(|entry| seen_entry(entry, record)).collect(),
     })

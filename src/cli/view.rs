@@ -41,6 +41,8 @@ pub struct Call {
     #[serde(default)]
     pub cause: Option<u16>,
     #[serde(default)]
+    pub cost: Option<Money>,
+    #[serde(default)]
     pub legs: Vec<Leg>,
     #[serde(default)]
     pub timeline: Vec<Entry>,
@@ -71,6 +73,13 @@ pub struct Leg {
     pub cause: Option<u16>,
     #[serde(default)]
     pub sip_code: Option<u16>,
+}
+
+/// What something cost.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Money {
+    pub amount: String,
+    pub currency: String,
 }
 
 /// One line of the timeline.
@@ -126,6 +135,12 @@ impl Call {
     #[must_use]
     pub fn flow_name(&self) -> String {
         self.forwarding_flow.as_ref().map_or_else(|| "-".to_owned(), |flow| plain(&flow.name))
+    }
+}
+
+impl std::fmt::Display for Money {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&plain(&format!("{} {}", self.amount, self.currency)))
     }
 }
 

@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 
 use super::leg::{Departure, Leg, LegStage};
-use super::outcome;
 use super::timer::Timers;
 use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedCommand, Route, Timer};
+use super::{outcome, receipt};
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
 use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Step, TimelineEntry};
+use crate::model::timeline::{Receipt, Step, TimelineEntry};
 use crate::routing::decide::{News, Report};
 
 /// How long Asterisk may take over a hang-up before it is told again.
@@ -44,6 +44,8 @@ pub(super) struct Call {
     answered_leg: Option<u16>,
     /// The number of a leg whose decision is still owed, and may bring slots to give back.
     pub owed: Option<u16>,
+    /// Of a test call, until it is handed out.
+    pub receipt: Option<Receipt>,
     next_step: u32,
 }
 
@@ -117,6 +119,7 @@ impl Call {
             over_at: None,
             answered_leg: None,
             owed: None,
+            receipt: arrival.is_test.then(Receipt::default),
             next_step: 0,
         };
         let received = Step::Received {
@@ -323,6 +326,7 @@ impl Call {
         self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
         let talk_ms = self.record.talk_ms;
         self.note(now, Step::Ended { by, result, talk_ms, cause }, out);
+        self.hand_out_receipt(now, out);
         self.save(out);
     }
 
@@ -463,6 +467,7 @@ impl Call {
         if leg.holds_slots {
             out.push(Command::Release { leg: leg.id() });
         }
+        receipt::ended(self.receipt.as_mut(), &leg, cdr.as_ref());
         if let Some(cdr) = cdr.filter(|_| !self.record.is_test) {
             out.push(Command::Bill(Box::new(cdr)));
         }
@@ -473,6 +478,17 @@ impl Call {
             self.note(now, step, out);
         }
         out.push(Command::SaveLeg(Box::new(leg.record)));
+        self.hand_out_receipt(now, out);
         Some(outcome)
+    }
+
+    /// The last word of a test call, when all its legs have ended.
+    fn hand_out_receipt(&mut self, now: Timestamp, out: Out<'_>) {
+        if self.stage == Stage::Ending
+            && self.legs.is_empty()
+            && let Some(receipt) = self.receipt.take()
+        {
+            self.note(now, Step::Receipt(receipt), out);
+        }
     }
 }

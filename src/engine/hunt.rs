@@ -4,7 +4,7 @@
 
 use super::call::{Call, GUARD_GRACE_MS, Out, Stage};
 use super::leg::{Departure, Leg, LegStage};
-use super::{Command, FallbackRoute, Timer, outcome};
+use super::{Command, FallbackRoute, Timer, outcome, receipt};
 use crate::model::call::CallStatus;
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::forwarding_flow::Ringback;
@@ -74,10 +74,14 @@ impl Call {
             self.owed = None;
         }
         match decision {
-            Decision::Picked { offer, candidates, .. } if is_awaited => {
+            Decision::Picked { offer, candidates, would } if is_awaited => {
                 self.tried.extend(offer.destination);
                 self.stage = Stage::Hunting(no);
                 self.start_leg(now, no, offer, candidates, out);
+                if let Some((leg, would)) = self.legs.get_mut(&no).zip(would) {
+                    receipt::picked(self.receipt.as_mut(), &would);
+                    leg.would = would;
+                }
             }
             // The call ended while the question was open.
             Decision::Picked { .. } => {
@@ -135,7 +139,7 @@ impl Call {
     }
 
     /// Longer than this no channel of the call may live, whatever becomes of divert.
-    fn longest_ms(&self) -> i64 {
+    pub fn longest_ms(&self) -> i64 {
         self.route.as_ref().map_or(GUARD_GRACE_MS, |route| {
             route.ring_budget_ms + route.max_call_ms + GUARD_GRACE_MS
         })

@@ -8,6 +8,7 @@ use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{HangupCause, Outcome};
 use crate::model::id::{ChannelId, LegId};
 use crate::model::time::Timestamp;
+use crate::routing::decide::Would;
 use crate::routing::snapshot::Offer;
 
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Leg {
     pub ring_timeout_ms: i64,
     /// What it costs once it is answered; `None` is nothing.
     pub tariff: Option<Arc<Tariff>>,
+    /// Of a test call: what an ordinary one would change here.
+    pub would: Would,
 }
 
 /// How a channel went.
@@ -75,6 +78,7 @@ impl Leg {
             taken_back: None,
             ring_timeout_ms: offer.ring_timeout_ms,
             tariff: offer.tariff,
+            would: Would::default(),
         }
     }
 

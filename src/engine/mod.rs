@@ -14,6 +14,7 @@ mod hunt;
 pub mod journal;
 mod leg;
 pub mod outcome;
+mod receipt;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub use types::{
 };
 
 use crate::model::call::CallRecord;
-use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
+use crate::model::id::{CallId, ChannelId, DestinationId, LegId, TrunkId};
 use crate::model::time::Timestamp;
 use call::Call;
 use leg::LegStage;
@@ -113,6 +114,12 @@ impl Engine {
         self.calls.get(&id).map(|call| &call.record)
     }
 
+    /// Longer than this no channel of the call lives, whatever becomes of divert.
+    #[must_use]
+    pub fn longest_ms(&self, id: CallId) -> Option<i64> {
+        self.calls.get(&id).map(Call::longest_ms)
+    }
+
     /// Whether a call of this caller's channel is under way.
     #[must_use]
     pub fn knows_caller(&self, channel: &ChannelId) -> bool {
@@ -140,11 +147,11 @@ impl Engine {
         })
     }
 
-    /// The legs that hold slots, with their destinations: what a fresh ledger must count.
-    pub fn slot_holders(&self) -> impl Iterator<Item = (LegId, DestinationId)> {
+    /// The legs that hold slots, with their destinations and trunks: what a fresh ledger must count.
+    pub fn slot_holders(&self) -> impl Iterator<Item = (LegId, DestinationId, Option<TrunkId>)> {
         let legs = self.calls.values().flat_map(|call| call.legs.values());
         legs.filter(|leg| leg.holds_slots)
-            .filter_map(|leg| Some((leg.id(), leg.record.destination?)))
+            .filter_map(|leg| Some((leg.id(), leg.record.destination?, leg.record.trunk)))
     }
 
     fn arrive(&mut self, now: Timestamp, arrival: Arrival) -> CallId {

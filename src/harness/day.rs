@@ -239,6 +239,7 @@ struct Attempt {
 
 /// How an answered call goes, wherever it is answered.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to each of the names")]
 struct Answer {
     /// From dialling to the answer.
     after_ms: i64,
@@ -278,7 +279,7 @@ impl<'a> Day<'a> {
             if let Some(flow) = self.period.name_of(&logged.call) {
                 self.figures.share(destination, flow, &leg.name);
             }
-            decide::readopt(self.snapshot, &mut self.state, id, destination);
+            decide::readopt(self.snapshot, &mut self.state, id, destination, leg.trunk);
             self.goes_live(destination);
             let ended_at = leg.ended_at.unwrap_or(self.period.to);
             self.plan(ended_at, leg.call, Event::Leaves(id, destination));

@@ -1,10 +1,11 @@
 //! A scenario on the simulator: the whole call in virtual time, with nothing left over.
 
-use super::scenario::{Moment, Played, Scenario};
+use super::scenario::{Act, Moment, Played, Scenario};
 use crate::engine::sim::Sim;
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::LegRecord;
-use crate::model::id::{CallId, LegId};
+use crate::model::id::{CallId, ChannelId, LegId};
+use crate::model::number::Did;
 use crate::model::problem::{Problem, render};
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;
@@ -14,41 +15,56 @@ const BEGIN: Timestamp = Timestamp(1_000_000);
 /// Longer than any call may last.
 const SETTLED_MS: i64 = 24 * 3_600 * 1_000;
 
-/// Plays a scenario from the arrival of the call until nothing is due any more.
+/// Plays the calls of a scenario one after the other, until nothing is due any more.
 ///
 /// # Errors
 /// What is wrong with the flow, or what is still there in the end: channels, bridges, slots, timers.
-pub fn rehearse(scenario: &Scenario) -> Result<Played, Vec<String>> {
+pub fn rehearse(scenario: &Scenario) -> Result<Vec<Played>, Vec<String>> {
     let told = |problems: Vec<Problem>| -> Vec<String> {
         problems.iter().map(|problem| render(problem, "flow")).collect()
     };
     let configuration = scenario.configuration().map_err(told)?;
     let snapshot = Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], Some("master"));
     let mut sim = Sim::new(BEGIN, snapshot);
-    let (call, caller) = sim.call(&scenario.own_did(), scenario.caller.clone());
-    if let Some(hang_up) = scenario.hangs_up
-        && wait_for(&mut sim, call, hang_up.after)
+    let acts: Vec<_> =
+        scenario.calls.iter().map(|act| play(&mut sim, &scenario.own_did(), act)).collect();
+    sim.run_for_ms(SETTLED_MS);
+    let mut left = sim.leftovers();
+    let played: Vec<Played> =
+        acts.iter().filter_map(|(call, caller)| played(&mut sim, *call, caller)).collect();
+    if played.len() < acts.len() {
+        left.push("a call without a result".to_owned());
+    }
+    if left.is_empty() { Ok(played) } else { Err(left) }
+}
+
+/// Plays one call until it is over.
+fn play(sim: &mut Sim, did: &Did, act: &Act) -> (CallId, ChannelId) {
+    let (call, caller) = sim.call(did, act.caller.clone());
+    if let Some(hang_up) = act.hangs_up
+        && wait_for(sim, call, hang_up.after)
     {
         sim.run_for_ms(i64::from(hang_up.ms));
         sim.hang_up(&caller);
     }
-    sim.run_for_ms(SETTLED_MS);
-    let mut left = sim.leftovers();
-    let record = sim.calls.remove(&call);
-    if record.as_ref().is_none_or(|record| record.result.is_none()) {
-        left.push("a call without a result".to_owned());
+    while sim.engine.call(call).is_some()
+        && let Some(at) = sim.next_due()
+    {
+        sim.run_until(at);
     }
-    match record {
-        Some(record) if left.is_empty() => Ok(Played {
-            call: record,
-            legs: legs(&sim, call),
-            timeline: sim.timelines.remove(&call).unwrap_or_default(),
-            journal: sim.journals.remove(&call).unwrap_or_default(),
-            caller_cause: sim.rejections.get(&caller).copied(),
-            passed_on: sim.passed_on.contains(&caller),
-        }),
-        _ => Err(left),
-    }
+    (call, caller)
+}
+
+fn played(sim: &mut Sim, call: CallId, caller: &ChannelId) -> Option<Played> {
+    let record = sim.calls.remove(&call).filter(|record| record.result.is_some())?;
+    Some(Played {
+        call: record,
+        legs: legs(sim, call),
+        timeline: sim.timelines.remove(&call).unwrap_or_default(),
+        journal: sim.journals.remove(&call).unwrap_or_default(),
+        caller_cause: sim.rejections.get(caller).copied(),
+        passed_on: sim.passed_on.contains(caller),
+    })
 }
 
 fn legs(sim: &Sim, call: CallId) -> Vec<LegRecord> {

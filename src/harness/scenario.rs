@@ -14,6 +14,14 @@
 //!   legs: [busy, answered]
 //!   steps: [Received, Routed, Busy, Routed, Ringing, Answered, Ended]
 //! ```
+//! A promise about several calls has a list in the place of `caller` and `expect`; each call begins
+//! when the one before it is over:
+//!
+//! ```yaml
+//! calls:
+//!   - { caller: { number: "+12025550199" }, expect: { result: busy, legs: [busy] } }
+//!   - { caller: { number: "+12025550199" }, expect: { result: busy, legs: [busy], to: [first] } }
+//! ```
 //! Every scenario plays on the same [`stage`]: the server `master`, the trunk `phones`, whose phones
 //! behave by their number (`asterisk/phones/extensions.conf` says how), and the trunk `dead`, where
 //! nobody ever replies. How a scenario is played is not decided here.
@@ -46,12 +54,19 @@ pub struct Scenario {
     pub name: String,
     /// `None`: any number will do.
     pub did: Option<Did>,
+    /// One after the other; at least one.
+    pub calls: Vec<Act>,
+    /// What the file says of the flow.
+    flow: Map<String, Value>,
+}
+
+/// One call of a scenario.
+#[derive(Clone, Debug)]
+pub struct Act {
     pub caller: Caller,
     /// `None`: the caller stays until hung up on.
     pub hangs_up: Option<HangUp>,
     pub expect: Expectation,
-    /// What the file says of the flow.
-    flow: Map<String, Value>,
 }
 
 /// When the caller hangs up.
@@ -82,6 +97,8 @@ pub struct Expectation {
     pub ended_by: Option<EndedBy>,
     /// The outcome of every leg, in order of dialling.
     pub legs: Vec<Outcome>,
+    /// The destination of every leg, in order of dialling.
+    pub to: Option<Vec<String>>,
     /// The titles of the timeline.
     pub steps: Option<Vec<String>>,
     /// What divert hung the caller up with.
@@ -91,7 +108,7 @@ pub struct Expectation {
     pub passed_on: bool,
 }
 
-/// What became of a scenario.
+/// What became of one call.
 #[derive(Clone, Debug)]
 pub struct Played {
     pub call: CallRecord,
@@ -120,6 +137,14 @@ struct Script {
     scenario: String,
     flow: Map<String, Value>,
     did: Option<Did>,
+    caller: Option<CallerScript>,
+    expect: Option<Expectation>,
+    calls: Option<Vec<ActScript>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActScript {
     #[serde(default)]
     caller: CallerScript,
     expect: Expectation,
@@ -244,8 +269,21 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
 
 /// Where what was played is not what was promised, in plain words; empty when the promise is kept.
 #[must_use]
-pub fn check(scenario: &Scenario, played: &Played) -> Vec<String> {
-    let (expect, call) = (&scenario.expect, &played.call);
+pub fn check(scenario: &Scenario, played: &[Played]) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (at, (act, played)) in scenario.calls.iter().zip(played).enumerate() {
+        let which =
+            if scenario.calls.len() > 1 { format!("call {}: ", at + 1) } else { String::new() };
+        broken.extend(check_call(&act.expect, played).iter().map(|text| format!("{which}{text}")));
+    }
+    if played.len() != scenario.calls.len() {
+        broken.push(format!("{} of {} calls were played", played.len(), scenario.calls.len()));
+    }
+    broken
+}
+
+fn check_call(expect: &Expectation, played: &Played) -> Vec<String> {
+    let call = &played.call;
     let outcomes = played.legs.iter().map(|leg| word(leg.outcome));
     let titles = played.timeline.iter().map(|entry| entry.step.title().to_owned());
     let passed_on = |it_was: bool| if it_was { "passed on" } else { "kept" }.to_owned();
@@ -253,6 +291,9 @@ pub fn check(scenario: &Scenario, played: &Played) -> Vec<String> {
         ("result", Some(expect.result.to_string()), word(call.result)),
         ("ended_by", expect.ended_by.map(|by| by.to_string()), word(call.ended_by)),
         ("legs", Some(list(expect.legs.iter().map(ToString::to_string))), list(outcomes)),
+        ("to", expect.to.clone().map(|names| list(names.into_iter())), {
+            list(played.legs.iter().map(|leg| leg.name.clone()))
+        }),
         ("steps", expect.steps.clone().map(|steps| list(steps.into_iter())), list(titles)),
         ("caller_cause", expect.caller_cause.map(|cause| cause.to_string()), {
             word(played.caller_cause)
@@ -294,15 +335,31 @@ fn parse(value: &Value) -> Result<Scenario, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let CallerScript { number, name, hangs_up } = script.caller;
+    let calls = match (script.calls, script.expect) {
+        (None, Some(expect)) => {
+            vec![ActScript { caller: script.caller.unwrap_or_default(), expect }]
+        }
+        (Some(calls), None) if script.caller.is_none() && !calls.is_empty() => calls,
+        _ => {
+            let message = "there is no call, or two ways to say which";
+            let hint =
+                "type caller: and expect: for one call, or calls: with one of each in a list";
+            return Err(vec![Problem::new("/calls", "invalid", message, hint)]);
+        }
+    };
     Ok(Scenario {
         name: script.scenario,
         did: script.did,
-        caller: Caller::clean(&number, &name),
-        hangs_up,
-        expect: script.expect,
+        calls: calls.into_iter().map(Act::from).collect(),
         flow: script.flow,
     })
+}
+
+impl From<ActScript> for Act {
+    fn from(ActScript { caller, expect }: ActScript) -> Self {
+        let CallerScript { number, name, hangs_up } = caller;
+        Self { caller: Caller::clean(&number, &name), hangs_up, expect }
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -354,13 +411,29 @@ expect:
     fn a_file_is_read_with_its_defaults() {
         let scenario = Scenario::read(TEXT).unwrap();
         assert_eq!(scenario.slug(), "a-callers-promise-kept");
-        assert_eq!(scenario.hangs_up, Some(HangUp { after: Moment::Ringing, ms: 5 }));
-        assert_eq!(scenario.caller, Caller::clean("+12025550199", ""));
+        let only = &scenario.calls[0];
+        assert_eq!(only.hangs_up, Some(HangUp { after: Moment::Ringing, ms: 5 }));
+        assert_eq!(only.caller, Caller::clean("+12025550199", ""));
         assert_eq!(scenario.own_did().as_str(), DID);
         let configuration = scenario.configuration().unwrap();
         assert_eq!(configuration.forwarding_flows[0].dids, [scenario.own_did()]);
         let stays = TEXT.replace("  hangs_up: { after: ringing, ms: 5 }", "  name: Ann");
-        assert_eq!(Scenario::read(&stays).unwrap().hangs_up, None);
+        assert_eq!(Scenario::read(&stays).unwrap().calls[0].hangs_up, None);
+    }
+
+    #[test]
+    fn several_calls_are_a_list_in_the_place_of_one() {
+        let (head, _) = TEXT.split_once("caller:").unwrap();
+        let act = "- { expect: { result: busy, legs: [busy], to: [first] } }\n";
+        let scenario = Scenario::read(&format!("{head}calls:\n  {act}  {act}")).unwrap();
+        assert_eq!(scenario.calls.len(), 2);
+        assert_eq!(scenario.calls[1].expect.to, Some(vec!["first".to_owned()]));
+        for none_or_both in
+            [format!("{head}calls: []\n"), format!("{TEXT}calls:\n  {act}"), head.to_owned()]
+        {
+            let told = told(&none_or_both);
+            assert!(told.len() == 1 && told[0].contains("no call, or two ways"), "{told:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What must hold between the objects of a configuration: references lead somewhere, roles fit,
-//! names are unique and each DID has one owner.
+//! names are unique, each DID has one owner, and toll-free numbers are only where the account has
+//! them.
 //!
 //! What one object must look like by itself is known where it is read; whether calls would loop is
 //! a matter of routing. Neither is here.
@@ -9,14 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::configuration::{Configuration, Named, Number};
 use super::destination::{Destination, Landing};
 use super::forwarding_flow::{Fallback, ForwardingFlow};
-use super::id::{ForwardingFlowId, ObjectId, ServerId, TrunkId};
+use super::id::{ForwardingFlowId, ObjectId, RateDeckId, ServerId, TrunkId};
 use super::number::Did;
 use super::problem::{Problem, path};
 use super::server::{Server, ServerRole};
+use super::stickiness::RepeatAction;
+use super::trunk::Trunk;
 
 /// Where in a document each object came from; those that came from elsewhere are not in it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Places {
+    account: Option<String>,
     objects: BTreeMap<ObjectId, String>,
     dids: BTreeMap<ForwardingFlowId, BTreeMap<Did, String>>,
 }
@@ -25,6 +29,11 @@ impl Places {
     /// The object stands at this JSON pointer.
     pub fn put(&mut self, id: impl Into<ObjectId>, pointer: impl Into<String>) {
         self.objects.insert(id.into(), pointer.into());
+    }
+
+    /// The settings of the account stand at this JSON pointer.
+    pub fn put_account(&mut self, pointer: impl Into<String>) {
+        self.account = Some(pointer.into());
     }
 
     /// This flow was given this DID at this JSON pointer.
@@ -36,6 +45,10 @@ impl Places {
     #[must_use]
     pub fn of(whole: &Configuration) -> Self {
         let mut places = Self::default();
+        places.put_account("/account");
+        for (i, deck) in whole.rate_decks.iter().enumerate() {
+            places.put(deck.id, format!("/rate_decks/{i}"));
+        }
         for (i, server) in whole.servers.iter().enumerate() {
             places.put(server.id, format!("/servers/{i}"));
         }
@@ -69,6 +82,10 @@ impl Places {
         self.dids.get(&flow)?.get(did).map(String::as_str)
     }
 
+    fn account_key(&self, key: &str) -> Option<String> {
+        self.account.as_ref().map(|pointer| format!("{pointer}/{key}"))
+    }
+
     fn key(&self, id: impl Into<ObjectId>, key: &str) -> Option<String> {
         self.find(id).map(|pointer| format!("{pointer}/{key}"))
     }
@@ -79,9 +96,11 @@ impl Places {
 #[must_use]
 pub fn problems(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let mut check = Check { whole, places, problems: Vec::new() };
+    check.unique(&whole.rate_decks);
     check.unique(&whole.trunks);
     check.unique(&whole.servers);
     check.unique(&whole.forwarding_flows);
+    check.decks();
     for server in &whole.servers {
         check.server(server);
     }
@@ -93,10 +112,19 @@ pub fn problems(whole: &Configuration, places: &Places) -> Vec<Problem> {
     check.problems
 }
 
-/// DIDs that are legal and lead to surprises: those of one master that differ in case only, which a
-/// VICIdial behind it cannot tell apart, and the lone dash, which Asterisk's dialplan never matches.
+/// What is legal and leads to surprises: DIDs that cannot be told apart or never match, toll-free
+/// numbers that no trunk carries, and numbers that a rate deck has forgotten.
 #[must_use]
 pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    let mut warnings = surprising_dids(whole, places);
+    warnings.extend(uncarried(whole, places));
+    warnings.extend(unrated(whole, places));
+    warnings
+}
+
+/// DIDs of one master that differ in case only, which a VICIdial behind it cannot tell apart, and
+/// the lone dash, which Asterisk's dialplan never matches.
+fn surprising_dids(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let mut seen: BTreeMap<(ServerId, String), (&Did, Option<&str>)> = BTreeMap::new();
     let mut warnings = Vec::new();
     for number in &whole.numbers {
@@ -122,6 +150,80 @@ pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
         }
     }
     warnings
+}
+
+/// Toll-free destinations while no trunk carries such calls.
+fn uncarried(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    if whole.trunks.iter().any(|trunk| trunk.carries_toll_free) {
+        return Vec::new();
+    }
+    let destinations = whole.forwarding_flows.iter().flat_map(|flow| &flow.destinations);
+    let toll_free = destinations.filter(|one| matches!(one.landing, Landing::TollFree { .. }));
+    let warning = |destination: &Destination| {
+        let pointer = places.key(destination.id, "toll_free")?;
+        let message = "no trunk carries calls to toll-free numbers, so that none goes there";
+        let hint = "type carries_toll_free: true at a trunk whose carrier takes them";
+        Some(Problem::new(pointer, "no_toll_free_trunk", message, hint))
+    };
+    toll_free.filter_map(warning).collect()
+}
+
+/// Numbers that a flow dials over a trunk that has a rate deck, which has no rate for them.
+fn unrated(whole: &Configuration, places: &Places) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    let mut judge = |pointer: Option<String>, number: &str, deck: Option<RateDeckId>| {
+        // What the document has no part in is not judged again.
+        if let Some(deck) = deck.and_then(|id| whole.rate_deck(id))
+            && let Some(pointer) = pointer.or_else(|| places.key(deck.id, "rates"))
+            && deck.rate_for(number).is_none()
+        {
+            let message = format!(
+                "rate deck {} has no rate for {number}, so that calls there cost nothing",
+                deck.name
+            );
+            let hint = "add a rate to it; the prefix \"\" matches every number";
+            warnings.push(Problem::new(pointer, "no_rate", message, hint));
+        }
+    };
+    let account = whole.account.rate_deck;
+    let over = |trunk: &Trunk| trunk.rate_deck.or(account);
+    let carriers = whole.trunks.iter().filter(|trunk| trunk.carries_toll_free);
+    let carriers: BTreeSet<RateDeckId> = carriers.filter_map(over).collect();
+    for flow in &whole.forwarding_flows {
+        for destination in &flow.destinations {
+            let key = |key: &str| places.key(destination.id, key);
+            match &destination.landing {
+                // Calls to a slave cost what its trunk says, never what the account says.
+                Landing::Slave { server, did } => {
+                    let trunk = whole.server(*server).and_then(|server| server.trunk);
+                    let deck = trunk.and_then(|id| whole.trunk(id)?.rate_deck);
+                    judge(key("did"), did.as_str(), deck);
+                }
+                Landing::TollFree { number } => {
+                    for deck in &carriers {
+                        judge(key("toll_free"), number.dialled().as_str(), Some(*deck));
+                    }
+                }
+                Landing::Trunk { trunk, number } => {
+                    let deck = whole.trunk(*trunk).and_then(over);
+                    judge(key("number"), number.as_str(), deck);
+                }
+            }
+        }
+        if let Fallback::Number { trunk, number } = &flow.fallback {
+            let deck = whole.trunk(*trunk).and_then(over);
+            judge(places.key(flow.id, "fallback/number"), number.as_str(), deck);
+        }
+    }
+    warnings
+}
+
+/// What refers to this rate deck, in words.
+#[must_use]
+pub fn users_of_rate_deck(whole: &Configuration, id: RateDeckId) -> Vec<String> {
+    let account = (whole.account.rate_deck == Some(id)).then(|| "the account".to_owned());
+    let trunks = whole.trunks.iter().filter(|trunk| trunk.rate_deck == Some(id));
+    account.into_iter().chain(trunks.map(|trunk| format!("trunk {}", trunk.name))).collect()
 }
 
 /// What refers to this server, in words.
@@ -205,6 +307,26 @@ impl Check<'_> {
         }
     }
 
+    /// What names a deck must find it.
+    fn decks(&mut self) {
+        let (whole, places) = (self.whole, self.places);
+        let account = whole
+            .account
+            .rate_deck
+            .map(|id| (id, "the account".to_owned(), places.account_key("rate_deck")));
+        let trunks = whole.trunks.iter().filter_map(|trunk| {
+            let place = places.key(trunk.id, "rate_deck");
+            Some((trunk.rate_deck?, format!("trunk {}", trunk.name), place))
+        });
+        for (id, who, here) in account.into_iter().chain(trunks) {
+            if whole.rate_deck(id).is_none() {
+                let message = format!("{who} names a rate deck that does not exist");
+                let hint = "list the deck under rate_decks:, or give another one or none there";
+                self.note([here], "dangling", message, hint);
+            }
+        }
+    }
+
     fn server(&mut self, server: &Server) {
         let here = || [self.places.key(server.id, "trunk"), self.places.key(server.id, "role")];
         match (server.role, server.trunk) {
@@ -236,7 +358,7 @@ impl Check<'_> {
                 [self.places.key(flow.id, "destinations")],
                 "no_destination",
                 format!("{who} has no destination"),
-                "list at least one server with a did, or one trunk with a number",
+                "list at least one server with a did, one trunk with a number, or one toll_free number",
             );
         }
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
@@ -255,11 +377,30 @@ impl Check<'_> {
                     let here = self.places.key(destination.id, "server");
                     self.server_as(*server, ServerRole::Slave, &format!("server of {who}"), here);
                 }
+                Landing::TollFree { .. } if !self.whole.account.toll_free_termination => {
+                    let message =
+                        format!("{who}: toll-free termination is not enabled on this account");
+                    let hint = "contact support; who runs divert enables it by account: \
+                                {toll_free_termination: true}";
+                    let here = self.places.key(destination.id, "toll_free");
+                    let switch = self.places.account_key("toll_free_termination");
+                    self.note([here, switch], "toll_free_not_enabled", message, hint);
+                }
                 Landing::TollFree { .. } => {}
                 Landing::Trunk { trunk, .. } => {
                     self.trunk(*trunk, &who, [self.places.key(destination.id, "trunk"), None]);
                 }
             }
+        }
+        if let Some(RepeatAction::Destination(id)) = flow.repeat_caller.map(|rule| rule.then)
+            && !flow.destinations.iter().any(|one| one.id == id)
+        {
+            self.note(
+                [self.places.key(flow.id, "repeat_caller/then/destination")],
+                "dangling",
+                format!("repeated callers of {who} go to a destination that is not there"),
+                "type the name of one of the flow's destinations",
+            );
         }
         if let Fallback::Number { trunk, .. } = &flow.fallback {
             let here = self.places.key(flow.id, "fallback/trunk");

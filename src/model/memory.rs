@@ -1,9 +1,12 @@
 //! What routing remembers from one call to the next, and from one process to the next: kept by the
 //! store as it changes, handed back at the start.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use super::id::{DestinationId, ForwardingFlowId};
+use super::id::{DestinationId, ForwardingFlowId, IdError};
 use super::number::CallerKey;
 use super::throttle::{CapCount, CapPeriod};
 use super::time::Timestamp;
@@ -35,6 +38,24 @@ pub struct Binding {
 pub enum Throttled {
     Destination(DestinationId),
     ForwardingFlow(ForwardingFlowId),
+}
+
+impl fmt::Display for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Destination(id) => id.fmt(f),
+            Self::ForwardingFlow(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Throttled {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let flow = || text.parse().map(Self::ForwardingFlow);
+        text.parse().map(Self::Destination).or_else(|_| flow())
+    }
 }
 
 /// An earlier call of a caller on a flow, as far as rules about repeated calls ask.

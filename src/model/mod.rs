@@ -19,6 +19,7 @@ pub mod problem;
 pub mod removal;
 pub mod schedule;
 pub mod server;
+pub mod slot;
 pub mod stickiness;
 pub mod throttle;
 pub mod time;

@@ -257,7 +257,7 @@ impl CallerKey {
         Some(Self(key.into()))
     }
 
-    /// One that was kept.
+    /// One that was made before.
     #[must_use]
     pub fn kept(text: &str) -> Self {
         Self(text.into())
@@ -266,6 +266,20 @@ impl CallerKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for CallerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for CallerKey {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::kept(text))
     }
 }
 
@@ -281,21 +295,33 @@ impl Caller {
     /// Longest name or number kept, in bytes.
     const MAX_BYTES: usize = 80;
 
-    /// Control characters are dropped and length is capped: a line feed in a caller's name would
-    /// otherwise reach the SIP wire inside a header.
+    /// What must not stand in a SIP header is dropped and length is capped: from both what is not
+    /// printed or changes the order of what is, and the `$` by which a dialplan would expand the
+    /// rest; from a number also all that would need an escape in a SIP address.
     #[must_use]
     pub fn clean(number: &str, name: &str) -> Self {
-        let clean = |text: &str| {
-            let mut kept: String = text.chars().filter(|c| !c.is_control()).collect();
-            let mut end = kept.len().min(Self::MAX_BYTES);
-            while !kept.is_char_boundary(end) {
+        let in_number = |c: &char| c.is_ascii_alphanumeric() || "+*#-_.!~'()".contains(*c);
+        let in_name = |c: &char| !is_invisible(*c);
+        let cap = |mut text: String| {
+            let mut end = text.len().min(Self::MAX_BYTES);
+            while !text.is_char_boundary(end) {
                 end -= 1;
             }
-            kept.truncate(end);
-            kept
+            text.truncate(end);
+            text
         };
-        Self { number: clean(number), name: clean(name) }
+        let name: String = name.chars().filter(in_name).collect();
+        let name = name.replace("${", "{").replace("$[", "[");
+        Self { number: cap(number.chars().filter(in_number).collect()), name: cap(name) }
     }
+}
+
+/// Control characters, line and paragraph separators, marks of direction, and what stands for bytes
+/// that were no text.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{feff}' | '\u{fffd}')
 }
 
 impl fmt::Display for Caller {
@@ -371,5 +397,8 @@ mod tests {
         let caller = Caller::clean("+1555\r\n", "A\r\nX-Evil: 1");
         assert_eq!(caller, Caller { number: "+1555".into(), name: "AX-Evil: 1".into() });
         assert_eq!(Caller::clean("", &"é".repeat(60)).name.len(), 80);
+        let caller =
+            Caller::clean("+1 (2)\r\n<;x=1>@%0a", "A\u{85}\u{2028}\u{202e}\u{fffd}$${SHELL(x)}é");
+        assert_eq!(caller, Caller { number: "+1(2)x10a".into(), name: "A${SHELL(x)}é".into() });
     }
 }

@@ -7,14 +7,18 @@
 //! ```
 //! The rows to write are another matter: see `configuration::diff`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::billing::{Prefix, Rate, RateDeck};
 use super::configuration::{Configuration, Named};
-use super::document::{write_destination, write_forwarding_flow, write_server, write_trunk};
+use super::document::{
+    write_account, write_destination, write_forwarding_flow, write_rate_deck, write_server,
+    write_trunk,
+};
 use super::forwarding_flow::ForwardingFlow;
 use super::id::{DestinationId, NumberId};
 use super::server::Server;
@@ -62,7 +66,13 @@ pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
     names.servers.extend(old.servers.iter().filter(|one| gone(one.id)).cloned());
     let gone = |id| new.trunk(id).is_none();
     names.trunks.extend(old.trunks.iter().filter(|one| gone(one.id)).cloned());
+    let gone = |id| new.rate_deck(id).is_none();
+    names.rate_decks.extend(old.rate_decks.iter().filter(|one| gone(one.id)).cloned());
     let mut plan = Plan { old, new, names, lines: Vec::new() };
+    let account = |of: &Configuration| write_account(&of.account, &plan.names);
+    let changes = fields(&account(old), &account(new));
+    plan.changed("account", &changes);
+    plan.objects(&old.rate_decks, &new.rate_decks, &priced, write_rate_deck);
     plan.objects(&old.servers, &new.servers, &plain, write_server);
     plan.objects(&old.trunks, &new.trunks, &plain, write_trunk);
     plan.numbers();
@@ -74,8 +84,15 @@ fn plain<T: Named>(one: &T) -> String {
     format!("{} {}", T::KIND, one.name())
 }
 
+fn priced(deck: &RateDeck) -> String {
+    format!("{} ({})", plain(deck), count(deck.rates.len(), "rate"))
+}
+
+fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
 fn sized(flow: &ForwardingFlow) -> String {
-    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let dids = count(flow.dids.len(), "DID");
     let destinations = count(flow.destinations.len(), "destination");
     format!("{} ({dids}, {destinations})", plain(flow))
@@ -150,6 +167,40 @@ trait Parts<T> {
     fn parts(&mut self, _old: &T, _new: &T) {}
 }
 
+impl Parts<RateDeck> for Plan<'_> {
+    fn parts(&mut self, old: &RateDeck, new: &RateDeck) {
+        let by_prefix = |deck: &RateDeck| -> BTreeMap<Prefix, Rate> {
+            deck.rates.iter().map(|rate| (rate.prefix.clone(), rate.clone())).collect()
+        };
+        let (was, is) = (by_prefix(old), by_prefix(new));
+        let label = |prefix: &Prefix| match prefix.as_str() {
+            "" => format!("rate of deck {} for all other numbers", new.name),
+            digits => format!("rate {digits} of deck {}", new.name),
+        };
+        for gone in was.keys().filter(|prefix| !is.contains_key(*prefix)) {
+            self.line(Action::Remove, label(gone));
+        }
+        for (prefix, rate) in &is {
+            let Rate { per_minute, increment, .. } = rate;
+            match was.get(prefix) {
+                Some(before) if before == rate => {}
+                None => {
+                    let text = format!("{}: {per_minute} at {increment}", label(prefix));
+                    self.line(Action::Add, text);
+                }
+                Some(before) => {
+                    let price = (before.per_minute != *per_minute)
+                        .then(|| format!("{} → {per_minute}", before.per_minute));
+                    let step = (before.increment != *increment)
+                        .then(|| format!("increment {} → {increment}", before.increment));
+                    let changes: Vec<String> = price.into_iter().chain(step).collect();
+                    self.changed(&label(prefix), &changes);
+                }
+            }
+        }
+    }
+}
+
 impl Parts<Server> for Plan<'_> {}
 impl Parts<Trunk> for Plan<'_> {}
 
@@ -189,22 +240,45 @@ impl Parts<ForwardingFlow> for Plan<'_> {
     }
 }
 
-/// `weight 70 → 50` for each field that differs; what has lines of its own is left to them.
+/// `weight 70 → 50` for each field that differs, `rate.calls 5 → 6` for one inside another; what
+/// has lines of its own is left to them.
 fn fields(old: &Value, new: &Value) -> Vec<String> {
+    let mut changes = Vec::new();
+    differences("", old, new, &mut changes);
+    changes
+}
+
+fn differences(path: &str, old: &Value, new: &Value, changes: &mut Vec<String>) {
+    const ELSEWHERE: [&str; 3] = ["destinations", "dids", "rates"];
     let (Value::Object(old), Value::Object(new)) = (old, new) else {
-        return Vec::new();
+        changes.push(format!("{path} {} → {}", compact(old), compact(new)));
+        return;
     };
     let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
-    keys.retain(|key| !["destinations", "dids"].contains(&key.as_str()));
-    let shown = |value: Option<&Value>| match value {
-        None => "none".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-    };
-    keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| format!("{key} {} → {}", shown(old.get(key)), shown(new.get(key))))
-        .collect()
+    for key in keys.into_iter().filter(|key| !ELSEWHERE.contains(&key.as_str())) {
+        let (was, is) = (old.get(key), new.get(key));
+        if was != is {
+            let inside = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let (was, is) = (was.unwrap_or(&Value::Null), is.unwrap_or(&Value::Null));
+            differences(&inside, was, is, changes);
+        }
+    }
+}
+
+/// A value without the quotes and colons that only a parser needs: `{calls 5, per second}`.
+fn compact(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(compact).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(object) => {
+            let field = |(key, value): (&String, &Value)| format!("{key} {}", compact(value));
+            format!("{{{}}}", object.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        plain => plain.to_string(),
+    }
 }

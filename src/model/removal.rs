@@ -2,12 +2,30 @@
 
 use std::fmt::Display;
 
+use super::billing::RateDeck;
 use super::check;
 use super::configuration::{Configuration, Named};
-use super::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
+use super::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
 use super::problem::Problem;
 use super::server::Server;
+use super::stickiness::RepeatAction;
 use super::trunk::Trunk;
+
+/// The configuration without this rate deck.
+///
+/// # Errors
+///
+/// One problem for each thing that still uses it, or one that it does not exist.
+pub fn remove_rate_deck(
+    from: &Configuration,
+    id: RateDeckId,
+) -> Result<Configuration, Vec<Problem>> {
+    let name = &from.rate_deck(id).ok_or_else(|| vec![not_found(id)])?.name;
+    refuse_if_used(check::users_of_rate_deck(from, id), RateDeck::KIND, name)?;
+    let mut left = from.clone();
+    left.rate_decks.retain(|deck| deck.id != id);
+    Ok(left)
+}
 
 /// The configuration without this server.
 ///
@@ -55,7 +73,7 @@ pub fn remove_forwarding_flow(
 ///
 /// # Errors
 ///
-/// One problem when it does not exist or is the last of its flow.
+/// One problem when it does not exist, is the last of its flow, or is where repeated callers go.
 pub fn remove_destination(
     from: &Configuration,
     flow: ForwardingFlowId,
@@ -73,6 +91,10 @@ pub fn remove_destination(
         );
         let hint = "add another destination first, or pause this one, or remove the flow";
         return Err(vec![Problem::new("", "no_destination", message, hint)]);
+    }
+    if flow.repeat_caller.is_some_and(|rule| rule.then == RepeatAction::Destination(id)) {
+        let users = vec![format!("the rule for repeated callers of forwarding flow {}", flow.name)];
+        refuse_if_used(users, "destination", &flow.destinations[at].name)?;
     }
     flow.destinations.remove(at);
     Ok(left)

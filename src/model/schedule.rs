@@ -38,9 +38,23 @@ impl Span {
     fn runs_over_midnight(self) -> bool {
         self.to <= self.from
     }
+
+    /// Whether two of the same day have a minute of that day in common.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        let end = |span: Self| if span.runs_over_midnight() { Self::DAY } else { span.to };
+        self.from < end(other) && other.from < end(self)
+    }
 }
 
 impl Schedule {
+    /// Whether it has any hours at all.
+    #[must_use]
+    pub fn has_hours(&self) -> bool {
+        self.weekly.iter().chain(self.holidays.values()).any(|spans| !spans.is_empty())
+    }
+
+    /// Whether it is open when a clock on the wall shows this.
     #[must_use]
     pub fn is_open(&self, at: DateTime) -> bool {
         let minute = u16::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute()));
@@ -72,17 +86,17 @@ impl Schedule {
         let local = zone.local(at);
         let is_open = self.is_open(local);
         let minute = i64::from(local.hour()) * 60 + i64::from(local.minute());
+        let into_minute_ms = i64::from(local.second()) * 1_000 + i64::from(local.millisecond());
         let today = self.spans(local.date()).iter();
         let yesterday = local.date().yesterday().map(|day| self.spans(day)).unwrap_or_default();
-        let edges = today
+        let edge = today
             .flat_map(|span| [span.from, span.to])
             .chain(yesterday.iter().map(|span| span.to))
             .map(i64::from)
             .filter(|edge| *edge > minute)
             .min()
             .unwrap_or(i64::from(Span::DAY));
-        let into_minute_ms = at.0.rem_euclid(60_000);
-        let by_clock = at.plus_ms((edges - minute) * 60_000 - into_minute_ms);
+        let by_clock = at.plus_ms((edge - minute) * 60_000 - into_minute_ms);
         // A change of the clock in between makes the edge come sooner or later than counted.
         let change = zone.next_transition(at).unwrap_or(by_clock);
         (is_open, by_clock.min(change))
@@ -103,8 +117,8 @@ impl FromStr for Span {
         const HINT: &str = "type hours as \"09:00-17:00\", to 24:00 at the latest";
         let minutes = |text: &str| {
             let (hours, minutes) = text.trim().split_once(':')?;
-            let fits = |text: &str| text.len() <= 2 && text.bytes().all(|c| c.is_ascii_digit());
-            if !fits(hours) || !fits(minutes) {
+            let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+            if hours.len() > 2 || minutes.len() != 2 || !digits(hours) || !digits(minutes) {
                 return None;
             }
             let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
@@ -113,9 +127,10 @@ impl FromStr for Span {
         let (from, to) = text.split_once('-').ok_or(HINT)?;
         let (from, to) = minutes(from).zip(minutes(to)).ok_or(HINT)?;
         if from == Self::DAY || from == to {
-            return Err("hours that begin when they end are none; a whole day is \"00:00-24:00\"");
+            return Err("hours that end when they begin are none; a whole day is \"00:00-24:00\"");
         }
-        Ok(Self { from, to })
+        // Midnight as an end is that of the same day.
+        Ok(Self { from, to: if to == 0 { Self::DAY } else { to } })
     }
 }
 
@@ -130,5 +145,228 @@ impl TryFrom<String> for Span {
 impl From<Span> for String {
     fn from(span: Span) -> Self {
         span.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spans(texts: &[&str]) -> Vec<Span> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn open_at(schedule: &Schedule, local: &str) -> bool {
+        schedule.is_open(local.parse().unwrap())
+    }
+
+    fn at(instant: &str) -> Timestamp {
+        Timestamp(instant.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    }
+
+    #[test]
+    fn hours_are_read_as_people_type_them() {
+        for (typed, shown) in [
+            ("09:00-17:00", "09:00-17:00"),
+            ("9:00 - 17:00", "09:00-17:00"),
+            ("00:00-24:00", "00:00-24:00"),
+            ("22:00-02:00", "22:00-02:00"),
+            ("22:00-00:00", "22:00-24:00"),
+        ] {
+            assert_eq!(typed.parse::<Span>().unwrap().to_string(), shown);
+        }
+        for bad in [
+            "",
+            "9-17",
+            "09:00",
+            "25:00-26:00",
+            "09:60-10:00",
+            "24:00-25:00",
+            "24:00-09:00",
+            "24:01-09:00",
+            "09:00-24:01",
+            "10:00-10:00",
+            "00:00-00:00",
+            "09:00-17:00-18:00",
+            "9:5-10:00",
+            "+9:00-10:00",
+            "09:00:00-10:00:00",
+            "009:00-10:00",
+            "９:00-10:00",
+        ] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hours_of_one_day_overlap_or_not() {
+        for (one, other, wanted) in [
+            ("09:00-12:00", "12:00-17:00", false),
+            ("09:00-12:01", "12:00-17:00", true),
+            ("09:00-17:00", "10:00-11:00", true),
+            ("22:00-02:00", "00:00-01:00", false),
+            ("22:00-02:00", "23:59-24:00", true),
+            ("22:00-02:00", "23:00-01:00", true),
+        ] {
+            let (one, other): (Span, Span) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((one.overlaps(other), other.overlaps(one)), (wanted, wanted));
+        }
+    }
+
+    #[test]
+    fn a_weekday_is_open_from_the_first_minute_to_before_the_last() {
+        let mut schedule = Schedule::default();
+        assert!(!schedule.has_hours());
+        schedule.weekly[0] = spans(&["09:00-12:00", "13:00-24:00"]);
+        assert!(schedule.has_hours());
+        // 2026-11-23 is a Monday.
+        for (time, wanted) in [
+            ("08:59:59.999", false),
+            ("09:00:00", true),
+            ("11:59:59.999", true),
+            ("12:00:00", false),
+            ("13:00:00", true),
+            ("23:59:59.999", true),
+        ] {
+            assert_eq!(open_at(&schedule, &format!("2026-11-23T{time}")), wanted, "{time}");
+        }
+        assert!(!open_at(&schedule, "2026-11-24T00:00:00"));
+        assert!(!open_at(&schedule, "2026-11-22T10:00:00"));
+    }
+
+    #[test]
+    fn hours_over_midnight_belong_to_the_day_they_begin_on() {
+        let mut schedule = Schedule::default();
+        schedule.weekly[4] = spans(&["22:00-02:00"]);
+        // 2026-11-27 is a Friday.
+        for (local, wanted) in [
+            ("2026-11-27T01:00:00", false),
+            ("2026-11-27T21:59:00", false),
+            ("2026-11-27T22:00:00", true),
+            ("2026-11-28T00:00:00", true),
+            ("2026-11-28T01:59:59", true),
+            ("2026-11-28T02:00:00", false),
+            ("2026-11-28T22:00:00", false),
+        ] {
+            assert_eq!(open_at(&schedule, local), wanted, "{local}");
+        }
+        // Over the end of the week, which begins on Monday, and over that of the year.
+        schedule.weekly[6] = spans(&["23:00-01:00"]);
+        assert!(open_at(&schedule, "2026-11-30T00:30:00"));
+        schedule.weekly[3] = spans(&["23:00-01:00"]);
+        assert!(open_at(&schedule, "2027-01-01T00:30:00"));
+    }
+
+    #[test]
+    fn a_holiday_replaces_the_hours_of_its_weekday() {
+        let mut schedule = Schedule { weekly: Default::default(), holidays: BTreeMap::new() };
+        schedule.weekly.fill(spans(&["09:00-17:00", "22:00-02:00"]));
+        let holidays = [("2026-12-24", spans(&["10:00-12:00"])), ("2026-12-26", vec![])];
+        for (day, hours) in holidays {
+            schedule.holidays.insert(day.parse().unwrap(), hours);
+        }
+        for (local, wanted) in [
+            // The night before runs into the holiday, even into a closed one.
+            ("2026-12-24T01:59:00", true),
+            ("2026-12-24T02:00:00", false),
+            ("2026-12-24T09:30:00", false),
+            ("2026-12-24T11:59:00", true),
+            ("2026-12-24T12:00:00", false),
+            ("2026-12-24T23:00:00", false),
+            // The night of the holiday is not an ordinary one.
+            ("2026-12-25T00:00:00", false),
+            ("2026-12-25T09:00:00", true),
+            ("2026-12-26T01:59:00", true),
+            ("2026-12-26T10:00:00", false),
+            ("2026-12-27T01:00:00", false),
+            ("2026-12-27T09:00:00", true),
+            ("2027-12-24T09:30:00", true),
+        ] {
+            assert_eq!(open_at(&schedule, local), wanted, "{local}");
+        }
+    }
+
+    #[test]
+    fn a_state_holds_until_the_next_edge_of_the_clock_there() {
+        let berlin: Zone = "Europe/Berlin".parse().unwrap();
+        let mut schedule = Schedule::default();
+        schedule.weekly.fill(spans(&["01:30-04:00", "22:00-23:00"]));
+        for (instant, is_open, until) in [
+            // 13:00 there; closed until 22:00.
+            ("2026-11-21T12:00:00.250Z", false, "2026-11-21T21:00:00Z"),
+            ("2026-11-21T21:00:00Z", true, "2026-11-21T22:00:00Z"),
+            ("2026-11-21T21:59:59.999Z", true, "2026-11-21T22:00:00Z"),
+            // Nothing more today: midnight.
+            ("2026-11-21T22:00:00Z", false, "2026-11-21T23:00:00Z"),
+            // Clocks go from 02:00 to 03:00: open at 01:45, looked at again at the change.
+            ("2026-03-29T00:45:00Z", true, "2026-03-29T01:00:00Z"),
+            ("2026-03-29T01:00:00Z", true, "2026-03-29T02:00:00Z"),
+            // Clocks go from 03:00 back to 02:00; before and after it is half past two.
+            ("2026-10-25T00:30:00Z", true, "2026-10-25T01:00:00Z"),
+            ("2026-10-25T01:30:00Z", true, "2026-10-25T03:00:00Z"),
+        ] {
+            assert_eq!(schedule.state(&berlin, at(instant)), (is_open, at(until)), "{instant}");
+        }
+        // 01:30 comes twice in Chicago: what opens then opens twice.
+        let chicago: Zone = "America/Chicago".parse().unwrap();
+        schedule.weekly.fill(spans(&["01:30-01:45"]));
+        for (instant, wanted) in [
+            ("2026-11-01T06:29:00Z", false),
+            ("2026-11-01T06:30:00Z", true),
+            ("2026-11-01T06:45:00Z", false),
+            ("2026-11-01T07:30:00Z", true),
+            ("2026-11-01T07:45:00Z", false),
+        ] {
+            assert_eq!(schedule.state(&chicago, at(instant)).0, wanted, "{instant}");
+        }
+    }
+
+    /// Begins and lengths on the quarter hour, night hours too.
+    fn any_spans() -> impl Strategy<Value = Vec<Span>> {
+        let span = (0..96_u16, 1..96_u16).prop_map(|(from, quarters)| {
+            let (from, to) = (from * 15, (from + quarters) * 15 % Span::DAY);
+            Span { from, to: if to == 0 { Span::DAY } else { to } }
+        });
+        prop::collection::vec(span, 0..3)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_to_hold_holds_across_every_change_of_the_clocks(
+            weekly in prop::array::uniform7(any_spans()),
+            holiday in prop::option::of(any_spans()),
+            (zone, near) in prop::sample::select(vec![
+                ("Europe/Berlin", "2026-03-29T01:00:00Z"),
+                ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+                ("America/Chicago", "2026-03-08T08:00:00Z"),
+                ("America/Chicago", "2026-11-01T07:00:00Z"),
+                // Half an hour only; at midnight; a day that was left out; seconds in the offset.
+                ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+                ("Africa/Cairo", "2026-04-23T22:00:00Z"),
+                ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+                ("Africa/Monrovia", "1972-01-07T00:44:30Z"),
+                ("UTC", "2026-12-31T23:00:00Z"),
+            ]),
+            offset_ms in -100_000_000..100_000_000_i64,
+        ) {
+            let zone: Zone = zone.parse().unwrap();
+            let at = at(near).plus_ms(offset_ms);
+            let mut schedule = Schedule { weekly, holidays: BTreeMap::new() };
+            if let Some(spans) = holiday {
+                schedule.holidays.insert(zone.local(super::tests::at(near)).date(), spans);
+            }
+            let (is_open, until) = schedule.state(&zone, at);
+            prop_assert!(until > at);
+            prop_assert!(until.since_ms(at) <= 86_400_000);
+            let is_open_at = |at: Timestamp| schedule.is_open(zone.local(at));
+            let mut moment = at;
+            while moment < until {
+                prop_assert_eq!(is_open_at(moment), is_open, "{} until {}", moment, until);
+                moment = moment.plus_ms(15_000);
+            }
+            prop_assert_eq!(is_open_at(until.plus_ms(-1)), is_open);
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::problem::similar;
+
 /// Unix time in milliseconds.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
@@ -59,6 +61,13 @@ impl Zone {
         &self.0
     }
 
+    /// The known name that `typed` was probably meant to be: `Chicago`, `Europe/Berln`.
+    #[must_use]
+    pub fn similar(typed: &str) -> Option<String> {
+        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        similar(typed, known.iter().map(String::as_str)).map(str::to_owned)
+    }
+
     /// What a clock on the wall shows there.
     #[must_use]
     pub fn local(&self, at: Timestamp) -> jiff::civil::DateTime {
@@ -106,7 +115,9 @@ impl FromStr for Zone {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = TimeZone::get(text).ok().filter(|zone| zone.iana_name().is_some());
+        let known = TimeZone::get(text)
+            .ok()
+            .filter(|zone| zone.iana_name().is_some() && !zone.is_unknown());
         known.map(Self).ok_or("type a name of the IANA database, as Europe/Berlin")
     }
 }
@@ -141,8 +152,11 @@ mod tests {
         let chicago: Zone = "America/Chicago".parse().unwrap();
         assert_eq!(chicago.local(Timestamp(0)).to_string(), "1969-12-31T18:00:00");
         assert_eq!("UTC".parse::<Zone>(), Ok(Zone::UTC));
-        for unknown in ["Mars/Base", "", "+01:00", "posix/../passwd"] {
+        for unknown in ["Mars/Base", "", "+01:00", "posix/../passwd", "Etc/Unknown"] {
             assert!(unknown.parse::<Zone>().is_err(), "{unknown}");
         }
+        assert_eq!(Zone::similar("Chicago").as_deref(), Some("America/Chicago"));
+        assert_eq!(Zone::similar("europe berln").as_deref(), Some("Europe/Berlin"));
+        assert_eq!(Zone::similar("Mars/Base"), None);
     }
 }

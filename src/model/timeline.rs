@@ -173,6 +173,51 @@ impl Verdict {
     pub const fn is_chosen(self) -> bool {
         matches!(self, Self::Chosen | Self::ChosenByRule | Self::ChosenSticky)
     }
+
+    /// Why it was passed over, in plain words; `None` when it was chosen, tried, or only not its turn.
+    #[must_use]
+    pub fn why_not(self) -> Option<String> {
+        let why = match self {
+            Self::Chosen
+            | Self::ChosenByRule
+            | Self::ChosenSticky
+            | Self::LowerPriority
+            | Self::NotItsTurn
+            | Self::StickyElsewhere
+            | Self::Tried => return None,
+            Self::Capped { per, count, used, max } => {
+                let count = count.to_string().replace('_', " ");
+                match per {
+                    CapPeriod::Total => format!("{used}/{max} {count} used"),
+                    _ => format!("{used}/{max} {count} of the {per} used"),
+                }
+            }
+            Self::Closed => "closed".to_owned(),
+            Self::Down { why: Down::Failing { failures } } => {
+                format!("down after {failures} failures")
+            }
+            Self::Down { why: Down::Offline } => "offline".to_owned(),
+            Self::Down { why: Down::Probing } => "down, being tried".to_owned(),
+            Self::LedgerAway => "its limit could not be asked for".to_owned(),
+            Self::LostRace => "another node was quicker".to_owned(),
+            Self::NoCredit => "no credit".to_owned(),
+            Self::NoTrunk => "no trunk carries toll-free calls".to_owned(),
+            Self::SameAsLast => "had this caller the last time".to_owned(),
+            Self::Spacing { wait_ms } => format!("spacing, {} to wait", duration(wait_ms)),
+            Self::TooFast => "its rate is used up".to_owned(),
+            Self::Unrated => "no rate for the number".to_owned(),
+            Self::Disabled => "disabled".to_owned(),
+            Self::Drained => "draining".to_owned(),
+            Self::Full { scope, live, max } => match scope {
+                LimitScope::Account => format!("account full {live}/{max}"),
+                LimitScope::Destination => format!("full {live}/{max}"),
+                LimitScope::Server => format!("server full {live}/{max}"),
+                LimitScope::Trunk => format!("trunk full {live}/{max}"),
+            },
+            Self::Paused => "paused".to_owned(),
+        };
+        Some(why)
+    }
 }
 
 /// Why a destination is taken for dead.
@@ -352,9 +397,14 @@ impl Receipt {
             would.push(format!("kept the caller with {destination}{until}"));
         }
         if self.wheel_turns > 0 {
-            would.push(format!("turned the wheel {} times", self.wheel_turns));
+            let times = match self.wheel_turns {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
+            would.push(format!("turned the wheel {times}"));
         }
         for (whose, what, how_many) in &self.caps {
+            let what = what.to_string().replace('_', " ");
             would.push(format!("used {how_many} of the cap on {what} of {whose}"));
         }
         if self.counts_as_visit {
@@ -368,46 +418,9 @@ impl Receipt {
 fn skipped(candidates: &[Candidate]) -> String {
     let mut text = String::new();
     for candidate in candidates {
-        let why = match candidate.verdict {
-            Verdict::Chosen
-            | Verdict::ChosenByRule
-            | Verdict::ChosenSticky
-            | Verdict::LowerPriority
-            | Verdict::NotItsTurn
-            | Verdict::StickyElsewhere
-            | Verdict::Tried => continue,
-            Verdict::Capped { per, count, used, max } => {
-                let count = count.to_string().replace('_', " ");
-                match per {
-                    CapPeriod::Total => format!("{used}/{max} {count} used"),
-                    _ => format!("{used}/{max} {count} of the {per} used"),
-                }
-            }
-            Verdict::Closed => "closed".to_owned(),
-            Verdict::Down { why: Down::Failing { failures } } => {
-                format!("down after {failures} failures")
-            }
-            Verdict::Down { why: Down::Offline } => "offline".to_owned(),
-            Verdict::Down { why: Down::Probing } => "down, being tried".to_owned(),
-            Verdict::LedgerAway => "its limit could not be asked for".to_owned(),
-            Verdict::LostRace => "another node was quicker".to_owned(),
-            Verdict::NoCredit => "no credit".to_owned(),
-            Verdict::NoTrunk => "no trunk carries toll-free calls".to_owned(),
-            Verdict::SameAsLast => "had this caller the last time".to_owned(),
-            Verdict::Spacing { wait_ms } => format!("spacing, {} to wait", duration(wait_ms)),
-            Verdict::TooFast => "its rate is used up".to_owned(),
-            Verdict::Unrated => "no rate for the number".to_owned(),
-            Verdict::Disabled => "disabled".to_owned(),
-            Verdict::Drained => "draining".to_owned(),
-            Verdict::Full { scope, live, max } => match scope {
-                LimitScope::Account => format!("account full {live}/{max}"),
-                LimitScope::Destination => format!("full {live}/{max}"),
-                LimitScope::Server => format!("server full {live}/{max}"),
-                LimitScope::Trunk => format!("trunk full {live}/{max}"),
-            },
-            Verdict::Paused => "paused".to_owned(),
-        };
-        let _ = write!(text, " · {} skipped: {why}", candidate.name);
+        if let Some(why) = candidate.verdict.why_not() {
+            let _ = write!(text, " · {} skipped: {why}", candidate.name);
+        }
     }
     text
 }

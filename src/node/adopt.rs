@@ -129,6 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::ari::identity::Identity;
     use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::cause::EndedBy;
@@ -195,7 +196,7 @@ mod tests {
 
     fn asterisk(channels: &[(ChannelId, ChannelState, Role)]) -> Snapshot {
         let channels = channels.iter().map(|(id, state, role)| {
-            let caller = Caller::default();
+            let caller = Identity::default();
             (id.clone(), ChannelSnapshot { state: *state, role: role.clone(), caller })
         });
         Snapshot {
@@ -208,7 +209,7 @@ mod tests {
     fn there(channel: ChannelId, state: ChannelState) -> (ChannelId, ChannelState, Role) {
         let role = match LegId::of_channel(&channel) {
             Some(leg) => Role::Leg(leg),
-            None => Role::Caller { did: "100".parse().unwrap() },
+            None => Role::Caller { did: "100".parse().unwrap(), is_withheld: false },
         };
         (channel, state, role)
     }
@@ -251,6 +252,20 @@ mod tests {
             }
             assert_eq!(engine.call(CALL).unwrap().ended_by, ended_by, "{state:?}");
         }
+    }
+
+    #[test]
+    fn an_end_that_nobody_heard_counts_from_when_all_was_heard() {
+        let talking = engine(&[ChannelEvent::Ready, ChannelEvent::Up]);
+        let missed = missed_by(&talking, &[there(caller(), ChannelState::Up)]);
+        let (heard_at, state) = (Timestamp(7_000), ChannelState::Up);
+        let unheard = missed.iter().cloned().map(|input| unheard_since(Some(heard_at), input));
+        let missing = ChannelEvent::Missing { seen_at: heard_at, state };
+        let up = Input::Channel { channel: caller(), event: ChannelEvent::Up };
+        let gone = Input::Channel { channel: leg(), event: missing };
+        assert_eq!(unheard.collect::<Vec<_>>(), [up, gone]);
+        let as_heard = missed.iter().cloned().map(|input| unheard_since(None, input));
+        assert_eq!(as_heard.collect::<Vec<_>>(), missed);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The heart of a node, without any waiting: inputs go through the engine, what comes out goes to
 //! the lanes, the writer and the router's state.
 
+mod routing;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -11,9 +12,12 @@ use tracing::{debug, info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
+use super::health;
 use super::lanes::{Errand, Lanes};
+use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
+use crate::ari::identity::Identity;
 use crate::ari::resync;
 use crate::ari::role::Role;
 use crate::ari::translate::Translated;
@@ -21,10 +25,12 @@ use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, Did};
+use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, State};
@@ -50,13 +56,17 @@ pub struct Core {
     pub engine: Engine,
     pub lanes: Lanes,
     pub load: Load,
+    pub ledger: Ledger,
     snapshot: Arc<Snapshot>,
     state: State,
     bridges: Bridges,
+    trunks: health::Trunks,
     writer: Writer,
     /// Of each call under way: whose it is, and the number of its next journal entry.
     kept: HashMap<CallId, (AccountId, u32)>,
     sessions: Sessions,
+    /// What was billed lately, which the store may not know yet.
+    billed: Vec<(Timestamp, AccountId, Micros)>,
     /// Test calls that were originated and have not arrived yet.
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was being read; `None` when it is known.
@@ -99,17 +109,20 @@ pub enum Resync {
 }
 
 impl Core {
-    pub fn new(snapshot: Arc<Snapshot>, lanes: Lanes, writer: Writer) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, lanes: Lanes, writer: Writer, ledger: Ledger) -> Self {
         Self {
             engine: Engine::default(),
             lanes,
             load: Load::default(),
+            ledger,
             snapshot,
             state: State::default(),
             bridges: Bridges::default(),
+            trunks: health::Trunks::default(),
             writer,
             kept: HashMap::new(),
             sessions: Sessions::default(),
+            billed: Vec::new(),
             awaited_tests: HashMap::new(),
             held_back: None,
             suspected: Differences::default(),
@@ -135,12 +148,23 @@ impl Core {
         }
     }
 
-    /// After all [`Core::restore`]: the limits count what lives.
-    pub fn readopt_slots(&mut self) {
+    /// After all [`Core::restore`]: the limits count what lives, which is returned.
+    pub fn readopt_slots(&mut self) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
-        for (leg, destination) in holders {
-            decide::readopt(&self.snapshot, &mut self.state, leg, destination);
+        let mut held = Vec::with_capacity(holders.len());
+        for (leg, destination, trunk) in holders {
+            decide::readopt(&self.snapshot, &mut self.state, leg, destination, trunk);
+            let limits = ledger::limits(&self.state, leg);
+            let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
+            let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
+            self.ledger.adopt(holding.clone());
+            held.push(holding);
         }
+        held
+    }
+
+    fn account(&self, call: CallId) -> AccountId {
+        self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account)
     }
 
     /// The redials that an earlier process knew of.
@@ -170,6 +194,9 @@ impl Core {
             for command in commands {
                 inputs.extend(self.execute(now, call, command));
             }
+        }
+        for (account, what) in self.state.remembered() {
+            self.writer.push(Record::Remembered { account, what });
         }
     }
 
@@ -202,8 +229,16 @@ impl Core {
         }
     }
 
-    fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Option<Input> {
-        let account = self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account);
+    /// News from the ledger of live-call limits, and the decisions that waited for it.
+    pub fn ledger_heard(&mut self, answer: Answer) {
+        let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
+        for input in inputs(self.ledger.heard(routing, answer)) {
+            self.feed(input);
+        }
+    }
+
+    fn execute(&mut self, now: Timestamp, call: CallId, command: Command) -> Vec<Input> {
+        let account = self.account(call);
         match command {
             Command::Close { bridge } => {
                 self.bridges.give_back(bridge, now);
@@ -211,18 +246,18 @@ impl Core {
                 self.kept.remove(&call);
             }
             Command::Decide(ask) => {
-                let started = Instant::now();
-                let decision = decide::decide(&self.snapshot, &mut self.state, &ask);
-                metrics::histogram!("divert_route_decision_seconds").record(started.elapsed());
-                let event = CallEvent::Decided { leg: ask.leg.no, decision };
-                return Some(Input::Call { call, event });
+                let longest_ms = self.engine.longest_ms(call).unwrap_or_default();
+                let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
+                return inputs(self.ledger.ask(routing, Asked::new(ask, account, longest_ms)));
             }
             Command::Report(report) => self.state.report(&self.snapshot, now, &report),
-            Command::Release { leg } => {
-                self.state.release(leg);
-            }
+            Command::Release { leg } => self.ledger.release(&mut self.state, leg),
             Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
                 tell(call, &command);
+                if let Command::Bill(cdr) = &command {
+                    self.state.charge(account, cdr.charge.amount);
+                    self.billed.push((now, account, cdr.charge.amount));
+                }
                 if let Command::Save(record) = &command
                     && let Some(ended_at) = record.ended_at
                 {
@@ -240,7 +275,7 @@ impl Core {
                 self.lanes.send(call, Errand { command, must_make_bridge });
             }
         }
-        None
+        Vec::new()
     }
 
     /// One event from Asterisk.
@@ -262,7 +297,8 @@ impl Core {
         }
     }
 
-    fn arrive(&mut self, channel: ChannelId, did: Did, caller: Caller, is_up: bool) {
+    fn arrive(&mut self, channel: ChannelId, did: Did, identity: Identity, is_up: bool) {
+        let Identity { caller, corrections } = identity;
         if self.engine.knows_caller(&channel) {
             return;
         }
@@ -280,11 +316,20 @@ impl Core {
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
+        // Before anybody is called: whom a leg shows is read from the caller's channel.
+        if !corrections.is_empty() {
+            self.lanes.correct(call, channel.clone(), corrections);
+        }
         let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
-        let is_test = test.is_some();
+        let (is_test, now) = (test.is_some(), clock::now());
+        let known = owner.zip(caller_key.as_ref());
+        let repeat = known.and_then(|(plan, key)| self.state.repeat(plan, key, now));
+        if let Some((plan, key)) = known.filter(|_| !is_test) {
+            self.state.visit(&self.snapshot, plan, key, call, now);
+        }
         let session = owner.map_or(call, |plan| {
             let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);
-            self.sessions.join(plan.flow.id, &did, key, is_test, call, clock::now(), gap_sec)
+            self.sessions.join(plan.flow.id, &did, key, is_test, call, now, gap_sec)
         });
         self.feed(Input::Arrived(Box::new(Arrival {
             call,
@@ -294,7 +339,7 @@ impl Core {
             caller,
             caller_key,
             session,
-            repeat: None,
+            repeat,
             is_test,
             is_up,
             bridge,
@@ -461,7 +506,7 @@ impl Core {
             }
         }
         for (channel, found) in differences.strangers {
-            if let Role::Caller { did } = found.role {
+            if let Role::Caller { did, .. } = found.role {
                 let is_up = found.state == crate::engine::ChannelState::Up;
                 self.arrive(channel, did, found.caller, is_up);
             }
@@ -511,6 +556,7 @@ impl Core {
     /// Once a second: bridges nobody uses are given up.
     pub fn tidy(&mut self) {
         self.forget_tests();
+        self.remember_wheels();
         let retired = self.bridges.retire(clock::now());
         self.lanes.destroy(retired);
         let live = u32::try_from(self.engine.calls().count()).unwrap_or(u32::MAX);
@@ -546,6 +592,15 @@ fn tell(call: CallId, command: &Command) {
         Command::Save(record) => count(record),
         _ => {}
     }
+}
+
+/// Decisions as what the engine waits for.
+fn inputs(decided: Decided) -> Vec<Input> {
+    let input = |(leg, decision): (LegId, _)| Input::Call {
+        call: leg.call,
+        event: CallEvent::Decided { leg: leg.no, decision },
+    };
+    decided.into_iter().map(input).collect()
 }
 
 /// Counts a call that is over; tests are counted apart, so that no figure of theirs is mixed in.

@@ -35,8 +35,19 @@ pub struct Errand {
 pub struct Lanes {
     client: Client,
     results: mpsc::Sender<Input>,
-    open: HashMap<CallId, mpsc::Sender<(Errand, Outstanding)>>,
+    open: HashMap<CallId, mpsc::Sender<(Work, Outstanding)>>,
     outstanding: Arc<()>,
+}
+
+/// What a lane does, in order.
+#[derive(Debug)]
+enum Work {
+    /// Makes the caller's channel fit to be shown.
+    Correct {
+        channel: ChannelId,
+        corrections: Vec<(Variable, String)>,
+    },
+    Errand(Errand),
 }
 
 /// Counts an errand until it is done; by being there, so that none is ever forgotten.
@@ -52,14 +63,28 @@ impl Lanes {
         &self.client
     }
 
+    /// Sets what a caller shows, before any command that comes later.
+    pub fn correct(
+        &mut self,
+        call: CallId,
+        channel: ChannelId,
+        corrections: Vec<(Variable, String)>,
+    ) {
+        self.enqueue(call, Work::Correct { channel, corrections });
+    }
+
     pub fn send(&mut self, call: CallId, errand: Errand) {
+        self.enqueue(call, Work::Errand(errand));
+    }
+
+    fn enqueue(&mut self, call: CallId, work: Work) {
         let lane = self.open.entry(call).or_insert_with(|| {
             let (lane, errands) = mpsc::channel(LANE);
-            let work = work(self.client.clone(), errands, self.results.clone());
-            tokio::spawn(work.instrument(info_span!("lane", call.id = %call)));
+            let lane_of_call = work_off(self.client.clone(), errands, self.results.clone());
+            tokio::spawn(lane_of_call.instrument(info_span!("lane", call.id = %call)));
             lane
         });
-        if let Err(refused) = lane.try_send((errand, Arc::clone(&self.outstanding))) {
+        if let Err(refused) = lane.try_send((work, Arc::clone(&self.outstanding))) {
             // A hang-up is given again by its timer; anything else has become pointless by now.
             warn!(call.id = %call, "a command was dropped: {refused}");
             metrics::counter!("divert_commands_dropped_total").increment(1);
@@ -103,13 +128,20 @@ impl Lanes {
     }
 }
 
-async fn work(
+async fn work_off(
     client: Client,
-    mut errands: mpsc::Receiver<(Errand, Outstanding)>,
+    mut queue: mpsc::Receiver<(Work, Outstanding)>,
     results: mpsc::Sender<Input>,
 ) {
-    while let Some((errand, _until_done)) = errands.recv().await {
-        if let Some(input) = execute(&client, errand).await {
+    while let Some((work, _until_done)) = queue.recv().await {
+        let input = match work {
+            Work::Correct { channel, corrections } => {
+                correct(&client, &channel, &corrections).await;
+                None
+            }
+            Work::Errand(errand) => execute(&client, errand).await,
+        };
+        if let Some(input) = input {
             // The loop is gone only when the process ends.
             let _ = results.send(input).await;
         }
@@ -184,6 +216,14 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
         | Command::Release { .. }
         | Command::Save(_)
         | Command::SaveLeg(_) => None,
+    }
+}
+
+async fn correct(client: &Client, channel: &ChannelId, corrections: &[(Variable, String)]) {
+    metrics::counter!("divert_callers_corrected_total").increment(1);
+    for (variable, value) in corrections {
+        let done = client.set_channel_variable(channel, *variable, value).await;
+        unheeded(channel, "correct what the caller shows", done);
     }
 }
 

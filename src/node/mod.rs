@@ -7,11 +7,14 @@
 mod adopt;
 mod bridges;
 mod core;
+mod health;
 mod lanes;
+pub mod ledger;
 mod load;
 mod port;
 mod run;
 mod trunks;
-mod writer;
+mod watch;
+pub mod writer;
 
 pub use run::run;

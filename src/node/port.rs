@@ -9,19 +9,30 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::warn;
 
 use super::core::{ExpectedTest, test_channel};
-use crate::api::{Node, Readiness, TestCallRefused, TestCallRequest};
+use crate::api::{ExplainQuestion, Node, Readiness, TestCallRefused, TestCallRequest};
 use crate::ari::AriError;
 use crate::ari::client::{Client, Originate};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
 use crate::model::id::{AccountId, CallId, ChannelId, ForwardingFlowId};
 use crate::model::number::{Caller, Did};
+use crate::routing::explain::{ExplainedCall, FlowLive};
 
 /// How long a test call may take from the dialplan's door to us.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// A question to the loop.
 pub enum Request {
+    Explain {
+        account: AccountId,
+        question: ExplainQuestion,
+        reply: oneshot::Sender<Option<ExplainedCall>>,
+    },
+    Live {
+        account: AccountId,
+        flow: ForwardingFlowId,
+        reply: oneshot::Sender<Option<FlowLive>>,
+    },
     End {
         account: AccountId,
         call: CallId,
@@ -46,6 +57,15 @@ pub struct Port {
 }
 
 impl Port {
+    /// What the loop answers; nothing at all when it is about to stop.
+    async fn ask<T: Default>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> T {
+        let (reply, answer) = oneshot::channel();
+        match self.requests.send(request(reply)).await {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_) => T::default(),
+        }
+    }
+
     async fn test_call(
         &self,
         account: AccountId,
@@ -102,13 +122,20 @@ impl Node for Port {
         self.test_call(account, flow, request).boxed()
     }
 
+    fn explain(
+        &self,
+        account: AccountId,
+        question: ExplainQuestion,
+    ) -> BoxFuture<'_, Option<ExplainedCall>> {
+        self.ask(move |reply| Request::Explain { account, question, reply }).boxed()
+    }
+
+    fn live(&self, account: AccountId, flow: ForwardingFlowId) -> BoxFuture<'_, Option<FlowLive>> {
+        self.ask(move |reply| Request::Live { account, flow, reply }).boxed()
+    }
+
     fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool> {
-        async move {
-            let (reply, answer) = oneshot::channel();
-            let asked = self.requests.send(Request::End { account, call, reply }).await;
-            asked.is_ok() && answer.await.unwrap_or(false)
-        }
-        .boxed()
+        self.ask(move |reply| Request::End { account, call, reply }).boxed()
     }
 
     fn configuration_changed(&self) {

@@ -16,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Resync};
+use super::health::{self, Endpoints};
 use super::lanes::Lanes;
+use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
 use super::trunks::Trunks;
+use super::watch::{News, Watch, load};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -28,19 +31,16 @@ use crate::ari::translate::translate;
 use crate::ari::variable::Global;
 use crate::ari::{self, AriError, resync};
 use crate::clock;
-use crate::config::{AriConfig, Config};
+use crate::config::{AriConfig, Config, SlotsMode};
 use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
-use crate::model::id::AccountId;
 use crate::model::time::Timestamp;
 use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, StoreError, Version};
+use crate::store::{Db, Reconciled, StoreError};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
-/// How often the configuration's version is looked at.
-const POLL: Duration = Duration::from_secs(1);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
 const TIDY: Duration = Duration::from_secs(1);
@@ -50,12 +50,13 @@ const REGULATE: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(10);
 /// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
 const RESULTS: usize = 1_024;
+/// How often the shared ledger of live-call limits is compared with what is known here.
+const AUDIT: Duration = Duration::from_secs(10);
 /// What tasks get to end by themselves.
 const GOODBYE: Duration = Duration::from_secs(4);
 
 /// What the loop hears from its helpers.
 enum Heard {
-    Configuration(Arc<Snapshot>),
     Resynced { generation: u64, why: Resync, result: Result<AsteriskSnapshot, AriError> },
 }
 
@@ -87,10 +88,17 @@ struct Running {
     socket: mpsc::Receiver<SocketEvent>,
     inputs: mpsc::Receiver<Input>,
     heard: mpsc::Receiver<Heard>,
+    news: mpsc::Receiver<News>,
+    endpoints: mpsc::Receiver<Endpoints>,
+    /// Asterisk's endpoints are asked for at once.
+    ask_endpoints: Arc<Notify>,
     requests: mpsc::Receiver<Request>,
+    /// Silent where the limits are counted by this node alone.
+    answers: mpsc::UnboundedReceiver<Answer>,
     serving: JoinHandle<std::io::Result<()>>,
     listening: JoinHandle<Result<(), AriError>>,
     writing: JoinHandle<()>,
+    settling: JoinHandle<()>,
     /// Ends the connection to Asterisk and the API.
     stop: CancellationToken,
     is_connected: bool,
@@ -112,7 +120,7 @@ impl Running {
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
         let master = config.node.master.clone();
-        let (snapshot, version) = load(&db, &master).await.context("reading the store")?;
+        let (snapshot, versions) = load(&db, &master).await.context("reading the store")?;
         let snapshot = Arc::new(snapshot);
         if snapshot.flows().next().is_none() {
             warn!("no forwarding flow has the master {master:?}: calls go back to the dialplan");
@@ -121,7 +129,9 @@ impl Running {
         let (writer, writing) = Writer::start(db.clone(), name.clone());
         let (results, inputs) = mpsc::channel(RESULTS);
         let lanes = Lanes::new(client.clone(), results);
-        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer);
+        let (ledger, answers, settling) = ledger(config, &db, &writer);
+        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
+        recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
         let changed = Arc::new(Notify::new());
@@ -144,13 +154,17 @@ impl Running {
 
         let (hear, heard) = mpsc::channel(16);
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
-        tokio::spawn(watch.run(version, hear.clone()));
+        let (tell, news) = mpsc::channel(1);
+        tokio::spawn(watch.run(Arc::clone(&snapshot), versions, tell));
+        let ask_endpoints = Arc::new(Notify::new());
+        let (tell, endpoints) = mpsc::channel(1);
+        tokio::spawn(health::ask(client.clone(), Arc::clone(&ask_endpoints), tell));
         let (events, socket) = mpsc::channel(socket::CAPACITY);
         let (door, share) = watch::channel(0);
         tokio::spawn(keep_door(client.clone(), share));
         Ok(Self {
             core,
-            trunks: Trunks::start(client.clone()),
+            trunks: Trunks::start(client.clone(), Arc::clone(&ask_endpoints)),
             door,
             outside: Outside { client, db, name, hear },
             snapshot,
@@ -158,10 +172,15 @@ impl Running {
             socket,
             inputs,
             heard,
+            news,
+            endpoints,
+            ask_endpoints,
             requests,
+            answers,
             serving: tokio::spawn(serving),
             listening: tokio::spawn(socket::run(settings, events, stop.clone())),
             writing,
+            settling,
             stop,
             is_connected: false,
             generation: 0,
@@ -176,6 +195,7 @@ impl Running {
         let mut compare = ticker(COMPARE);
         let mut tidy = ticker(TIDY);
         let mut regulate = ticker(REGULATE);
+        let mut audit = ticker(AUDIT);
         loop {
             let timer = self.core.engine.next_timeout().map(|at| in_future(clock::now(), at));
             tokio::select! {
@@ -183,7 +203,13 @@ impl Running {
                 () = cancel.cancelled(), if self.drain_until.is_none() => self.drain(),
                 event = self.socket.recv() => self.socket_event(event)?,
                 Some(input) = self.inputs.recv() => self.core.feed(input),
+                Some(answer) = self.answers.recv() => self.core.ledger_heard(answer),
                 Some(news) = self.heard.recv() => self.hear(news),
+                Some(news) = self.news.recv() => match news {
+                    News::Balances(balances) => self.core.balances_are(&balances),
+                    News::Configuration(snapshot) => self.reload(snapshot),
+                },
+                Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
                 Some(request) = self.requests.recv() => answer(&mut self.core, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
@@ -198,6 +224,7 @@ impl Running {
                     let share = self.core.regulate();
                     self.door.send_if_modified(|told| std::mem::replace(told, share) != share);
                 }
+                _ = audit.tick() => self.core.ledger.audit(),
                 _ = tidy.tick() => {
                     self.core.tidy();
                     self.remember_heard();
@@ -251,6 +278,7 @@ impl Running {
                 self.core.hold_back();
                 self.outside.resync(self.generation, Resync::Connected);
                 self.trunks.want_anew(Arc::clone(&self.snapshot));
+                self.ask_endpoints.notify_one();
             }
             Some(SocketEvent::Disconnected { reason }) => {
                 self.is_connected = false;
@@ -267,16 +295,17 @@ impl Running {
         Ok(())
     }
 
+    fn reload(&mut self, snapshot: Arc<Snapshot>) {
+        info!("the configuration has changed");
+        self.snapshot = Arc::clone(&snapshot);
+        self.core.reload(Arc::clone(&snapshot));
+        if self.is_connected {
+            self.trunks.want(snapshot);
+        }
+    }
+
     fn hear(&mut self, news: Heard) {
         match news {
-            Heard::Configuration(snapshot) => {
-                info!("the configuration has changed");
-                self.snapshot = Arc::clone(&snapshot);
-                self.core.reload(Arc::clone(&snapshot));
-                if self.is_connected {
-                    self.trunks.want(snapshot);
-                }
-            }
             Heard::Resynced { generation, .. } if generation != self.generation => {}
             Heard::Resynced { why, result: Ok(asterisk), .. } => {
                 self.core.resynced(why, &asterisk);
@@ -305,13 +334,15 @@ impl Running {
     }
 
     /// Conversations stay up in Asterisk; every row is written.
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.stop.cancel();
         let left = self.core.engine.calls().count();
+        self.core.remember_wheels();
         drop(self.core);
         let ends = [
             ("API", self.serving.map(drop).boxed()),
             ("connection to Asterisk", self.listening.map(drop).boxed()),
+            ("ledger", self.settling.map(drop).boxed()),
             ("store", self.writing.map(drop).boxed()),
         ];
         for (what, end) in ends {
@@ -321,6 +352,25 @@ impl Running {
         }
         info!(calls = left, "stopped; conversations go on in Asterisk");
     }
+}
+
+/// Where this node's limits are counted; with what is heard from there, and the task that asks.
+fn ledger(
+    config: &Config,
+    db: &Db,
+    writer: &Writer,
+) -> (Ledger, mpsc::UnboundedReceiver<Answer>, JoinHandle<()>) {
+    let is_shared = match config.node.slots {
+        SlotsMode::Auto => matches!(db, Db::Postgres(_)),
+        SlotsMode::Memory => false,
+        SlotsMode::Shared => true,
+    };
+    if is_shared {
+        info!("live-call limits are counted in the database, for all nodes together");
+        return Ledger::shared(db.clone(), config.node.name.clone());
+    }
+    info!("live-call limits are counted by this node alone");
+    (Ledger::memory(writer.clone()), mpsc::unbounded_channel().1, tokio::spawn(async {}))
 }
 
 fn ticker(period: Duration) -> Interval {
@@ -367,8 +417,6 @@ impl Outside {
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
-                    // What an earlier process may have asked for in its need.
-                    client.set_global(Global::Shed, "0").await?;
                     // An earlier process may have ended in the middle of a rush.
                     client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
@@ -427,6 +475,12 @@ fn answer(core: &mut Core, request: Request) {
             }
             let _ = reply.send(is_theirs);
         }
+        Request::Explain { account, question, reply } => {
+            let _ = reply.send(core.explain(account, &question));
+        }
+        Request::Live { account, flow, reply } => {
+            let _ = reply.send(core.live(account, flow));
+        }
         Request::ExpectTest { account, flow, did, reply } => {
             let _ = reply.send(core.expect_test(account, flow, did));
         }
@@ -438,48 +492,22 @@ fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
 }
 
-type Versions = std::collections::BTreeMap<AccountId, Version>;
-
-async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
-    let versions = db.versions().await?;
-    let mut accounts = Vec::new();
-    for account in versions.keys() {
-        accounts.push((*account, db.configuration(*account).await?.0));
+/// What earlier processes remembered of the flows of this node.
+async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for account in db.accounts().await? {
+        core.recall(db.remembered(account).await?);
     }
-    Ok((Snapshot::build(&accounts, Some(master)), versions))
-}
-
-/// Looks at the configuration's version every second, and at once when the API has changed it.
-struct Watch {
-    db: Db,
-    master: String,
-    changed: Arc<Notify>,
-    readiness: Arc<Mutex<Readiness>>,
-}
-
-impl Watch {
-    async fn run(self, mut known: Versions, hear: mpsc::Sender<Heard>) {
-        while !hear.is_closed() {
-            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
-            let state = match self.news(&known).await {
-                Ok(None) => Ok(()),
-                Ok(Some((snapshot, versions))) => {
-                    known = versions;
-                    let _ = hear.send(Heard::Configuration(Arc::new(snapshot))).await;
-                    Ok(())
-                }
-                Err(error) => Err(format!("the store does not answer: {error}")),
-            };
-            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+    for plan in snapshot.flows() {
+        if let Some(rule) = plan.flow.repeat_caller {
+            let since = clock::now().plus_ms(-i64::from(rule.within_sec) * 1_000);
+            let visits = db.visits(plan.account, plan.flow.id, since).await?;
+            core.recall_visits(plan.flow.id, visits);
         }
     }
-
-    async fn news(&self, known: &Versions) -> Result<Option<(Snapshot, Versions)>, StoreError> {
-        if self.db.versions().await? == *known {
-            return Ok(None);
-        }
-        load(&self.db, &self.master).await.map(Some)
+    if snapshot.has_prepaid() {
+        core.balances_are(&db.balances().await?);
     }
+    Ok(())
 }
 
 /// The calls that an earlier process of this node left open.
@@ -501,7 +529,15 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         }
         core.restore(&record, &journal);
     }
-    core.readopt_slots();
+    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
+    if found != Reconciled::default() {
+        info!(
+            released = found.released,
+            inserted = found.inserted,
+            miscounted = found.miscounted,
+            "slots in the ledger are set right"
+        );
+    }
     let since = clock::now().plus_ms(-sessions::SPAN_MS);
     core.restore_sessions(db.recent_calls(node, since).await?);
     Ok(())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use crate::ari::AriError;
@@ -33,7 +33,8 @@ struct Wish {
 }
 
 impl Trunks {
-    pub fn start(client: Client) -> Self {
+    /// Tells `pushed` each time Asterisk has all that is wanted.
+    pub fn start(client: Client, pushed: Arc<Notify>) -> Self {
         let (wish, mut wanted) = watch::channel(Wish::default());
         tokio::spawn(async move {
             let mut done = BTreeMap::new();
@@ -55,6 +56,7 @@ impl Trunks {
                         break;
                     }
                 }
+                pushed.notify_one();
             }
         });
         Self(wish)
@@ -94,7 +96,7 @@ async fn provision(
         }
         done.insert(trunk.id, address.clone());
     }
-    for name in client.endpoints("PJSIP").await? {
+    for name in client.endpoints("PJSIP").await?.into_keys() {
         let is_ours = name.strip_prefix(PREFIX).and_then(TrunkId::from_digits).is_some();
         if is_ours && !wanted.contains(&name) {
             remove(client, &name).await?;
@@ -105,41 +107,100 @@ async fn provision(
     Ok(())
 }
 
+/// What the address of record of a trunk is, besides its contact.
+///
+/// Asterisk asks a peer whether it is there (`OPTIONS`), and calls none that does not say so: the
+/// rhythm is what a dead trunk costs its callers, and how long one that is back stays unused.
+const QUALIFY: &[(&str, &str)] = &[("qualify_frequency", "5"), ("qualify_timeout", "2.0")];
+
+/// What the endpoint of a trunk is, besides its address of record.
+const ENDPOINT: &[(&str, &str)] = &[
+    ("disallow", "all"),
+    ("allow", "ulaw,alaw"),
+    // Nobody calls in over it: there is no identify.
+    ("context", "divert-none"),
+    ("direct_media", "no"),
+    ("dtmf_mode", "rfc4733"),
+    ("rtp_symmetric", "yes"),
+    // Who diverted the call before us stays here; so does what was written into that header.
+    ("send_diversion", "no"),
+    ("send_pai", "yes"),
+    // A withheld number is asserted to nobody (RFC 3325 §7).
+    ("trust_id_outbound", "no"),
+];
+
+/// Whether the endpoint is there, exactly as it would be pushed.
+async fn exists(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
+    let Some(aor) = client.dynamic(CLASS, "aor", &trunk.endpoint()).await? else {
+        return Ok(false);
+    };
+    let Some(endpoint) = client.dynamic(CLASS, "endpoint", &trunk.endpoint()).await? else {
+        return Ok(false);
+    };
+    let contact = contact(address);
+    let leads_there = holds(&aor, &[("contact", contact.as_str())]);
+    Ok(leads_there && holds(&aor, QUALIFY) && holds(&endpoint, ENDPOINT))
+}
+
 fn contact(address: &SipAddress) -> String {
     format!("sip:{address}")
 }
 
-async fn exists(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
-    let aor = client.dynamic(CLASS, "aor", &trunk.endpoint()).await?;
-    let endpoint = client.dynamic(CLASS, "endpoint", &trunk.endpoint()).await?;
-    let leads_there = aor.is_some_and(|fields| {
-        fields.iter().any(|(name, value)| name == "contact" && *value == contact(address))
-    });
-    Ok(leads_there && endpoint.is_some())
+/// Whether an object of Asterisk's has these settings, however it writes them.
+fn holds(object: &[(String, String)], settings: &[(&str, &str)]) -> bool {
+    settings.iter().all(|(name, wanted)| {
+        // Part of another one, and never told.
+        *name == "disallow"
+            || object.iter().any(|(attribute, value)| attribute == name && is_same(value, wanted))
+    })
+}
+
+/// Asterisk reads `yes` and says `true`, reads `a,b` and says `(a|b)`, reads 2.0 and says 2.000000.
+fn is_same(told: &str, set: &str) -> bool {
+    let plain = |text: &str| match text {
+        "yes" => "true".to_owned(),
+        "no" => "false".to_owned(),
+        other => other.trim_matches(['(', ')']).replace('|', ","),
+    };
+    let number = |text: &str| text.parse::<f64>().map(f64::to_bits).ok();
+    plain(told) == plain(set) || number(told).is_some_and(|told| number(set) == Some(told))
 }
 
 async fn push(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<(), AriError> {
     let name = trunk.endpoint();
     remove(client, &name).await?;
     let contact = contact(address);
-    let aor = [("contact", contact.as_str()), ("qualify_frequency", "15")];
-    client.put_dynamic(CLASS, "aor", &name, &aor).await?;
-    let endpoint = [
-        ("aors", name.as_str()),
-        ("disallow", "all"),
-        ("allow", "ulaw,alaw"),
-        // Nobody calls in over it: there is no identify.
-        ("context", "divert-none"),
-        ("direct_media", "no"),
-        ("dtmf_mode", "rfc4733"),
-        ("rtp_symmetric", "yes"),
-        ("send_pai", "yes"),
-        ("trust_id_outbound", "yes"),
-    ];
-    client.put_dynamic(CLASS, "endpoint", &name, &endpoint).await
+    client.put_dynamic(CLASS, "aor", &name, &[("contact", contact.as_str())]).await?;
+    let mut endpoint = vec![("aors", name.as_str())];
+    endpoint.extend(ENDPOINT);
+    client.put_dynamic(CLASS, "endpoint", &name, &endpoint).await?;
+    // Afterwards: a contact that is watched from the first moment on counts as absent until it was
+    // asked for the first time, some seconds later.
+    client.put_dynamic(CLASS, "aor", &name, QUALIFY).await
 }
 
 async fn remove(client: &Client, name: &str) -> Result<(), AriError> {
     client.delete_dynamic(CLASS, "endpoint", name).await?;
     client.delete_dynamic(CLASS, "aor", name).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_known_again_however_asterisk_writes_them() {
+        for (told, set) in
+            [("true", "yes"), ("false", "no"), ("(ulaw|alaw)", "ulaw,alaw"), ("2.000000", "2.0")]
+        {
+            assert!(is_same(told, set), "{told}");
+        }
+        for (told, set) in [("true", "no"), ("15", "5"), ("", "5"), ("(alaw)", "ulaw,alaw")] {
+            assert!(!is_same(told, set), "{told}");
+        }
+        let told = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let object = [told("qualify_frequency", "5"), told("qualify_timeout", "2.000000")];
+        assert!(holds(&object, QUALIFY));
+        assert!(!holds(&object[..1], QUALIFY));
+    }
 }

@@ -3,6 +3,7 @@
 //! No call waits for the disk. While the store is away rows are kept in memory, within bounds: then
 //! journal and timeline are shed first, and rows of calls last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writing task, which ends when the last `Writer` is dropped and all is written.
+    #[must_use]
     pub fn start(db: Db, node: String) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, rows) = mpsc::unbounded_channel();
         let depth = Arc::new(AtomicUsize::new(0));
@@ -78,9 +80,12 @@ async fn write(
     }
 }
 
-/// Of several states of one call or leg within a batch only the last is worth writing.
+/// Of several states of one call or leg within a batch only the last is worth writing; of slots
+/// that came and went, nothing.
 fn coalesce(batch: &mut Vec<Record>) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut gone = BTreeSet::new();
+    let mut passing = BTreeSet::new();
     let mut at = batch.len();
     let mut keep = vec![true; at];
     for row in batch.iter().rev() {
@@ -88,11 +93,25 @@ fn coalesce(batch: &mut Vec<Record>) {
         keep[at] = match row {
             Record::Call(call) => seen.insert((call.id, None)),
             Record::Leg { leg, .. } => seen.insert((leg.call, Some(leg.no))),
-            Record::Cdr(_) | Record::Journal { .. } | Record::Step { .. } => true,
+            Record::SlotReleased { leg } => gone.insert(*leg),
+            Record::SlotTaken(holding) => {
+                let is_passing = gone.contains(&holding.leg);
+                if is_passing {
+                    passing.insert(holding.leg);
+                }
+                !is_passing
+            }
+            Record::Cdr(_)
+            | Record::Journal { .. }
+            | Record::Remembered { .. }
+            | Record::Step { .. } => true,
         };
     }
     let mut keep = keep.into_iter();
-    batch.retain(|_| keep.next().unwrap_or(true));
+    batch.retain(|row| {
+        let is_passing = matches!(row, Record::SlotReleased { leg } if passing.contains(leg));
+        keep.next().unwrap_or(true) && !is_passing
+    });
     // Rows of calls first: the others refer to them.
     batch.sort_by_key(|row| !matches!(row, Record::Call(_)));
 }
@@ -114,5 +133,33 @@ async fn store(db: &Db, node: &str, batch: &[Record]) {
     }
     if is_down {
         info!("the store is back; waiting rows are written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::id::{CallId, LegId};
+    use crate::model::slot::Holding;
+    use crate::model::time::Timestamp;
+
+    #[test]
+    fn slots_that_come_and_go_within_a_batch_are_not_written() {
+        let leg = |call| LegId { call: CallId::new(call), no: 1 };
+        let taken = |call| {
+            Record::SlotTaken(Holding {
+                account: DEFAULT_ACCOUNT,
+                leg: leg(call),
+                limits: Vec::new(),
+                taken_at: Timestamp(0),
+                expires_at: Timestamp(1),
+            })
+        };
+        let released = |call| Record::SlotReleased { leg: leg(call) };
+        let mut batch =
+            vec![taken(1), taken(2), released(3), released(1), taken(4), released(4), released(3)];
+        coalesce(&mut batch);
+        assert_eq!(batch, [taken(2), released(3)]);
     }
 }

@@ -50,22 +50,25 @@ pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
             ));
         }
         let landings = flow.destinations.iter().map(|one| {
-            let number = match &one.landing {
-                Landing::Trunk { number, .. } => Some(number),
-                Landing::Slave { .. } | Landing::TollFree { .. } => None,
+            let (key, numbers) = match &one.landing {
+                Landing::Slave { .. } => ("did", Vec::new()),
+                // As carriers write it, whichever of the three ours are.
+                Landing::TollFree { number } => (
+                    "toll_free",
+                    vec![format!("+1{number}"), format!("1{number}"), number.to_string()],
+                ),
+                Landing::Trunk { number, .. } => ("number", vec![number.to_string()]),
             };
-            (places.find(one.id).map(|at| format!("{at}/number")), number)
+            (places.find(one.id).map(|at| format!("{at}/{key}")), numbers)
         });
         let fallback = match &flow.fallback {
-            Fallback::Number { number, .. } => Some(number),
-            Fallback::Dialplan | Fallback::HangUp(_) => None,
+            Fallback::Number { number, .. } => vec![number.to_string()],
+            Fallback::Dialplan | Fallback::HangUp(_) => Vec::new(),
         };
         let fallback = (Some(format!("{here}/fallback/number")), fallback);
-        for (pointer, number) in landings.chain([fallback]) {
-            let Some((pointer, number)) = pointer.zip(number) else {
-                continue;
-            };
-            if let Some(owner) = owners.get(number.as_str()) {
+        for (pointer, numbers) in landings.chain([fallback]) {
+            let ours = numbers.iter().find_map(|number| Some((number, owners.get(&**number)?)));
+            if let (Some(pointer), Some((number, owner))) = (pointer, ours) {
                 advice.push(Problem::new(
                     pointer,
                     "may_loop",

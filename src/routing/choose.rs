@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::flow_state::FlowState;
 use super::pick::{Share, Wheel};
-use super::slots::Limit;
+use super::slots::{Limit, Scope};
 use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
-use super::state::{FlowState, State};
+use super::state::State;
 use super::sticky;
 use crate::model::destination::DestinationState;
 use crate::model::id::{DestinationId, TrunkId};
@@ -23,6 +24,8 @@ use super::decide::Ask;
 pub struct Ledger<'a> {
     /// Where another node took the last slot while this one looked.
     pub lost: &'a [DestinationId],
+    /// How many slots all nodes together were heard to hold of some scopes.
+    pub live: &'a [(Scope, u32)],
     /// It cannot be asked: nothing that has a limit may be used.
     pub is_away: bool,
 }
@@ -97,6 +100,20 @@ impl Choice {
     #[must_use]
     pub fn trunk(&self, plan: &FlowPlan) -> Option<TrunkId> {
         self.chosen(plan).map(|(_, way)| way.offer.trunk)
+    }
+
+    /// Turns the wheel past who was picked; `false` if it does not move for that.
+    pub(super) fn move_wheel(&self, wheel: &mut Wheel) -> bool {
+        match self.picked {
+            None => false,
+            Some(Picked { line, by: By::Rule | By::Sticky, .. }) => {
+                wheel.charge(&self.eligible, line)
+            }
+            Some(Picked { line, by: By::Wheel, .. }) => {
+                wheel.turn(&self.eligible, line);
+                true
+            }
+        }
     }
 
     /// Whether it was made on this configuration.
@@ -267,9 +284,7 @@ impl Question<'_> {
         }
         match way {
             Err(verdict) => no(verdict),
-            Ok(way) if line.weight == 0 || destination.state == DestinationState::Draining => {
-                Err((Verdict::Drained, way))
-            }
+            Ok(way) if line.drains() => Err((Verdict::Drained, way)),
             Ok(way) => Ok(way),
         }
     }
@@ -296,16 +311,15 @@ impl Question<'_> {
     }
 
     fn full(&self, way: &Way) -> Option<Verdict> {
-        if !way.is_limited {
-            return None;
-        }
-        if self.ledger.is_away {
+        if self.ledger.is_away && !way.limited.is_empty() {
             return Some(Verdict::LedgerAway);
         }
-        way.limits.iter().find_map(|at| {
-            let limit = self.layout.limits[*at as usize];
-            let (live, max) = (self.state.slots.live(*at), limit.max?);
-            (live >= max).then_some(Verdict::Full { scope: limit.scope.kind(), live, max })
+        way.limited.iter().find_map(|&(at, max)| {
+            let scope = || self.layout.limits[at as usize].scope;
+            let here = self.state.slots.live(at);
+            let heard = self.ledger.live.iter().find(|(known, _)| *known == scope());
+            let live = heard.map_or(here, |(_, live)| here.max(*live));
+            (live >= max).then(|| Verdict::Full { scope: scope().kind(), live, max })
         })
     }
 

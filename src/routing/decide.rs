@@ -113,17 +113,12 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
         return Decision::Unroutable { reason: Unroutable::FlowGone, candidates: Vec::new() };
     };
     let candidates = candidates(plan, choice);
-    match choice.chosen(plan) {
-        Some((_, way)) => Decision::Picked {
-            offer: way.offer.clone(),
-            candidates,
-            would: ask.is_test.then(|| would(snapshot, state, ask, choice)),
-        },
-        None => {
-            let reason = choice.reason().unwrap_or(Unroutable::Mixed);
-            Decision::Unroutable { reason, candidates }
-        }
+    if let Some((_, way)) = choice.chosen(plan) {
+        let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
+        return Decision::Picked { offer: way.offer.clone(), candidates, would };
     }
+    let reason = choice.reason().unwrap_or(Unroutable::Mixed);
+    Decision::Unroutable { reason, candidates }
 }
 
 /// How every destination was judged.
@@ -173,13 +168,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
         for (gate, meter) in meters.into_iter().flatten() {
             meter.begin(gate, ask.at);
         }
-        let is_turned = match picked.by {
-            By::Rule | By::Sticky => here.wheel.charge(&choice.eligible, picked.line),
-            By::Wheel => {
-                here.wheel.turn(&choice.eligible, picked.line);
-                true
-            }
-        };
+        let is_turned = choice.move_wheel(&mut here.wheel);
         if is_counted {
             state.mark_counted(flow);
         }
@@ -229,14 +218,23 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     }
 }
 
-/// Counts a leg that lives already, after a restart.
-pub fn readopt(snapshot: &Snapshot, state: &mut State, leg: LegId, destination: DestinationId) {
+/// Counts a leg that lives already, after a restart: on its own trunk where that is known, since
+/// toll-free calls have several ways, else on the first way to its destination.
+pub fn readopt(
+    snapshot: &Snapshot,
+    state: &mut State,
+    leg: LegId,
+    destination: DestinationId,
+    trunk: Option<TrunkId>,
+) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
     let line = layout.flows.iter().find_map(|plan| plan.line(destination));
-    // Over which of several trunks it went is not known; toll-free calls are counted on the first.
-    let scopes = line.and_then(|line| line.ways.first()).map(|way| way.limits.as_slice());
-    let alone = layout.limits.binary_search_by_key(&Scope::Destination(destination), |l| l.scope);
-    let alone = alone.ok().and_then(|at| u32::try_from(at).ok());
-    state.slots.hold(leg, scopes.unwrap_or(alone.as_slice()), Stake::default());
+    let ways = line.map(|line| line.ways.as_slice()).unwrap_or_default();
+    let way = ways.iter().find(|way| Some(way.offer.trunk) == trunk).or(ways.first());
+    let scope = Scope::Destination(destination);
+    let alone = layout.limits.binary_search_by_key(&scope, |limit| limit.scope).ok();
+    let alone = alone.and_then(|at| u32::try_from(at).ok());
+    let limits = way.map_or(alone.as_slice(), |way| way.limits.as_slice());
+    state.slots.hold(leg, limits, Stake::default());
 }

@@ -1,26 +1,37 @@
 //! Finding a position by key in the time of one look, however many keys there are.
 //!
-//! This is the one place of the pure layers with a hash map in it. Its order, which changes from run
-//! to run, cannot be seen: there is no way to walk over an [`Index`].
+//! This is the one place of the pure layers with a hash map in it. Its order cannot be seen: there is
+//! no way to walk over an [`Index`].
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
+/// `H` says how keys are hashed: [`Quick`] for keys that we or the configuration choose, [`Guarded`]
+/// for those that come from outside and could be chosen to collide.
 #[derive(Clone, Debug)]
-pub struct Index<K, V>(HashMap<K, V>);
+pub struct Index<K, V, H = Quick>(HashMap<K, V, H>);
 
-impl<K, V> Default for Index<K, V> {
+/// Two multiplications for eight bytes.
+pub type Quick = BuildHasherDefault<Mixer>;
+
+pub type Guarded = RandomState;
+
+impl<K, V, H: Default> Default for Index<K, V, H> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 
-impl<K: Eq + Hash, V: Copy> Index<K, V> {
+impl<K, V, H: Default + BuildHasher> Index<K, V, H>
+where
+    K: Eq + Hash,
+    V: Copy,
+{
     /// With room for so many keys.
     #[must_use]
     pub fn with_capacity(keys: usize) -> Self {
-        Self(HashMap::with_capacity(keys))
+        Self(HashMap::with_capacity_and_hasher(keys, H::default()))
     }
 
     #[must_use]
@@ -53,17 +64,61 @@ impl<K: Eq + Hash, V: Copy> Index<K, V> {
     }
 }
 
+/// Multiplies by odd numbers without a pattern in their digits, and lets high bits reach low ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mixer(u64);
+
+impl Mixer {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const OTHER_ODD: u64 = 0xd6e8_feb8_6659_fd93;
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mixed = (self.0.rotate_left(23) ^ word).wrapping_mul(Self::ODD);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        let mixed = self.0.wrapping_mul(Self::OTHER_ODD);
+        mixed ^ (mixed >> 29)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_key_finds_what_was_put_last() {
-        let mut index = Index::with_capacity(2);
+        let mut index: Index<String, u8> = Index::with_capacity(2);
         index.insert("a".to_owned(), 1);
         index.insert("a".to_owned(), 2);
         assert_eq!((index.get("a"), index.get("b"), index.len()), (Some(2), None, 1));
         assert_eq!(index.remove("a"), Some(2));
         assert!(index.is_empty());
+    }
+
+    #[test]
+    fn numbers_in_a_row_are_spread_over_all_places() {
+        const KEYS: u64 = 1 << 14;
+        let places = |place: fn(u64) -> u64| {
+            let hash = |no: u64| Quick::default().hash_one(format!("+1{:010}", 2_000_000_000 + no));
+            let taken: std::collections::BTreeSet<u64> =
+                (0..KEYS).map(|no| place(hash(no))).collect();
+            taken.len()
+        };
+        // As many keys as places leave a share of 1/e of them empty, if chance has its way.
+        for taken in [places(|hash| hash % KEYS), places(|hash| hash >> 50)] {
+            assert!((10_100..10_600).contains(&taken), "{taken}");
+        }
     }
 }

@@ -2,10 +2,20 @@
 //!
 //! Nothing here waits, reads a clock or draws a random number: the same snapshot, state and question
 //! always give the same answer, whoever asks (a call over ARI, a dialplan, a dry run).
+//!
+//! * [`snapshot`]: the configuration, with everything resolved that a decision needs.
+//! * [`state`]: what changes from call to call, by the places of the snapshot.
+//! * [`choose`] looks, [`decide`] does, [`explain`] tells: all by the same code.
+//! * What they ask: [`pick`] (the wheel), [`slots`] (live limits), [`throttle`] and [`rate`], [`sticky`]
+//!   and [`repeat`] (returning callers), [`health`] (trunks).
+//! * [`index`], [`recent`]: finding by key, and forgetting the oldest.
+//! * [`check`]: what is wrong with a configuration.
 
 pub mod check;
 pub mod choose;
 pub mod decide;
+pub mod explain;
+mod flow_state;
 pub mod health;
 pub mod index;
 pub mod pick;

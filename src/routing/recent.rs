@@ -2,13 +2,13 @@
 
 use std::hash::Hash;
 
-use super::index::Index;
+use super::index::{Guarded, Index};
 
 /// Values by key, in the order in which they were last put. Finding, putting and removing take the
 /// same time however many there are.
 #[derive(Clone, Debug)]
 pub struct Recent<K, V> {
-    index: Index<K, usize>,
+    index: Index<K, usize, Guarded>,
     entries: Vec<Entry<K, V>>,
     /// Where an entry was removed.
     free: Vec<usize>,

@@ -4,36 +4,8 @@
 //! and giving back twice changes nothing. This is the one-node form, kept in memory by one task.
 
 use super::index::Index;
-use crate::model::id::{AccountId, DestinationId, LegId, ServerId, TrunkId};
-use crate::model::timeline::LimitScope;
-
-/// What a limit is set on.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Scope {
-    Account(AccountId),
-    Destination(DestinationId),
-    Server(ServerId),
-    Trunk(TrunkId),
-}
-
-impl Scope {
-    #[must_use]
-    pub fn kind(self) -> LimitScope {
-        match self {
-            Self::Account(_) => LimitScope::Account,
-            Self::Destination(_) => LimitScope::Destination,
-            Self::Server(_) => LimitScope::Server,
-            Self::Trunk(_) => LimitScope::Trunk,
-        }
-    }
-}
-
-/// A scope with its limit; `None` is no limit, but the leg is counted all the same.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limit {
-    pub scope: Scope,
-    pub max: Option<u32>,
-}
+use crate::model::id::LegId;
+pub use crate::model::slot::{Limit, Scope};
 
 /// Most scopes that one leg is counted in.
 pub const MOST_SCOPES: usize = 4;
@@ -86,10 +58,10 @@ impl<S: Copy> Slots<S> {
         at.map_or(0, |at| self.live[at])
     }
 
-    /// Counts a leg in every one of `scopes`, whatever their limits: who asks has looked.
-    /// What it held before is given back.
-    pub fn hold(&mut self, leg: LegId, scopes: &[u32], stake: S) {
-        self.release(leg);
+    /// Counts a leg in every one of `scopes`, whatever their limits: who asks has looked. What it
+    /// held before is given back, and what hung on it is handed over.
+    pub fn hold(&mut self, leg: LegId, scopes: &[u32], stake: S) -> Option<S> {
+        let before = self.release(leg);
         let mut hold = Hold { leg, scopes: [0; MOST_SCOPES], count: 0, stake };
         for scope in scopes.iter().take(MOST_SCOPES) {
             if let Some(live) = self.live.get_mut(*scope as usize) {
@@ -106,6 +78,7 @@ impl<S: Copy> Slots<S> {
             self.holds.len() - 1
         };
         self.index.insert(leg, at);
+        before
     }
 
     /// Gives back what `leg` holds; `None` if it holds nothing.
@@ -123,6 +96,13 @@ impl<S: Copy> Slots<S> {
     pub fn stake(&mut self, leg: LegId) -> Option<&mut S> {
         let at = self.index.get(&leg)?;
         self.holds[at].as_mut().map(|hold| &mut hold.stake)
+    }
+
+    /// What `leg` holds.
+    pub fn held(&self, leg: LegId) -> impl Iterator<Item = Scope> {
+        let hold = self.index.get(&leg).and_then(|at| self.holds[at].as_ref());
+        let scopes = hold.map_or(&[][..], |hold| &hold.scopes[..hold.count]);
+        scopes.iter().map(|scope| self.scopes[*scope as usize])
     }
 
     /// Every leg that holds slots, in no order that means anything.
@@ -167,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::id::CallId;
+    use crate::model::id::{CallId, DestinationId};
 
     fn leg(no: u16) -> LegId {
         LegId { call: CallId::new(1), no }

@@ -14,7 +14,7 @@ use super::throttle::Gate;
 use crate::model::account::AccountSettings;
 use crate::model::billing::{Currency, RateDeck, Tariff};
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, Landing};
+use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{ForwardingFlow, Spread};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use crate::model::number::{Caller, CallerKey, DialNumber, Did};
@@ -26,7 +26,7 @@ use crate::model::trunk::Trunk;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Each with the place of its flow.
-    dids: Index<Did, u32>,
+    dids: Arc<Index<Did, u32>>,
     pub(super) layout: Arc<Layout>,
 }
 
@@ -81,8 +81,8 @@ pub struct Way {
     pub offer: Offer,
     /// Numbers of the limits a call counts in, those of the destination first.
     pub(super) limits: Vec<u32>,
-    /// One of them has a maximum.
-    pub(super) is_limited: bool,
+    /// Those of them that have a maximum.
+    pub(super) limited: Vec<(u32, u32)>,
     /// Place of the trunk.
     pub(super) trunk: u32,
     /// A deck prices the trunk and has no rate for the number.
@@ -108,39 +108,39 @@ impl Snapshot {
     /// `None`, the flows of every master.
     #[must_use]
     pub fn build(accounts: &[(AccountId, Configuration)], master: Option<&str>) -> Self {
-        let parts: Vec<Parts> = accounts.iter().map(|(id, all)| Parts::of(*id, all)).collect();
-        let mut ours: Vec<(&Parts, &ForwardingFlow)> = parts
-            .iter()
-            .flat_map(|parts| parts.flows_of(master).map(move |flow| (parts, flow)))
-            .collect();
-        ours.sort_by_key(|(_, flow)| flow.id);
-
-        let mut limits: BTreeMap<Scope, Option<u32>> = BTreeMap::new();
-        for (parts, flow) in &ours {
-            limits.insert(Scope::Account(parts.account), parts.settings.max_live);
-            let destinations = flow.destinations.iter();
-            limits.extend(destinations.map(|one| (Scope::Destination(one.id), one.max_live)));
-        }
-        for parts in &parts {
-            let servers = parts.servers.values();
-            limits.extend(servers.map(|server| (Scope::Server(server.id), server.max_live)));
-            let trunks = parts.trunks.values();
-            limits.extend(trunks.map(|trunk| (Scope::Trunk(trunk.id), trunk.max_live)));
-        }
-        let limits = limits.into_iter().map(|(scope, max)| Limit { scope, max }).collect();
-        let mut trunks: Vec<TrunkPlan> = parts.iter().flat_map(Parts::trunk_plans).collect();
-        trunks.sort_by_key(|plan| plan.trunk.id);
-
-        let mut layout = Layout { flows: Vec::with_capacity(ours.len()), trunks, limits };
-        let mut dids = Index::with_capacity(ours.iter().map(|(_, flow)| flow.dids.len()).sum());
-        for (place, (parts, flow)) in (0..).zip(&ours) {
-            for did in &flow.dids {
+        let layout = Layout::build(accounts, master);
+        let flows = || layout.flows.iter().map(|plan| &plan.flow.dids);
+        let mut dids = Index::with_capacity(flows().map(Vec::len).sum());
+        for (place, owned) in (0..).zip(flows()) {
+            for did in owned {
                 dids.insert(did.clone(), place);
             }
-            let plan = parts.plan(flow, &layout);
-            layout.flows.push(Arc::new(plan));
         }
-        Self { dids, layout: Arc::new(layout) }
+        Self { dids: Arc::new(dids), layout: Arc::new(layout) }
+    }
+
+    /// The next snapshot after a change that touched no number: `accounts` come without their DIDs,
+    /// which are those of this one, whatever their number. `None` if flows came or went, since then
+    /// the DIDs are others too.
+    #[must_use]
+    pub fn again(
+        &self,
+        mut accounts: Vec<(AccountId, Configuration)>,
+        master: Option<&str>,
+    ) -> Option<Self> {
+        for (_, configuration) in &mut accounts {
+            for flow in &mut configuration.forwarding_flows {
+                if let Some(before) = self.flow(flow.id) {
+                    flow.dids.clone_from(&before.flow.dids);
+                }
+            }
+        }
+        let layout = Layout::build(&accounts, master);
+        let ids = |layout: &Layout| -> Vec<_> {
+            layout.flows.iter().map(|plan| (plan.flow.id, plan.account)).collect()
+        };
+        (ids(&layout) == ids(&self.layout))
+            .then(|| Self { dids: Arc::clone(&self.dids), layout: Arc::new(layout) })
     }
 
     /// Who owns a DID, byte for byte.
@@ -156,6 +156,12 @@ impl Snapshot {
 
     pub fn flows(&self) -> impl Iterator<Item = &Arc<FlowPlan>> {
         self.layout.flows.iter()
+    }
+
+    /// Whether some account pays beforehand.
+    #[must_use]
+    pub fn has_prepaid(&self) -> bool {
+        self.layout.flows.iter().any(|plan| plan.is_prepaid)
     }
 
     pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
@@ -201,6 +207,38 @@ impl Snapshot {
 }
 
 impl Layout {
+    fn build(accounts: &[(AccountId, Configuration)], master: Option<&str>) -> Self {
+        let parts: Vec<Parts> = accounts.iter().map(|(id, all)| Parts::of(*id, all)).collect();
+        let mut ours: Vec<(&Parts, &ForwardingFlow)> = parts
+            .iter()
+            .flat_map(|parts| parts.flows_of(master).map(move |flow| (parts, flow)))
+            .collect();
+        ours.sort_by_key(|(_, flow)| flow.id);
+
+        let mut limits: BTreeMap<Scope, Option<u32>> = BTreeMap::new();
+        for (parts, flow) in &ours {
+            limits.insert(Scope::Account(parts.account), parts.settings.max_live);
+            let destinations = flow.destinations.iter();
+            limits.extend(destinations.map(|one| (Scope::Destination(one.id), one.max_live)));
+        }
+        for parts in &parts {
+            let servers = parts.servers.values();
+            limits.extend(servers.map(|server| (Scope::Server(server.id), server.max_live)));
+            let trunks = parts.trunks.values();
+            limits.extend(trunks.map(|trunk| (Scope::Trunk(trunk.id), trunk.max_live)));
+        }
+        let limits = limits.into_iter().map(|(scope, max)| Limit { scope, max }).collect();
+        let mut trunks: Vec<TrunkPlan> = parts.iter().flat_map(Parts::trunk_plans).collect();
+        trunks.sort_by_key(|plan| plan.trunk.id);
+
+        let mut layout = Layout { flows: Vec::with_capacity(ours.len()), trunks, limits };
+        for (parts, flow) in &ours {
+            let plan = parts.plan(flow, &layout);
+            layout.flows.push(Arc::new(plan));
+        }
+        layout
+    }
+
     /// With its place.
     pub fn flow(&self, id: ForwardingFlowId) -> Option<(usize, &Arc<FlowPlan>)> {
         let at = self.flows.binary_search_by_key(&id, |plan| plan.flow.id).ok()?;
@@ -215,6 +253,13 @@ impl Layout {
     fn limit(&self, scope: Scope) -> Option<u32> {
         let at = self.limits.binary_search_by_key(&scope, |limit| limit.scope).ok()?;
         u32::try_from(at).ok()
+    }
+}
+
+impl Line {
+    /// Only callers of its own get there: by its weight, or because somebody drains it.
+    pub(super) fn drains(&self) -> bool {
+        self.weight == 0 || self.destination.state == DestinationState::Draining
     }
 }
 
@@ -304,7 +349,7 @@ impl<'a> Parts<'a> {
             flow: flow.clone(),
             lines,
             zone: zone.clone(),
-            gate: Gate::of(&flow.throttle, zone),
+            gate: Gate::of(&flow.throttle, zone).map(Box::new),
             is_prepaid: self.settings.prepaid,
         }
     }
@@ -341,7 +386,7 @@ impl<'a> Parts<'a> {
             ways,
             weight,
             zone: zone.clone(),
-            gate: Gate::of(&destination.throttle, zone),
+            gate: Gate::of(&destination.throttle, zone).map(Box::new),
         })
     }
 
@@ -366,7 +411,10 @@ impl<'a> Parts<'a> {
         let deck = self.deck(trunk, server.is_none());
         let price = deck.map(|deck| deck.tariff(number.as_str(), self.settings.currency));
         Some(Way {
-            is_limited: limits.iter().any(|at| layout.limits[*at as usize].max.is_some()),
+            limited: limits
+                .iter()
+                .filter_map(|at| Some((*at, layout.limits[*at as usize].max?)))
+                .collect(),
             limits,
             trunk: u32::try_from(layout.trunk(trunk.id)?).ok()?,
             is_unrated: price == Some(None),

@@ -9,23 +9,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::choose::Choice;
+use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
-use super::pick::Wheel;
-use super::recent::Recent;
-use super::repeat::Visits;
 use super::slots::{Scope, Slots};
-use super::snapshot::{FlowPlan, Layout, Line, Snapshot};
+use super::snapshot::{FlowPlan, Layout, Snapshot};
 use super::sticky;
 use super::throttle::Meter;
 use crate::model::billing::Micros;
-use crate::model::destination::DestinationState;
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId, TrunkId};
-use crate::model::memory::{Binding, Remembered, Throttled, Visit};
+use crate::model::memory::{Remembered, Throttled, Visit};
 use crate::model::number::CallerKey;
-use crate::model::schedule::Schedule;
 use crate::model::stickiness::RepeatRule;
 use crate::model::throttle::CapCount;
-use crate::model::time::{Timestamp, Zone};
+use crate::model::time::Timestamp;
 
 use super::decide::{News, Report};
 
@@ -50,32 +46,6 @@ pub struct State {
     pub(super) scratch: Choice,
 }
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct FlowState {
-    pub wheel: Wheel,
-    pub lines: Vec<LineState>,
-    pub meter: Meter,
-    hours: Hours,
-    pub ties: Recent<CallerKey, Binding>,
-    visits: Recent<CallerKey, Visits>,
-    is_counted: bool,
-    is_turned: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct LineState {
-    pub meter: Meter,
-    hours: Hours,
-}
-
-/// What a schedule said, and for how long that certainly holds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hours {
-    since: Timestamp,
-    until: Timestamp,
-    is_open: bool,
-}
-
 /// What hangs on a leg that holds slots.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stake {
@@ -87,104 +57,6 @@ pub(super) struct Stake {
     runs: bool,
     /// And for its flow: one leg of a call at a time does.
     is_of_flow: bool,
-}
-
-impl Hours {
-    fn is_open(self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> bool {
-        match schedule {
-            None => true,
-            Some(_) if self.since <= at && at < self.until => self.is_open,
-            Some(schedule) => schedule.state(zone, at).0,
-        }
-    }
-
-    fn refresh(&mut self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) {
-        if let Some(schedule) = schedule
-            && !(self.since <= at && at < self.until)
-        {
-            let (is_open, until) = schedule.state(zone, at);
-            *self = Self { since: at, until, is_open };
-        }
-    }
-}
-
-impl LineState {
-    pub fn is_open(&self, line: &Line, at: Timestamp) -> bool {
-        self.hours.is_open(line.destination.schedule.as_ref(), &line.zone, at)
-    }
-}
-
-impl FlowState {
-    pub fn is_open(&self, plan: &FlowPlan, at: Timestamp) -> bool {
-        self.hours.is_open(plan.flow.schedule.as_ref(), &plan.zone, at)
-    }
-
-    /// Who answered this caller the last time.
-    pub fn last_of(&self, caller: &CallerKey) -> Option<DestinationId> {
-        self.visits.get(caller).and_then(Visits::last)
-    }
-
-    /// From one plan of the flow to the next. `cleared` hears of callers who belong to nobody now.
-    fn follow(
-        mut self,
-        old: Option<&FlowPlan>,
-        plan: &FlowPlan,
-        mut cleared: impl FnMut(&CallerKey),
-    ) -> Self {
-        let mut before = std::mem::take(&mut self.lines);
-        let mut wheel = Wheel::new(plan.lines.len());
-        for (place, line) in plan.lines.iter().enumerate() {
-            let known = old.and_then(|old| {
-                let at = old.place(line.destination.id)?;
-                Some((at, old.lines[at].destination.priority == line.destination.priority))
-            });
-            let mut here = LineState::default();
-            if let Some((at, is_same_tier)) = known {
-                if is_same_tier {
-                    wheel.set(place, self.wheel.standing(at), plan.tier_weight(place));
-                }
-                here.meter = std::mem::take(&mut before[at].meter);
-            }
-            here.meter = here.meter.follow(line.gate.as_deref());
-            self.lines.push(here);
-        }
-        self.wheel = wheel;
-        self.meter = self.meter.follow(plan.gate.as_deref());
-        self.hours = Hours::default();
-        self.forget_disabled(old, plan, &mut cleared);
-        if plan.flow.repeat_caller.is_none() {
-            self.visits = Recent::default();
-        }
-        self
-    }
-
-    /// A destination that is disabled, or gone, has no callers of its own any more; one that is
-    /// paused keeps them.
-    fn forget_disabled(
-        &mut self,
-        old: Option<&FlowPlan>,
-        plan: &FlowPlan,
-        cleared: &mut impl FnMut(&CallerKey),
-    ) {
-        let is_gone = |id: DestinationId| !may_have_callers(plan, id);
-        let had_callers = |old: &FlowPlan| {
-            old.flow.destinations.iter().any(|one| may_have_callers(old, one.id) && is_gone(one.id))
-        };
-        if self.ties.is_empty() || !old.is_some_and(had_callers) {
-            return;
-        }
-        let ties = self.ties.iter().filter(|(_, binding)| is_gone(binding.destination));
-        let callers: Vec<CallerKey> = ties.map(|(caller, _)| caller.clone()).collect();
-        for caller in callers {
-            self.ties.remove(&caller);
-            cleared(&caller);
-        }
-    }
-}
-
-fn may_have_callers(plan: &FlowPlan, id: DestinationId) -> bool {
-    let known = plan.flow.destinations.iter().find(|one| one.id == id);
-    known.is_some_and(|one| one.state != DestinationState::Disabled)
 }
 
 impl State {
@@ -249,16 +121,17 @@ impl State {
         let Some((place, plan)) = snapshot.layout.flow(flow) else {
             return;
         };
-        let state = &mut self.flows[place];
-        state.hours.refresh(plan.flow.schedule.as_ref(), &plan.zone, at);
-        for (line, here) in plan.lines.iter().zip(&mut state.lines) {
-            here.hours.refresh(line.destination.schedule.as_ref(), &line.zone, at);
-        }
+        self.flows[place].look_up_hours(plan, at);
     }
 
     /// Every leg that holds slots, in no order that means anything.
     pub fn holders(&self) -> impl Iterator<Item = LegId> {
         self.slots.holders()
+    }
+
+    /// What `leg` holds.
+    pub fn held(&self, leg: LegId) -> impl Iterator<Item = Scope> {
+        self.slots.held(leg)
     }
 
     /// How many legs are live in a scope.
@@ -480,7 +353,6 @@ impl State {
         (limits, trunk): (&[u32], usize),
         counts: bool,
     ) {
-        self.release(leg);
         let stake = Stake {
             place: Some((flow, line)),
             trunk: Some(trunk),
@@ -501,8 +373,11 @@ impl State {
             stake.count(&mut state.lines[line].meter, true);
             stake.count(&mut state.meter, true);
         }
+        // A leg that asked before, and got no answer, is sent anew.
+        if let Some(mut before) = self.slots.hold(leg, limits, stake) {
+            self.settle(&mut before);
+        }
         self.trunks[trunk].begin(leg);
-        self.slots.hold(leg, limits, stake);
     }
 
     pub(super) fn mark_turned(&mut self, flow: usize) {

@@ -46,16 +46,16 @@ struct Volume {
 impl Gate {
     /// `None` where nothing is limited.
     #[must_use]
-    pub fn of(throttle: &Throttle, zone: &Zone) -> Option<Box<Self>> {
+    pub fn of(throttle: &Throttle, zone: &Zone) -> Option<Self> {
         if *throttle == Throttle::default() {
             return None;
         }
-        Some(Box::new(Self {
+        Some(Self {
             pace: throttle.rate.as_ref().and_then(Pace::of),
             spacing_ms: throttle.spacing_sec.map(|sec| i64::from(sec) * 1_000),
             caps: throttle.caps.clone(),
             zone: zone.clone(),
-        }))
+        })
     }
 
     /// Why no call may begin at `at`; `None` if one may.
@@ -71,7 +71,7 @@ impl Gate {
             return Some(Verdict::TooFast);
         }
         self.caps.iter().find_map(|cap| {
-            let used = meter.used(cap, at);
+            let used = meter.used(*cap, at);
             let (per, count, max) = (cap.per, cap.count, cap.max);
             (used >= max).then_some(Verdict::Capped { per, count, used, max })
         })
@@ -84,10 +84,10 @@ impl Gate {
         caps.filter(move |(at, cap)| first(*at, cap.count)).map(|(_, cap)| cap.count)
     }
 
-    /// Most of what the caps of such a kind still let through, and how much is used of it.
+    /// Each cap, and how much of it is used, with what is held for calls under way.
     #[must_use]
     pub fn standing(&self, meter: &Meter, at: Timestamp) -> Vec<(VolumeCap, u32)> {
-        self.caps.iter().map(|cap| (*cap, meter.used(cap, at))).collect()
+        self.caps.iter().map(|cap| (*cap, meter.used(*cap, at))).collect()
     }
 }
 
@@ -102,7 +102,7 @@ impl Meter {
         let volume = |cap: &VolumeCap| {
             let same = |old: &&Volume| old.per == cap.per && old.count == cap.count;
             let Some(old) = self.volumes.iter().find(same) else {
-                return Volume::new(cap);
+                return Volume::new(*cap);
             };
             let mut volume = *old;
             if old.until > old.since {
@@ -166,7 +166,7 @@ impl Meter {
     }
 
     /// With what is held for calls under way.
-    fn used(&self, cap: &VolumeCap, at: Timestamp) -> u32 {
+    fn used(&self, cap: VolumeCap, at: Timestamp) -> u32 {
         let same = |volume: &&Volume| volume.per == cap.per && volume.count == cap.count;
         let volume = self.volumes.iter().find(same).filter(|volume| at < volume.until);
         let held = match cap.count {
@@ -179,7 +179,7 @@ impl Meter {
 }
 
 impl Volume {
-    fn new(cap: &VolumeCap) -> Self {
+    fn new(cap: VolumeCap) -> Self {
         Self {
             per: cap.per,
             count: cap.count,
@@ -223,6 +223,8 @@ mod tests {
     use super::*;
     use crate::model::throttle::{ArrivalRate, RatePeriod};
 
+    const HOUR: i64 = 3_600_000;
+
     fn zone(name: &str) -> Zone {
         name.parse().unwrap()
     }
@@ -231,7 +233,7 @@ mod tests {
         Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
     }
 
-    fn gate(caps: &[(CapPeriod, CapCount, u32)], zone: &Zone) -> Box<Gate> {
+    fn gate(caps: &[(CapPeriod, CapCount, u32)], zone: &Zone) -> Gate {
         let cap = |&(per, count, max)| VolumeCap { per, count, max };
         let caps = caps.iter().map(cap).collect();
         Gate::of(&Throttle { caps, ..Throttle::default() }, zone).unwrap()
@@ -248,7 +250,6 @@ mod tests {
             assert!(since <= at(when) && at(when) < until);
             (since.rfc3339(), until.0 - since.0)
         };
-        const HOUR: i64 = 3_600_000;
         let chicago = zone("America/Chicago");
         let day = |when| ms(CapPeriod::Day, &chicago, when);
         assert_eq!(day("2026-03-08T12:00:00Z"), ("2026-03-08T06:00:00.000Z".into(), 23 * HOUR));

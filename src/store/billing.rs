@@ -31,6 +31,16 @@ pub struct CdrFilter {
     pub to: Option<Timestamp>,
 }
 
+/// What an account has left, and how it pays.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AccountBalance {
+    /// Less than nothing once calls cost more than was put in.
+    pub amount: Micros,
+    pub currency: Currency,
+    /// Calls that cost are refused once nothing is left.
+    pub prepaid: bool,
+}
+
 impl Db {
     /// At most `limit` bills of `account` that pass `filter`, those of the newest calls first; those
     /// that come after `before` in this order, for the next page.
@@ -95,15 +105,16 @@ impl Db {
         Ok(rows.into_iter().map(CdrRow::into_cdr).collect())
     }
 
-    /// What `account` has left; less than nothing once calls cost more than was put in.
+    /// What `account` has left.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn balance(&self, account: AccountId) -> Result<Micros, StoreError> {
-        let left: Option<Int<i64>> = on!(self, db => {
-            sqlx::query_scalar(BALANCE).bind(Text(account)).fetch_optional(db).await
+    /// [`StoreError::NoAccount`], [`StoreError::Unavailable`].
+    pub async fn balance(&self, account: AccountId) -> Result<AccountBalance, StoreError> {
+        let row: Option<(Int<i64>, Text<Currency>, bool)> = on!(self, db => {
+            sqlx::query_as(BALANCE).bind(Text(account)).fetch_optional(db).await
         })?;
-        Ok(left.map_or(Micros(0), |Int(left)| Micros(left)))
+        let (Int(amount), Text(currency), prepaid) = row.ok_or(StoreError::NoAccount)?;
+        Ok(AccountBalance { amount: Micros(amount), currency, prepaid })
     }
 
     /// What every account has left; those that are not in it have nothing.
@@ -124,7 +135,7 @@ impl Db {
         &self,
         account: AccountId,
         credit: &Credit,
-    ) -> Result<Micros, StoreError> {
+    ) -> Result<AccountBalance, StoreError> {
         let mut tx = self.begin().await?;
         let added = on!(in &mut tx, db => {
             sqlx::query(ADD_CREDIT)
@@ -159,7 +170,7 @@ impl Db {
         before: Option<CreditId>,
         limit: u32,
     ) -> Result<Vec<Credit>, StoreError> {
-        let rows: Vec<(Text<CreditId>, Int<i64>, Text<String>, Int<Timestamp>)> = on!(self, db => {
+        let rows: Vec<CreditRow> = on!(self, db => {
             let mut query = QueryBuilder::new(CREDITS);
             query.push(" WHERE account_id = ").push_bind(Text(account));
             if let Some(before) = before {
@@ -168,13 +179,7 @@ impl Db {
             query.push(" ORDER BY id DESC LIMIT ").push_bind(Int(limit));
             query.build_query_as().fetch_all(db).await
         })?;
-        let credit = |(Text(id), Int(amount), Text(note), Int(at))| Credit {
-            id,
-            amount: Micros(amount),
-            note,
-            at,
-        };
-        Ok(rows.into_iter().map(credit).collect())
+        Ok(rows.into_iter().map(CreditRow::into_credit).collect())
     }
 }
 
@@ -299,6 +304,21 @@ impl CdrRow {
     }
 }
 
+#[derive(FromRow)]
+struct CreditRow {
+    id: Text<CreditId>,
+    amount: Int<i64>,
+    note: Text<String>,
+    at: Int<Timestamp>,
+}
+
+impl CreditRow {
+    fn into_credit(self) -> Credit {
+        let amount = Micros(self.amount.0);
+        Credit { id: self.id.0, amount, note: self.note.0, at: self.at.0 }
+    }
+}
+
 const CDRS: &str = "SELECT call_id, leg_no, account_id, flow_id, destination_id, trunk_id, \
     endpoint, deck_id, prefix, per_minute, increment, bills_ring_time, rounding, decimals, \
     started_at, answered_at, ended_at, billed_sec, amount, currency FROM cdr";
@@ -307,7 +327,8 @@ const ADD_CDRS: &str = "INSERT INTO cdr (call_id, leg_no, account_id, flow_id, d
     decimals, started_at, answered_at, ended_at, billed_sec, amount, currency) ";
 const UNLESS_BILLED: &str =
     " ON CONFLICT (call_id, leg_no) DO NOTHING RETURNING account_id, amount";
-const BALANCE: &str = "SELECT amount FROM balance WHERE account_id = $1";
+const BALANCE: &str = "SELECT COALESCE(balance.amount, 0), account.currency, account.prepaid \
+    FROM account LEFT JOIN balance ON balance.account_id = account.id WHERE account.id = $1";
 const BALANCES: &str = "SELECT account_id, amount FROM balance ORDER BY account_id";
 // No difference overflows: those in the conditions are of two numbers with one sign.
 const MOVE_BALANCE: &str = "INSERT INTO balance (account_id, amount) VALUES ($1, $2) \

@@ -240,7 +240,7 @@ pub(super) struct CallRow {
     cause: Option<Int<HangupCause>>,
     channel: Text<String>,
     bridge: Text<String>,
-    caller_key: Option<Text<String>>,
+    caller_key: Option<Text<CallerKey>>,
     session_id: Text<CallId>,
     is_repeat: bool,
 }
@@ -253,7 +253,7 @@ impl CallRow {
             account: self.account_id.0,
             did: self.did.0,
             caller: Caller { number: self.caller_number.0, name: self.caller_name.0 },
-            caller_key: self.caller_key.map(|Text(key)| CallerKey::kept(&key)),
+            caller_key: self.caller_key.map(|Text(key)| key),
             session: self.session_id.0,
             is_repeat: self.is_repeat,
             flow: self.flow_id.map(|Text(flow)| (flow, flow_name)),

@@ -11,7 +11,7 @@ use sqlx::types::Json;
 use super::column::{Int, Text};
 use super::{Db, StoreError, Tx};
 use crate::model::account::AccountSettings;
-use crate::model::billing::{Currency, Rate, RateDeck, Rounding};
+use crate::model::billing::{Currency, RateDeck, Rates, Rounding};
 use crate::model::cause::HangupCause;
 use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, DestinationState, Landing};
@@ -204,7 +204,7 @@ struct RateDeckRow {
     bills_ring_time: bool,
     rounding: Text<Rounding>,
     decimals: Int<u8>,
-    rates: Json<Vec<Rate>>,
+    rates: Json<Rates>,
 }
 
 impl RateDeckRow {
@@ -212,7 +212,7 @@ impl RateDeckRow {
         RateDeck {
             id: self.id.0,
             name: self.name.0,
-            rates: self.rates.0.into(),
+            rates: self.rates.0,
             bills_ring_time: self.bills_ring_time,
             rounding: self.rounding.0,
             decimals: self.decimals.0,

@@ -2,8 +2,8 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`billing`], [`sessions`],
-//! [`reports`], [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`calls`], [`sessions`], [`reports`], [`billing`],
+//! [`slots`], [`memory`], [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
@@ -47,10 +47,12 @@ pub mod configuration;
 pub mod day;
 pub mod idempotency;
 pub mod keys;
+pub mod memory;
 pub mod nodes;
 pub mod numbers;
 pub mod reports;
 pub mod sessions;
+pub mod slots;
 
 mod change;
 mod column;
@@ -58,7 +60,7 @@ mod error;
 mod open;
 mod record;
 
-pub use billing::CdrFilter;
+pub use billing::{AccountBalance, CdrFilter};
 pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use configuration::Version;
 pub use error::StoreError;
@@ -68,6 +70,7 @@ pub use numbers::OwnedDids;
 pub use record::{JournalBody, Record};
 pub use reports::{By, Cost, ReportQuery, ReportRow};
 pub use sessions::Session;
+pub use slots::{Reconciled, Taken};
 
 /// An open database, its schema up to date. Cheap to clone.
 #[derive(Clone, Debug)]

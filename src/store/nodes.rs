@@ -1,10 +1,45 @@
 //! What a node remembers from one process to the next.
 
-use super::column::Int;
+use std::collections::BTreeMap;
+
+use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::time::Timestamp;
 
+/// A node as the database knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeUse {
+    pub name: String,
+    /// How many legs hold slots in its name.
+    pub legs: u32,
+    /// When the last of them is given back by itself, should the node never be heard of again.
+    pub until: Option<Timestamp>,
+}
+
 impl Db {
+    /// Every node that ever ran on this database or holds slots there, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn nodes(&self) -> Result<Vec<NodeUse>, StoreError> {
+        const NAMES: &str = "SELECT name FROM node";
+        const LEGS: &str = "SELECT node, COUNT(*), MAX(expires_at) \
+            FROM (SELECT node, call_id, no, MAX(expires_at) AS expires_at FROM slot \
+                  GROUP BY node, call_id, no) AS leg GROUP BY node";
+        let names: Vec<Text<String>> =
+            on!(self, db => sqlx::query_scalar(NAMES).fetch_all(db).await)?;
+        let legs: Vec<(Text<String>, Int<u32>, Int<Timestamp>)> =
+            on!(self, db => sqlx::query_as(LEGS).fetch_all(db).await)?;
+        let mut nodes: BTreeMap<String, NodeUse> = names
+            .into_iter()
+            .map(|Text(name)| (name.clone(), NodeUse { name, legs: 0, until: None }))
+            .collect();
+        for (Text(name), Int(legs), Int(until)) in legs {
+            nodes.insert(name.clone(), NodeUse { name, legs, until: Some(until) });
+        }
+        Ok(nodes.into_values().collect())
+    }
+
     /// When the Asterisk that `node` was connected to last had been started.
     ///
     /// # Errors

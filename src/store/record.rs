@@ -12,10 +12,13 @@ use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
 use super::column::{Int, Text, json};
+use super::memory::Memory;
 use super::{Db, StoreError, Tx};
 use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::id::{AccountId, CallId, LegId};
+use crate::model::memory::Remembered;
+use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
@@ -37,6 +40,18 @@ pub enum Record {
         account: AccountId,
         leg: LegRecord,
     },
+    /// What routing must not forget.
+    Remembered {
+        account: AccountId,
+        what: Remembered,
+    },
+    /// A leg's slots are free again.
+    SlotReleased {
+        leg: LegId,
+    },
+    /// A leg has got its slots, by whatever decided over the limits; here they are only written
+    /// down.
+    SlotTaken(Holding),
     /// One step of the timeline.
     Step {
         account: AccountId,
@@ -81,8 +96,14 @@ impl Db {
         for lines in chunks(&rows.journal) {
             tx.add_lines(ADD_JOURNAL, lines).await?;
         }
+        for &(account, what) in &rows.memory {
+            tx.remember(account, what).await?;
+        }
         // Last, because every writer of an account waits for its balance.
         tx.bill(&rows.cdrs).await?;
+        if !rows.slots.is_empty() {
+            tx.settle_slots(node, &rows.taken(), &rows.released()).await?;
+        }
         tx.commit().await
     }
 }
@@ -95,6 +116,9 @@ struct Rows<'a> {
     cdrs: Vec<&'a Cdr>,
     steps: Vec<Line>,
     journal: Vec<Line>,
+    memory: Vec<(AccountId, &'a Remembered)>,
+    /// What each leg holds in the end; `None` is nothing.
+    slots: BTreeMap<LegId, Option<&'a Holding>>,
 }
 
 /// A row of `timeline` or `journal`.
@@ -113,6 +137,8 @@ impl<'a> Rows<'a> {
         let mut cdrs: BTreeMap<LegId, &Cdr> = BTreeMap::new();
         let mut steps: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
+        let mut memory = Memory::default();
+        let mut slots = BTreeMap::new();
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -134,6 +160,9 @@ impl<'a> Rows<'a> {
                         *kept = (*account, leg);
                     }
                 }
+                Record::Remembered { account, what } => memory.put(*account, what),
+                Record::SlotReleased { leg } => drop(slots.insert(*leg, None)),
+                Record::SlotTaken(holding) => drop(slots.insert(holding.leg, Some(holding))),
                 &Record::Step { account, call, ref entry } => {
                     let TimelineEntry { seq, at, ref step } = *entry;
                     let line = Line { call, seq, account, at, body: json(step)? };
@@ -147,7 +176,17 @@ impl<'a> Rows<'a> {
             cdrs: cdrs.into_values().collect(),
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
+            memory: memory.into_rows(),
+            slots,
         })
+    }
+
+    fn taken(&self) -> Vec<&'a Holding> {
+        self.slots.values().copied().flatten().collect()
+    }
+
+    fn released(&self) -> Vec<LegId> {
+        self.slots.iter().filter(|(_, held)| held.is_none()).map(|(leg, _)| *leg).collect()
     }
 }
 

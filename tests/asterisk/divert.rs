@@ -120,6 +120,45 @@ impl Divert {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// A request that must be refused: its status and the problem.
+    pub async fn refused(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("http://divert{path}")).json(body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        assert!(!status.is_success(), "POST {path}: {status}");
+        (status.as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Changes some fields of a resource, as `curl -X PATCH` would.
+    pub async fn patch(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.patch(format!("http://divert{path}"));
+        let request = request.header("content-type", "application/merge-patch+json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "PATCH {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Where the API has the destination with this name, of the only flow there is.
+    pub async fn destination(&self, name: &str) -> String {
+        let flows = self.get("/v1/forwarding-flows").await;
+        let flow = &flows["data"][0];
+        let mut destinations = flow["destinations"].as_array().unwrap().iter();
+        let found = destinations.find(|one| one["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no destination {name} in {flow}"));
+        let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        format!("/v1/forwarding-flows/{}/destinations/{}", id(flow), id(found))
+    }
+
+    /// divert knows that a trunk can or cannot be called.
+    pub async fn until_trunk(&self, name: &str, is_up: bool) {
+        let wanted = format!("divert_trunk_up{{trunk=\"{name}\"}} {}", u8::from(is_up));
+        eventually(&wanted, Duration::from_secs(12), async || {
+            self.metrics().await.lines().any(|line| line == wanted).then_some(())
+        })
+        .await;
+    }
+
     pub async fn metrics(&self) -> String {
         match self.http.get("http://divert/metrics").send().await {
             Ok(answer) => answer.text().await.unwrap_or_default(),
@@ -142,7 +181,16 @@ impl Divert {
         .await
     }
 
-    /// Every call in the log.
+    /// The newest call once so many are in the log.
+    pub async fn newest(&self, calls: usize) -> CallId {
+        eventually("the call to be in the log", Duration::from_secs(5), async || {
+            let all = self.calls().await;
+            (all.len() == calls).then(|| all[0])
+        })
+        .await
+    }
+
+    /// Every call in the log, the newest first.
     pub async fn calls(&self) -> Vec<CallId> {
         let db = self.db().await;
         let calls = db.calls(DEFAULT_ACCOUNT, &CallFilter::default(), None, 1_000).await.unwrap();

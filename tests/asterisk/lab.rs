@@ -31,8 +31,16 @@ pub struct Lab {
 
 /// Runs a test on an installation of its own with this configuration, divert running and connected.
 pub async fn with_divert(document: &Value, test: impl AsyncFnOnce(&mut Lab)) {
+    with_divert_in(|_| document.clone(), test).await;
+}
+
+/// The same with a configuration that depends on where the installation is.
+pub async fn with_divert_in(
+    document: impl FnOnce(&Lab) -> Value,
+    test: impl AsyncFnOnce(&mut Lab),
+) {
     let mut lab = Lab::start().await;
-    lab.divert.apply(document);
+    lab.divert.apply(&document(&lab));
     lab.divert.start().await;
     test(&mut lab).await;
     gate::check(&lab).await;
@@ -65,6 +73,11 @@ impl Lab {
     /// The port where carriers reach divert's Asterisk.
     pub fn pbx_sip(&self) -> u16 {
         self.ports.sip()
+    }
+
+    /// The address of the phones, for a trunk that divert pushes itself.
+    pub fn phones_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.phones_sip())
     }
 
     /// Sets a global of the dialplan of divert's Asterisk.

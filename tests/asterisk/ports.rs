@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 const FIRST: u16 = 11_000;
 const LAST: u16 = 31_000;
-const BLOCK: u16 = 200;
+const BLOCK: u16 = 600;
 
 /// A block of ports, held until it is dropped.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Ports {
             let claim = TcpListener::bind((Ipv4Addr::LOCALHOST, base)).ok()?;
             (1..10).all(|n| is_free(base + n)).then_some(Self { base, _claim: claim })
         });
-        free.next().expect("a block of 200 free ports between 11000 and 31000")
+        free.next().expect("a block of 600 free ports between 11000 and 31000")
     }
 
     pub fn sip(&self) -> u16 {
@@ -52,11 +52,11 @@ impl Ports {
 
     /// First and last.
     pub fn pbx_rtp(&self) -> (u16, u16) {
-        (self.base + 10, self.base + 103)
+        (self.base + 10, self.base + 303)
     }
 
     pub fn phones_rtp(&self) -> (u16, u16) {
-        (self.base + 104, self.base + 199)
+        (self.base + 304, self.base + 599)
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use divert::harness::rehearse::rehearse;
-use divert::harness::scenario::{Moment, Played, Scenario, check, read_folder, stage};
+use divert::harness::scenario::{Act, Moment, Played, Scenario, check, read_folder, stage};
 use divert::harness::trace::{Trace, trace};
 use divert::model::cause::HangupCause;
+use divert::model::id::CallId;
 use divert::model::number::Did;
 
 use crate::lab::{Lab, eventually, with_divert};
@@ -27,12 +28,18 @@ async fn every_scenario_keeps_its_promise_on_asterisk() {
     with_divert(&stage(&flows.collect::<Vec<_>>()), async |lab| {
         let mut broken = Vec::new();
         for (did, scenario) in &numbered {
-            let played = play(lab, scenario, did).await;
+            let mut played: Vec<Played> = Vec::new();
+            for act in &scenario.calls {
+                let before = played.iter().map(|one| one.call.id).collect::<Vec<_>>();
+                played.push(play(lab, act, did, &before).await);
+            }
             let rehearsed = rehearse(scenario).expect("the simulator has played it in tests/it");
             let mut differences = check(scenario, &played);
-            let replay = lab.divert.replay(played.call.id);
-            differences.extend((!replay.is_empty()).then_some(replay));
-            differences.extend(compare(&trace(&rehearsed.journal), &trace(&played.journal)));
+            for (played, rehearsed) in played.iter().zip(&rehearsed) {
+                let replay = lab.divert.replay(played.call.id);
+                differences.extend((!replay.is_empty()).then_some(replay));
+                differences.extend(compare(&trace(&rehearsed.journal), &trace(&played.journal)));
+            }
             broken.extend(differences.iter().map(|text| format!("{}: {text}", scenario.name)));
         }
         assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -46,15 +53,20 @@ fn number((at, scenario): (usize, &Scenario)) -> (Did, &Scenario) {
     (scenario.did.clone().unwrap_or_else(other), scenario)
 }
 
-async fn play(lab: &Lab, scenario: &Scenario, did: &Did) -> Played {
-    let line = lab.phones.call(did, &scenario.caller).await;
-    if let Some(hang_up) = scenario.hangs_up {
+/// Plays one call; `before` are those that were played on the same number.
+async fn play(lab: &Lab, act: &Act, did: &Did, before: &[CallId]) -> Played {
+    let line = lab.phones.call(did, &act.caller).await;
+    if let Some(hang_up) = act.hangs_up {
         if wait_for(&line, hang_up.after).await {
             tokio::time::sleep(Duration::from_millis(hang_up.ms.into())).await;
         }
         line.hang_up().await;
     }
-    let call = lab.divert.call_on(did).await;
+    let call = eventually("the call to be in the log", LIMIT, async || {
+        let newest = lab.divert.call_on(did).await;
+        (!before.contains(&newest)).then_some(newest)
+    })
+    .await;
     let (detail, journal) = lab.divert.ended(call, LIMIT).await;
     // Whoever was answered by somebody else than divert stands in the fallback.
     let passed_on = eventually("the caller to be hung up or passed on", LIMIT, async || {
@@ -63,7 +75,7 @@ async fn play(lab: &Lab, scenario: &Scenario, did: &Did) -> Played {
         (seen.gone.is_some() || by_others).then_some(by_others)
     })
     .await;
-    let gone = line.seen().gone.filter(|_| scenario.hangs_up.is_none());
+    let gone = line.seen().gone.filter(|_| act.hangs_up.is_none());
     line.hang_up().await;
     Played {
         caller_cause: gone.map(told),

@@ -4,6 +4,8 @@ use divert::harness::scenario;
 use divert::model::number::{Caller, Did};
 use serde_json::{Value, json};
 
+use crate::sip::Peer;
+
 pub fn did(text: &str) -> Did {
     text.parse().unwrap()
 }
@@ -33,6 +35,19 @@ pub fn document(flows: &[Value]) -> Value {
 /// One flow on the number that scenarios call.
 pub fn one(numbers: &[&str]) -> Value {
     document(&[flow("solar-east", scenario::DID, numbers)])
+}
+
+/// One flow on the number that scenarios call, to a peer of our own over a pushed trunk.
+pub fn to_peer(peer: &Peer) -> Value {
+    let mut flow = flow("to-peer", scenario::DID, &[]);
+    flow["destinations"] = json!([{ "trunk": "peer", "number": "1001" }]);
+    let mut document = document(&[flow]);
+    add_trunk(&mut document, json!({ "name": "peer", "address": peer.address() }));
+    document
+}
+
+pub fn add_trunk(document: &mut Value, trunk: Value) {
+    document["trunks"].as_array_mut().unwrap().push(trunk);
 }
 
 pub fn own_did() -> Did {

@@ -2,6 +2,7 @@
 //! and what is not.
 
 mod changes;
+mod distribution;
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,8 +120,10 @@ fn broken_row(now: &Configuration) -> Option<String> {
     let servers: BTreeSet<_> = now.servers.iter().map(|one| one.id).collect();
     let trunks: BTreeSet<_> = now.trunks.iter().map(|one| one.id).collect();
     let flows: BTreeSet<_> = now.forwarding_flows.iter().map(|one| one.id).collect();
+    let decks: BTreeSet<_> = now.rate_decks.iter().map(|one| one.id).collect();
     let unique = |names: Vec<&str>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
     let names = unique(now.servers.iter().map(|one| one.name.as_str()).collect())
+        && unique(now.rate_decks.iter().map(|one| one.name.as_str()).collect())
         && unique(now.trunks.iter().map(|one| one.name.as_str()).collect())
         && unique(now.forwarding_flows.iter().map(|one| one.name.as_str()).collect());
     if !names {
@@ -132,6 +135,10 @@ fn broken_row(now: &Configuration) -> Option<String> {
     }
     if now.servers.iter().any(|one| one.trunk.is_some_and(|id| !trunks.contains(&id))) {
         return Some("a server's trunk is gone".into());
+    }
+    let used = now.trunks.iter().map(|one| one.rate_deck).chain([now.account.rate_deck]);
+    if used.flatten().any(|id| !decks.contains(&id)) {
+        return Some("a rate deck that is used is gone".into());
     }
     for number in &now.numbers {
         if !servers.contains(&number.server) {
@@ -315,15 +322,15 @@ forwarding_flows:
     f.yaml:36: forwarding_flows[0].destinations[0].priority: "high" is text, not a number; type a number from -100 to 100
     f.yaml:37: forwarding_flows[0].destinations[1].name: destinations[0] of forwarding flow east is named slave-a too; give each destination of a flow its own name
     f.yaml:39: forwarding_flows[0].destinations[1].weight: 1001 is out of range; type a number from 0 to 1000
-    f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or paused
+    f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or draining or paused
     f.yaml:42: forwarding_flows[0].destinations[2].did: a destination on a trunk has a number; type number: instead
     f.yaml:43: forwarding_flows[0].destinations[3].did: did is missing; type the DID on the slave where the call lands
     f.yaml:43: forwarding_flows[0].destinations[3].server: master is the server of destination master of forwarding flow east but its role is master, not slave; type the name of a slave there, or change the role
-    f.yaml:44: forwarding_flows[0].destinations[4].trunk: trunk is missing; type server: and did:, or trunk: and number:
+    f.yaml:44: forwarding_flows[0].destinations[4].trunk: trunk is missing; type server: and did:, trunk: and number:, or toll_free:
     f.yaml:44: forwarding_flows[0].destinations[4].weight: 1.5 is not a whole number; type a number from 0 to 1000
     f.yaml:46: forwarding_flows[1].master: slave-a is the master of forwarding flow west but its role is slave, not master; type the name of a master there, or change the role
     f.yaml:47: forwarding_flows[1].dids[0]: TF-1 belongs to forwarding flow east (forwarding_flows[0].dids[3]) already; leave it out here, or take it out of east first
-    f.yaml:48: forwarding_flows[1].destinations: forwarding flow west has no destination; list at least one server with a did, or one trunk with a number
+    f.yaml:48: forwarding_flows[1].destinations: forwarding flow west has no destination; list at least one server with a did, one trunk with a number, or one toll_free number
     f.yaml:49: forwarding_flows[1].fallback.hang_up: 200 is out of range; type a number from 1 to 127
     f.yaml:51: forwarding_flows[1].ring_timeout_sec: ring_timeout_sec stands here a second time; the first is on line 50; keep one of them
     "##);
@@ -371,7 +378,7 @@ fn numbers_are_taken_as_typed_or_refused() {
 
 #[test]
 fn what_is_written_reads_back_as_itself() {
-    for text in [EXAMPLE, FULL] {
+    for text in [EXAMPLE, FULL, distribution::EVERYTHING] {
         let whole = read(text);
         let written = write_document(&whole);
         for unnamed in [Unnamed::Keep, Unnamed::Prune] {

@@ -7,5 +7,6 @@ mod cli;
 mod config;
 mod day;
 mod layers;
+mod ledger;
 mod scenarios;
 mod store;

@@ -1,18 +1,34 @@
 //! The engine on the simulator: whole calls, and any order of events.
 
+mod billing;
 mod calls;
 mod order;
 
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::billing::{Currency, Prefix, Rounding, Tariff};
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
-use crate::model::id::{DestinationId, ForwardingFlowId, ServerId, TrunkId};
+use crate::model::id::{DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use crate::model::server::{Server, ServerRole};
 use crate::model::trunk::{Reach, Trunk};
 use crate::routing::snapshot::Snapshot;
 
 pub const DID: &str = "+12025550100";
+
+/// A cent a second.
+pub fn tariff() -> Tariff {
+    Tariff {
+        deck: RateDeckId::new(1),
+        prefix: Prefix::default(),
+        per_minute: "0.60".parse().unwrap(),
+        increment: "1/1".parse().unwrap(),
+        bills_ring_time: false,
+        rounding: Rounding::Up,
+        decimals: 4,
+        currency: Currency::default(),
+    }
+}
 
 /// A flow that tries `numbers` in order, on the simulator's phones.
 pub fn flow(numbers: &[&str]) -> ForwardingFlow {

@@ -1,18 +1,20 @@
 //! Any order of events, also those that cannot happen: nothing may be left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{DID, flow, snapshot};
+use super::{DID, flow, snapshot, tariff};
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{
-    Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, Input, Route,
+    Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, FallbackRoute,
+    Input, Route,
 };
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
-use crate::model::id::{BridgeId, CallId, ChannelId, LegId, TrunkId};
+use crate::model::id::{BridgeId, CallId, ChannelId, DestinationId, LegId, TrunkId};
 use crate::model::number::Caller;
 use crate::model::time::Timestamp;
 use crate::routing::decide::{self, Ask, Decision, State};
@@ -22,7 +24,7 @@ use crate::routing::snapshot::Snapshot;
 #[derive(Clone, Debug)]
 enum Move {
     Answer { which: usize, refuse: bool },
-    Arrive { known: bool, up: bool },
+    Arrive { known: bool, up: bool, test: bool },
     Channel { which: usize, event: ChannelEvent },
     End { which: usize },
     Pass { ms: i64 },
@@ -30,13 +32,18 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let gone = (prop::option::of(1u16..128), prop::option::of(200u16..700), 0..3u8).prop_map(
+    const STATES: [ChannelState; 3] = [ChannelState::Down, ChannelState::Ringing, ChannelState::Up];
+    let gone = (prop::option::of(1u16..128), prop::option::of(200u16..700), 0..3_usize).prop_map(
         |(cause, sip_code, state)| ChannelEvent::Gone {
             cause: cause.map(HangupCause),
             sip_code,
-            state: [ChannelState::Down, ChannelState::Ringing, ChannelState::Up][state as usize],
+            state: STATES[state],
         },
     );
+    let missing = (0i64..60_000, 0..3_usize).prop_map(|(seen_at, state)| ChannelEvent::Missing {
+        seen_at: Timestamp(seen_at),
+        state: STATES[state],
+    });
     let failed = prop::sample::select(vec![
         FailedCommand::Answer,
         FailedCommand::Connect,
@@ -50,13 +57,14 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(ChannelEvent::Ringing),
         3 => Just(ChannelEvent::Up),
         2 => gone,
+        1 => missing,
         1 => failed,
     ];
     let one = prop_oneof![
         3 => (any::<prop::sample::Index>(), prop::bool::weighted(0.2))
             .prop_map(|(which, refuse)| Move::Answer { which: which.index(64), refuse }),
-        2 => (prop::bool::weighted(0.9), prop::bool::weighted(0.1))
-            .prop_map(|(known, up)| Move::Arrive { known, up }),
+        2 => (prop::bool::weighted(0.9), prop::bool::weighted(0.1), prop::bool::weighted(0.2))
+            .prop_map(|(known, up, test)| Move::Arrive { known, up, test }),
         8 => (0usize..64, event).prop_map(|(which, event)| Move::Channel { which, event }),
         1 => (0usize..64).prop_map(|which| Move::End { which }),
         2 => (0i64..40_000).prop_map(|ms| Move::Pass { ms }),
@@ -78,6 +86,11 @@ struct World {
     picked: BTreeSet<LegId>,
     released: BTreeSet<LegId>,
     closed: BTreeSet<CallId>,
+    tests: BTreeSet<CallId>,
+    /// Legs that were answered and cost something, and those that have ended since.
+    costly: BTreeSet<LegId>,
+    ended: BTreeSet<LegId>,
+    billed: BTreeSet<LegId>,
     journals: BTreeMap<CallId, Vec<JournalEntry>>,
 }
 
@@ -98,6 +111,10 @@ impl World {
             picked: BTreeSet::new(),
             released: BTreeSet::new(),
             closed: BTreeSet::new(),
+            tests: BTreeSet::new(),
+            costly: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            billed: BTreeSet::new(),
             journals: BTreeMap::new(),
         }
     }
@@ -112,6 +129,20 @@ impl World {
             assert_eq!(of, call);
             assert!(!self.closed.contains(&call), "no command after the last");
             match &command {
+                Command::Bill(cdr) => {
+                    assert!(!self.tests.contains(&call), "a test call costs nothing");
+                    assert!(self.billed.insert(cdr.id()), "a leg is billed once");
+                    assert!(cdr.answered_at <= cdr.ended_at && cdr.ended_at <= self.now);
+                }
+                Command::SaveLeg(leg) if leg.ended_at.is_some() => {
+                    let id = LegId { call, no: leg.no };
+                    assert!(self.ended.insert(id), "a leg ends once");
+                    // What the first and the third destination cost, and the fallback number.
+                    let costs = leg.destination.is_none_or(|id| id != DestinationId::new(2));
+                    if leg.answered_at.is_some() && costs && !self.tests.contains(&call) {
+                        self.costly.insert(id);
+                    }
+                }
                 Command::Close { .. } => assert!(self.closed.insert(call)),
                 Command::Create { leg, .. } => {
                     self.channels.insert(leg.channel());
@@ -138,14 +169,16 @@ impl World {
             return;
         }
         let (call, ask) = self.owed.remove(which % self.owed.len());
-        let decision = if refuse {
+        let mut decision = if refuse {
             let reason = crate::model::timeline::Unroutable::Mixed;
             Decision::Unroutable { reason, candidates: Vec::new() }
         } else {
             decide::decide(&self.snapshot, &mut self.state, &ask)
         };
-        if matches!(decision, Decision::Picked { .. }) {
+        if let Decision::Picked { offer, .. } = &mut decision {
             self.picked.insert(ask.leg);
+            let costs = offer.destination != Some(DestinationId::new(2));
+            offer.tariff = costs.then(|| Arc::new(tariff()));
         }
         self.feed(Input::Call { call, event: CallEvent::Decided { leg: ask.leg.no, decision } });
     }
@@ -153,12 +186,19 @@ impl World {
     fn play(&mut self, step: Move) {
         match step {
             Move::Answer { which, refuse } => self.answer(which, refuse),
-            Move::Arrive { known, up } => {
+            Move::Arrive { known, up, test } => {
                 self.minted += 1;
                 let channel = ChannelId(format!("caller.{}", self.minted));
                 self.channels.insert(channel.clone());
                 let did = DID.parse().unwrap();
                 let plan = self.snapshot.owner(&did).filter(|_| known);
+                let mut route = plan.map(|plan| Route::of(plan, &self.snapshot));
+                if let Some(Route { fallback: FallbackRoute::Dial(offer), .. }) = &mut route {
+                    offer.tariff = Some(Arc::new(tariff()));
+                }
+                if test {
+                    self.tests.insert(CallId::new(self.minted));
+                }
                 let arrival = Arrival {
                     call: CallId::new(self.minted),
                     account: DEFAULT_ACCOUNT,
@@ -168,10 +208,10 @@ impl World {
                     caller_key: None,
                     session: CallId::new(self.minted),
                     repeat: None,
-                    is_test: false,
+                    is_test: test,
                     is_up: up,
                     bridge: BridgeId("b".into()),
-                    route: plan.map(|plan| Route::of(plan, &self.snapshot)),
+                    route,
                 };
                 self.feed(Input::Arrived(Box::new(arrival)));
             }
@@ -200,13 +240,19 @@ impl World {
     /// open are lost with the old one.
     fn restart(&mut self) {
         let mut engine = Engine::default();
+        let mut told = BTreeSet::new();
         for journal in self.journals.values() {
-            journal::restore(&mut engine, journal);
+            for command in journal::restore(&mut engine, journal) {
+                if let Command::Bill(cdr) = command {
+                    told.insert(cdr.id());
+                }
+            }
         }
+        assert_eq!(told, self.billed, "the journal knows every bill");
         let same = |engine: &Engine| engine.channels().collect::<Vec<_>>();
         assert_eq!(same(&engine), same(&self.engine));
         self.engine = engine;
-        let held: BTreeSet<LegId> = self.engine.slot_holders().map(|(leg, _)| leg).collect();
+        let held: BTreeSet<LegId> = self.engine.slot_holders().map(|(leg, ..)| leg).collect();
         assert_eq!(held, self.state.holders().collect::<BTreeSet<_>>());
         self.owed.clear();
         let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
@@ -259,6 +305,7 @@ proptest! {
         prop_assert_eq!(world.engine.next_timeout(), None);
         prop_assert_eq!(world.state.holders().count(), 0);
         prop_assert_eq!(&world.picked, &world.released);
+        prop_assert_eq!(&world.costly, &world.billed);
         prop_assert_eq!(world.closed.len() as u128, world.minted);
         for (call, journal) in &world.journals {
             prop_assert!(journal::replay(journal).is_ok(), "{} replays differently", call);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use strum::VariantNames;
 
 use crate::model::problem::{Problem, similar, token};
+use crate::model::time::Zone;
 
 pub(super) struct Fields<'v, 'p> {
     object: &'v Map<String, Value>,
@@ -142,15 +143,62 @@ impl<'v, 'p> Fields<'v, 'p> {
         self.whole(key, range).and_then(|whole| u32::try_from(whole).ok())
     }
 
-    /// The most live calls somewhere; 0 would be a pause in disguise.
-    pub fn max_live(&mut self) -> Option<u32> {
-        const KEY: &str = "max_live";
-        if self.value(KEY).and_then(Value::as_i64) == Some(0) {
-            let hint = "pause the destinations instead, or leave max_live out for no limit";
-            self.wrong(KEY, "out_of_range", "0 would let no call through", hint);
+    /// The most of something, which 0 would make a pause in disguise. `whole` is what to leave out
+    /// for no limit.
+    pub fn limit(&mut self, key: &str, most: i64, whole: &str) -> Option<u32> {
+        if self.value(key).and_then(Value::as_i64) == Some(0) {
+            let hint = format!("pause the destinations instead, or leave {whole} out for no limit");
+            self.wrong(key, "out_of_range", "0 would let no call through", hint);
             return None;
         }
-        self.count(KEY, &(1..=100_000))
+        self.count(key, &(1..=most))
+    }
+
+    /// The most live calls somewhere.
+    pub fn max_live(&mut self) -> Option<u32> {
+        self.limit("max_live", 100_000, "max_live")
+    }
+
+    /// Yes or no; left out is no.
+    pub fn flag(&mut self, key: &str) -> bool {
+        self.switch(key).unwrap_or_default()
+    }
+
+    /// Yes or no.
+    pub fn switch(&mut self, key: &str) -> Option<bool> {
+        let value = self.value(key)?;
+        if let Value::Bool(yes) = value {
+            return Some(*yes);
+        }
+        let hint = match value.as_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("yes" | "on" | "true" | "1") => "type true, without quotes",
+            Some("no" | "off" | "false" | "0") => "type false, without quotes",
+            _ => "type true or false",
+        };
+        self.wrong(key, "wrong_type", not_a(value, "true or false"), hint);
+        None
+    }
+
+    /// A time zone by its name.
+    pub fn zone(&mut self, key: &str) -> Option<Zone> {
+        let typed = self.text(key)?;
+        match typed.parse() {
+            Ok(zone) => Some(zone),
+            Err(hint) => {
+                let hint = match Zone::similar(&typed) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => str::to_owned(hint),
+                };
+                self.wrong(key, "invalid", format!("{typed:?} is not a time zone"), hint);
+                None
+            }
+        }
+    }
+
+    /// The mapping under a key, to be read like this one.
+    pub fn inner<'s>(&'s mut self, key: &str, known: &[&str]) -> Option<Fields<'v, 's>> {
+        let value = self.value(key)?;
+        Fields::open(value, &self.at(key), known, self.problems)
     }
 
     /// One of the words of an enum.
@@ -209,7 +257,7 @@ fn name_fault(name: &str) -> Option<(String, &'static str)> {
     let length = name.chars().count();
     // A reference may be a name or an id, so that no name may look like an id.
     let like_id = name.rsplit_once('_').is_some_and(|(prefix, digits)| {
-        digits.len() == 26 && ["dst", "flw", "num", "srv", "trk"].contains(&prefix)
+        digits.len() == 26 && ["dst", "flw", "num", "rtd", "srv", "trk"].contains(&prefix)
     });
     if length == 0 || length > 60 {
         let message = format!("a name of {length} characters cannot be used");
@@ -224,7 +272,7 @@ fn name_fault(name: &str) -> Option<(String, &'static str)> {
     }
 }
 
-fn not_a(value: &Value, wanted: &str) -> String {
+pub(super) fn not_a(value: &Value, wanted: &str) -> String {
     let found = match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a yes-or-no value",

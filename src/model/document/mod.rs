@@ -1,13 +1,17 @@
-//! Configuration as a document: servers, trunks, numbers and forwarding flows in one value, the
-//! same for a YAML file and for the bodies of the HTTP API.
+//! Configuration as a document: the account, rate decks, servers, trunks, numbers and forwarding
+//! flows in one value, the same for a YAML file and for the bodies of the HTTP API.
 //!
 //! Reading never stops at the first fault: all of them come back together, each with a JSON
 //! pointer (RFC 6901), and nothing is changed unless there are none. References are names or ids;
 //! an object named in a document replaces the one of that id or name and keeps its id. Turning
 //! text into a value, and pointers into lines, is done elsewhere.
 
+mod billing;
+mod distribution;
 mod fields;
+mod flow;
 mod read;
+mod schedule;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,14 +24,15 @@ use self::fields::Fields;
 use self::read::{Entry, Reader, Rows};
 use super::check::{self, Places};
 use super::configuration::{Configuration, Named, Number};
-use super::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
+use super::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
 use super::number::Did;
 use super::problem::Problem;
 use super::removal::not_found;
 
+pub use self::billing::{write_account, write_rate_deck};
 pub use self::write::{
-    write_destination, write_document, write_forwarding_flow, write_number, write_server,
-    write_trunk,
+    write_destination, write_document, write_fallback, write_forwarding_flow, write_number,
+    write_server, write_trunk,
 };
 
 /// A document that was read without a fault.
@@ -46,11 +51,12 @@ pub struct Reading {
 pub enum Unnamed {
     /// They stay as they are.
     Keep,
-    /// They are removed, numbers too.
+    /// They are removed, numbers too; the account, which is always there, stays as it is.
     Prune,
 }
 
-const SECTIONS: [&str; 4] = ["forwarding_flows", "numbers", "servers", "trunks"];
+const SECTIONS: [&str; 6] =
+    ["account", "forwarding_flows", "numbers", "rate_decks", "servers", "trunks"];
 
 /// Reads a whole document into `current`; ids for what is new are drawn from `mint`.
 ///
@@ -72,27 +78,35 @@ pub fn read_document(
     let Some(mut top) = Fields::open(value, "", &SECTIONS, &mut problems) else {
         return Err(problems);
     };
+    let account = top.value("account").map(|account| (account, top.at("account")));
+    let decks = top.list("rate_decks");
     let servers = top.list("servers");
     let trunks = top.list("trunks");
     let numbers = top.list("numbers");
     let flows = top.list("forwarding_flows");
     reader.problems = problems;
 
+    let decks = claim(&mut reader, decks, &current.rate_decks, RateDeckId::new);
     let servers = claim(&mut reader, servers, &current.servers, ServerId::new);
     let trunks = claim(&mut reader, trunks, &current.trunks, TrunkId::new);
     let flows = claim(&mut reader, flows, &current.forwarding_flows, ForwardingFlowId::new);
+    reader.rate_decks = roster(&current.rate_decks, &decks, unnamed);
     reader.servers = roster(&current.servers, &servers, unnamed);
     reader.trunks = roster(&current.trunks, &trunks, unnamed);
     reader.flows = roster(&current.forwarding_flows, &flows, unnamed);
 
     let mut next = Configuration {
         account: current.account.clone(),
-        rate_decks: current.rate_decks.clone(),
+        rate_decks: unclaimed(&current.rate_decks, &decks, unnamed),
         servers: unclaimed(&current.servers, &servers, unnamed),
         trunks: unclaimed(&current.trunks, &trunks, unnamed),
         numbers: current.numbers.clone(),
         forwarding_flows: unclaimed(&current.forwarding_flows, &flows, unnamed),
     };
+    if let Some((account, pointer)) = account {
+        next.account = reader.account(account, &pointer);
+    }
+    next.rate_decks.extend(decks.iter().filter_map(|entry| reader.rate_deck(entry)));
     next.trunks.extend(trunks.iter().filter_map(|entry| reader.trunk(entry)));
     next.servers.extend(servers.iter().filter_map(|entry| reader.server(entry)));
     next.forwarding_flows.extend(flows.iter().filter_map(|entry| reader.forwarding_flow(entry)));
@@ -107,6 +121,42 @@ pub fn read_document(
         });
     }
     finish(reader, next, &rows.named)
+}
+
+/// Replaces the settings of the account; what is left out is as it is in a new one.
+///
+/// # Errors
+///
+/// Every problem of the object, and of what the change would break elsewhere.
+pub fn put_account(
+    value: &Value,
+    current: &Configuration,
+    mint: &mut dyn FnMut() -> u128,
+) -> Result<Configuration, Vec<Problem>> {
+    let mut reader = Reader::new(current, Unnamed::Keep, mint);
+    let account = reader.account(value, "");
+    let next = Configuration { account, ..current.clone() };
+    Ok(finish(reader, next, &BTreeSet::new())?.configuration)
+}
+
+/// Creates a rate deck from one object, or replaces the one with this id.
+///
+/// # Errors
+///
+/// Every problem of the object, and of what the change would break elsewhere.
+pub fn put_rate_deck(
+    value: &Value,
+    id: Option<RateDeckId>,
+    current: &Configuration,
+    mint: &mut dyn FnMut() -> u128,
+) -> Result<(Configuration, RateDeckId), Vec<Problem>> {
+    let mut reader = Reader::new(current, Unnamed::Keep, mint);
+    let entry = one(&mut reader, value, id, &current.rate_decks, RateDeckId::new)?;
+    let claimed = [entry];
+    let mut next = current.clone();
+    next.rate_decks = unclaimed(&current.rate_decks, &claimed, Unnamed::Keep);
+    next.rate_decks.extend(reader.rate_deck(&claimed[0]));
+    Ok((finish(reader, next, &BTreeSet::new())?.configuration, claimed[0].id))
 }
 
 /// Creates a server from one object, or replaces the one with this id.

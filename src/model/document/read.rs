@@ -1,4 +1,5 @@
-//! The objects of a document, one method each.
+//! The objects of a document, one method each: servers, trunks and numbers here, the others in
+//! files of their own.
 //!
 //! A method gives back an object even when some of its fields are wrong, with a default in their
 //! place: references to it must not be reported as well. The problems say that none of it counts.
@@ -11,50 +12,18 @@ use serde_json::Value;
 
 use super::Unnamed;
 use super::fields::{Fields, text};
-use crate::model::cause::HangupCause;
 use crate::model::check::Places;
 use crate::model::configuration::{Configuration, Number};
-use crate::model::destination::{Destination, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
-use crate::model::id::{DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did, NumberPlan};
+use crate::model::id::{ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
+use crate::model::number::Did;
 use crate::model::problem::{Problem, similar};
 use crate::model::server::{Server, ServerRole};
-use crate::model::stickiness::Stickiness;
-use crate::model::throttle::Throttle;
 use crate::model::trunk::{Reach, SipAddress, Trunk};
 
-const DESTINATION: [&str; 11] = [
-    "did",
-    "id",
-    "max_live",
-    "name",
-    "number",
-    "priority",
-    "ring_timeout_sec",
-    "server",
-    "state",
-    "trunk",
-    "weight",
-];
-const FALLBACK: [&str; 3] = ["hang_up", "number", "trunk"];
-const FLOW: [&str; 12] = [
-    "destinations",
-    "dids",
-    "fallback",
-    "id",
-    "master",
-    "max_attempts",
-    "max_call_sec",
-    "name",
-    "ring_budget_sec",
-    "ring_timeout_sec",
-    "ringback",
-    "spread",
-];
 const NUMBER: [&str; 4] = ["did", "forwarding_flow", "id", "server"];
 const SERVER: [&str; 5] = ["id", "max_live", "name", "role", "trunk"];
-const TRUNK: [&str; 5] = ["address", "endpoint", "id", "max_live", "name"];
+const TRUNK: [&str; 7] =
+    ["address", "carries_toll_free", "endpoint", "id", "max_live", "name", "rate_deck"];
 
 const A_NUMBER: &str = "type 1 to 50 of letters, digits and _ - . * # + in quotes";
 
@@ -76,7 +45,8 @@ pub(super) struct Reader<'a> {
     pub servers: Vec<(ServerId, String)>,
     pub trunks: Vec<(TrunkId, String)>,
     pub flows: Vec<(ForwardingFlowId, String)>,
-    unnamed: Unnamed,
+    pub rate_decks: Vec<(RateDeckId, String)>,
+    pub unnamed: Unnamed,
 }
 
 impl<'a> Reader<'a> {
@@ -87,6 +57,7 @@ impl<'a> Reader<'a> {
         mint: &'a mut dyn FnMut() -> u128,
     ) -> Self {
         let flows = current.forwarding_flows.iter();
+        let rate_decks = current.rate_decks.iter();
         Self {
             current,
             mint,
@@ -96,6 +67,7 @@ impl<'a> Reader<'a> {
             servers: current.servers.iter().map(|one| (one.id, one.name.clone())).collect(),
             trunks: current.trunks.iter().map(|one| (one.id, one.name.clone())).collect(),
             flows: flows.map(|one| (one.id, one.name.clone())).collect(),
+            rate_decks: rate_decks.map(|one| (one.id, one.name.clone())).collect(),
             unnamed,
         }
     }
@@ -190,155 +162,10 @@ impl<'a> Reader<'a> {
             (Some(address), None) => Reach::Address(address),
             (None, None) => Reach::Endpoint("unknown".parse().ok()?),
         };
-        Some(Trunk { id, name, reach, max_live, carries_toll_free: false, rate_deck: None })
-    }
-
-    pub fn forwarding_flow(
-        &mut self,
-        entry: &Entry<'_, ForwardingFlowId>,
-    ) -> Option<ForwardingFlow> {
-        let Entry { id, value, ref pointer, .. } = *entry;
-        self.places.put(id, pointer);
-        let mut fields = Fields::open(value, pointer, &FLOW, &mut self.problems)?;
-        let name = named(&mut fields);
-        let master = reference(&mut fields, "master", "server", &self.servers, self.unnamed);
-        if !fields.has("master") {
-            fields.missing("master", "type the name of the server where the calls arrive");
-        }
-        let dids = read_dids(&mut fields, id, &mut self.places);
-        let ring = 5..=120;
-        let flow = ForwardingFlow {
-            id,
-            name,
-            master: master.unwrap_or(ServerId::new(0)),
-            dids,
-            destinations: Vec::new(),
-            spread: fields.choice("spread").unwrap_or_default(),
-            ringback: fields.choice("ringback").unwrap_or_default(),
-            ring_timeout_sec: fields
-                .count("ring_timeout_sec", &ring)
-                .unwrap_or(ForwardingFlow::RING_TIMEOUT_SEC),
-            ring_budget_sec: fields
-                .count("ring_budget_sec", &(5..=600))
-                .unwrap_or(ForwardingFlow::RING_BUDGET_SEC),
-            max_attempts: fields
-                .count("max_attempts", &(1..=20))
-                .unwrap_or(ForwardingFlow::MAX_ATTEMPTS),
-            max_call_sec: fields
-                .count("max_call_sec", &(10..=43_200))
-                .unwrap_or(ForwardingFlow::MAX_CALL_SEC),
-            fallback: read_fallback(&mut fields, &self.trunks, self.unnamed),
-            time_zone: None,
-            schedule: None,
-            throttle: Throttle::default(),
-            stickiness: Stickiness::default(),
-            repeat_caller: None,
-            caller_numbers: NumberPlan::default(),
-            redial_gap_sec: ForwardingFlow::REDIAL_GAP_SEC,
-        };
-        let items = fields.list("destinations");
-        let destinations = self.destinations(id, items);
-        Some(ForwardingFlow { destinations, ..flow })
-    }
-
-    /// Destinations keep their ids by id or by name, within their flow.
-    fn destinations(
-        &mut self,
-        flow: ForwardingFlowId,
-        items: Vec<(String, &Value)>,
-    ) -> Vec<Destination> {
-        let current = self.current.forwarding_flow(flow);
-        let current = current.map_or(&[][..], |flow| &flow.destinations);
-        let mut taken = BTreeSet::new();
-        let mut ids = Vec::with_capacity(items.len());
-        for (pointer, value) in &items {
-            let id = self.own_id(value, pointer, "destination of this flow", &|id| {
-                current.iter().any(|one| one.id == id)
-            });
-            ids.push(id);
-            if let Some(id) = id.filter(|id| !taken.insert(*id)) {
-                let message = format!("{id} stands here a second time");
-                let hint = "leave id out for a new destination";
-                self.problems.push(Problem::new(format!("{pointer}/id"), "taken", message, hint));
-            }
-        }
-        let mut destinations = Vec::with_capacity(items.len());
-        for ((pointer, value), id) in items.into_iter().zip(ids) {
-            let fresh = id.is_none();
-            let id = id.unwrap_or_else(|| DestinationId::new((self.mint)()));
-            let Some(mut destination) = self.destination(value, &pointer, id) else {
-                continue;
-            };
-            let same = current.iter().find(|one| one.name == destination.name);
-            if let Some(same) = same.filter(|same| fresh && taken.insert(same.id)) {
-                destination.id = same.id;
-                self.places.put(same.id, pointer);
-            }
-            destinations.push(destination);
-        }
-        destinations
-    }
-
-    pub fn destination(
-        &mut self,
-        value: &Value,
-        pointer: &str,
-        id: DestinationId,
-    ) -> Option<Destination> {
-        self.places.put(id, pointer);
-        let mut fields = Fields::open(value, pointer, &DESTINATION, &mut self.problems)?;
-        let server = reference(&mut fields, "server", "server", &self.servers, self.unnamed);
-        let trunk = reference(&mut fields, "trunk", "trunk", &self.trunks, self.unnamed);
-        let did: Option<DialNumber> = fields.parsed("did", "a DID");
-        let number: Option<DialNumber> = fields.parsed("number", "a number to dial");
-        let on_server = fields.has("server") || (fields.has("did") && !fields.has("trunk"));
-        if on_server {
-            let hint = "keep server and did for a slave, trunk and number for anything else";
-            fields.refuse("trunk", "a destination has a server or a trunk, not both", hint);
-            fields.refuse("number", "a destination on a server has a did", "type did: instead");
-            if !fields.has("server") {
-                fields.missing("server", "type the name of the slave that has this did");
-            }
-            if !fields.has("did") && !fields.has("number") {
-                fields.missing("did", "type the DID on the slave where the call lands");
-            }
-        } else {
-            fields.refuse("did", "a destination on a trunk has a number", "type number: instead");
-            if !fields.has("trunk") {
-                fields.missing("trunk", "type server: and did:, or trunk: and number:");
-            } else if !fields.has("number") && !fields.has("did") {
-                fields.missing("number", "type the number to dial over the trunk");
-            }
-        }
-        let (default_name, landing) = if on_server {
-            let server = server.unwrap_or(ServerId::new(0));
-            let name = self.servers.iter().find(|(id, _)| *id == server).map(|(_, name)| name);
-            let did = did.or_else(|| "0".parse().ok())?;
-            (name.cloned(), Landing::Slave { server, did })
-        } else {
-            let trunk = trunk.unwrap_or(TrunkId::new(0));
-            let name = number.as_ref().map(ToString::to_string);
-            let number = number.or_else(|| "0".parse().ok())?;
-            (name, Landing::Trunk { trunk, number })
-        };
-        // Without either, a name that no other destination shares.
-        let default_name = default_name.unwrap_or_else(|| id.to_string());
-        Some(Destination {
-            id,
-            name: fields.name("name").unwrap_or(default_name),
-            landing,
-            priority: fields
-                .whole("priority", &(-100..=100))
-                .and_then(|priority| i32::try_from(priority).ok())
-                .unwrap_or(1),
-            weight: fields.count("weight", &(0..=1_000)).unwrap_or(1),
-            max_live: fields.max_live(),
-            ring_timeout_sec: fields.count("ring_timeout_sec", &(5..=120)),
-            state: fields.choice("state").unwrap_or_default(),
-            time_zone: None,
-            schedule: None,
-            throttle: Throttle::default(),
-        })
+        let carries_toll_free = fields.flag("carries_toll_free");
+        let rate_deck =
+            reference(&mut fields, "rate_deck", "rate deck", &self.rate_decks, self.unnamed);
+        Some(Trunk { id, name, reach, max_live, carries_toll_free, rate_deck })
     }
 
     /// One number, put into `next` and noted in `rows`.
@@ -422,7 +249,7 @@ pub(super) fn peek_name(value: &Value) -> Option<String> {
     text(value.get("name")?, "").ok()
 }
 
-fn named(fields: &mut Fields<'_, '_>) -> String {
+pub(super) fn named(fields: &mut Fields<'_, '_>) -> String {
     if !fields.has("name") {
         fields.missing("name", "type a name of 1 to 60 characters");
     }
@@ -430,7 +257,7 @@ fn named(fields: &mut Fields<'_, '_>) -> String {
 }
 
 /// A name or an id of something that will exist. `None` when left out or not to be found.
-fn reference<Id>(
+pub(super) fn reference<Id>(
     fields: &mut Fields<'_, '_>,
     key: &str,
     kind: &str,
@@ -458,71 +285,4 @@ where
     let message = format!("there is no {kind} {typed:?}{where_from}");
     fields.wrong(key, "dangling", message, hint);
     None
-}
-
-fn read_dids(fields: &mut Fields<'_, '_>, flow: ForwardingFlowId, places: &mut Places) -> Vec<Did> {
-    let mut first: BTreeMap<Did, String> = BTreeMap::new();
-    for (pointer, item) in fields.list("dids") {
-        let did = text(item, &pointer).and_then(|typed| {
-            typed.parse::<Did>().map_err(|error| {
-                let message = format!("{typed:?} is not a DID");
-                Problem::new(pointer.clone(), "invalid", message, error.to_string())
-            })
-        });
-        match did {
-            Err(problem) => fields.problems.push(problem),
-            Ok(did) if first.contains_key(&did) => {
-                let message = format!("{did} is listed twice in this flow");
-                let hint = "leave one of them out";
-                fields.problems.push(Problem::new(pointer, "taken", message, hint));
-            }
-            Ok(did) => {
-                places.put_did(flow, &did, pointer.clone());
-                first.insert(did, pointer);
-            }
-        }
-    }
-    first.into_keys().collect()
-}
-
-fn read_fallback(
-    fields: &mut Fields<'_, '_>,
-    trunks: &[(TrunkId, String)],
-    unnamed: Unnamed,
-) -> Fallback {
-    const HINT: &str = "type dialplan, hang_up, {hang_up: 17} or {trunk: carrier, number: \"…\"}";
-    let at = fields.at("fallback");
-    match fields.value("fallback") {
-        None => return Fallback::Dialplan,
-        Some(Value::String(word)) if word == "dialplan" => return Fallback::Dialplan,
-        Some(Value::String(word)) if word == "hang_up" => return Fallback::HangUp(None),
-        Some(object @ Value::Object(_)) => {
-            let Some(mut inner) = Fields::open(object, &at, &FALLBACK, fields.problems) else {
-                return Fallback::Dialplan;
-            };
-            if inner.has("hang_up") {
-                let hint = "keep either hang_up, or trunk and number";
-                inner.refuse("trunk", "nothing is dialled after hanging up", hint);
-                inner.refuse("number", "nothing is dialled after hanging up", hint);
-                let cause = inner.whole("hang_up", &(1..=127));
-                let cause = cause.and_then(|cause| u16::try_from(cause).ok()).map(HangupCause);
-                return Fallback::HangUp(cause);
-            }
-            let trunk = reference(&mut inner, "trunk", "trunk", trunks, unnamed);
-            let number = inner.parsed("number", "a number to dial");
-            if !inner.has("trunk") {
-                inner.missing("trunk", HINT);
-            }
-            if !inner.has("number") {
-                inner.missing("number", "type the number to dial over the trunk");
-            }
-            if let (Some(trunk), Some(number)) = (trunk, number) {
-                return Fallback::Number { trunk, number };
-            }
-        }
-        Some(other) => {
-            fields.wrong("fallback", "invalid", format!("{other} is not a fallback"), HINT);
-        }
-    }
-    Fallback::Dialplan
 }

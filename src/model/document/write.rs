@@ -1,8 +1,12 @@
 //! The other direction: objects as values of the same shape that reading takes, with references
-//! by name. What is not limited is left out; everything else is spelled out, defaults too.
+//! by name. What is not limited or not set is left out; everything else is spelled out, defaults
+//! too.
 
 use serde_json::{Map, Value, json};
 
+use super::billing::{deck_name, write_account, write_rate_deck};
+use super::distribution::{write_caller_numbers, write_repeat, write_stickiness, write_throttle};
+use super::schedule::write_schedule;
 use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
@@ -16,11 +20,14 @@ use crate::model::trunk::{Reach, Trunk};
 pub fn write_document(whole: &Configuration) -> Value {
     let unowned = whole.numbers.iter().filter(|number| number.forwarding_flow.is_none());
     let mut document = Map::new();
+    document.insert("account".to_owned(), write_account(&whole.account, whole));
     let mut section = |key: &str, objects: Vec<Value>| {
         if !objects.is_empty() {
             document.insert(key.to_owned(), Value::Array(objects));
         }
     };
+    let decks = whole.rate_decks.iter();
+    section("rate_decks", decks.map(|one| write_rate_deck(one, whole)).collect());
     section("servers", whole.servers.iter().map(|one| write_server(one, whole)).collect());
     section("trunks", whole.trunks.iter().map(|one| write_trunk(one, whole)).collect());
     section("numbers", unowned.map(|one| write_number(one, whole)).collect());
@@ -41,10 +48,9 @@ pub fn write_server(server: &Server, whole: &Configuration) -> Value {
     }))
 }
 
-/// A trunk with its id, address or endpoint, and limit. Nothing in it refers to anything, yet it
-/// is written like the others.
+/// A trunk with its id, address or endpoint, limit, and rate deck by name.
 #[must_use]
-pub fn write_trunk(trunk: &Trunk, _whole: &Configuration) -> Value {
+pub fn write_trunk(trunk: &Trunk, whole: &Configuration) -> Value {
     let (address, endpoint) = match &trunk.reach {
         Reach::Address(address) => (Some(address), None),
         Reach::Endpoint(endpoint) => (None, Some(endpoint)),
@@ -55,6 +61,8 @@ pub fn write_trunk(trunk: &Trunk, _whole: &Configuration) -> Value {
         "address": address,
         "endpoint": endpoint,
         "max_live": trunk.max_live,
+        "carries_toll_free": trunk.carries_toll_free,
+        "rate_deck": trunk.rate_deck.map(|id| deck_name(id, whole)),
     }))
 }
 
@@ -77,15 +85,8 @@ pub fn write_number(number: &Number, whole: &Configuration) -> Value {
 pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Value {
     let destinations = flow.destinations.iter();
     let destinations: Vec<Value> = destinations.map(|one| write_destination(one, whole)).collect();
-    let fallback = match &flow.fallback {
-        Fallback::Dialplan => json!("dialplan"),
-        Fallback::HangUp(None) => json!("hang_up"),
-        Fallback::HangUp(Some(cause)) => json!({ "hang_up": cause }),
-        Fallback::Number { trunk, number } => {
-            json!({ "trunk": trunk_name(*trunk, whole), "number": number })
-        }
-    };
-    json!({
+    let repeat_caller = flow.repeat_caller.as_ref();
+    let mut value = json!({
         "id": flow.id,
         "name": flow.name,
         "master": server_name(flow.master, whole),
@@ -96,9 +97,30 @@ pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Va
         "ring_budget_sec": flow.ring_budget_sec,
         "max_attempts": flow.max_attempts,
         "max_call_sec": flow.max_call_sec,
-        "fallback": fallback,
+        "fallback": write_fallback(&flow.fallback, |trunk| trunk_name(trunk, whole)),
+        "time_zone": flow.time_zone,
+        "schedule": flow.schedule.as_ref().map(write_schedule),
+        "stickiness": write_stickiness(&flow.stickiness),
+        "repeat_caller": repeat_caller.map(|rule| write_repeat(rule, &flow.destinations)),
+        "caller_numbers": write_caller_numbers(&flow.caller_numbers),
+        "redial_gap_sec": flow.redial_gap_sec,
         "destinations": destinations,
-    })
+    });
+    write_throttle(&flow.throttle, &mut value);
+    without_nulls(value)
+}
+
+/// A fallback, with its trunk by the name that `trunk_name` gives it.
+#[must_use]
+pub fn write_fallback(fallback: &Fallback, trunk_name: impl Fn(TrunkId) -> String) -> Value {
+    match fallback {
+        Fallback::Dialplan => json!("dialplan"),
+        Fallback::HangUp(None) => json!("hang_up"),
+        Fallback::HangUp(Some(cause)) => json!({ "hang_up": cause }),
+        Fallback::Number { trunk, number } => {
+            json!({ "trunk": trunk_name(*trunk), "number": number })
+        }
+    }
 }
 
 /// A destination with its id, every setting, and where it lands by name.
@@ -112,7 +134,10 @@ pub fn write_destination(destination: &Destination, whole: &Configuration) -> Va
         "max_live": destination.max_live,
         "ring_timeout_sec": destination.ring_timeout_sec,
         "state": destination.state,
+        "time_zone": destination.time_zone,
+        "schedule": destination.schedule.as_ref().map(write_schedule),
     });
+    write_throttle(&destination.throttle, &mut value);
     match &destination.landing {
         Landing::Slave { server, did } => {
             value["server"] = json!(server_name(*server, whole));
@@ -135,7 +160,7 @@ fn trunk_name(id: TrunkId, whole: &Configuration) -> String {
     whole.trunk(id).map_or_else(|| id.to_string(), |trunk| trunk.name.clone())
 }
 
-fn without_nulls(mut value: Value) -> Value {
+pub(super) fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(object) = &mut value {
         object.retain(|_, field| !field.is_null());
     }

@@ -1,5 +1,6 @@
 //! Changes of configuration, and restarts.
 
+use super::super::choose::{Choice, Ledger, choose};
 use super::*;
 use crate::model::memory::Remembered;
 
@@ -50,11 +51,11 @@ fn a_wheel_outlives_the_process() {
 fn a_state_that_did_not_follow_gives_no_wrong_answer() {
     let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
     assert_eq!(world.take(1), "a");
-    let (ask, mut choice) = (world.question(&Asked::default()), Default::default());
+    let (ask, mut choice) = (world.question(&Asked::default()), Choice::default());
     let mut stale = world.state.clone();
     world.change(|world| world.flow().destinations.swap(0, 1));
-    let ledger = crate::routing::choose::Ledger::default();
-    crate::routing::choose::choose(&world.snapshot, &stale, &ask, &ledger, &mut choice);
+    let ledger = Ledger::default();
+    choose(&world.snapshot, &stale, &ask, &ledger, &mut choice);
     let plan = world.snapshot.flow(FLOW).unwrap();
     assert_eq!(choice.chosen(plan).unwrap().0.destination.name, "b");
     assert_eq!(name(&decide(&world.snapshot, &mut stale, &ask)).unwrap(), "b");

@@ -53,6 +53,25 @@ fn a_slot_given_back_is_free_for_the_next() {
 }
 
 #[test]
+fn of_two_hundred_at_once_ten_get_ten_places() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).max_live = Some(10));
+    let mut taken: Vec<LegId> = (0..200)
+        .map(|_| world.ask(&Asked::default()))
+        .filter(|(_, decision)| matches!(decision, Decision::Picked { .. }))
+        .map(|(leg, _)| leg)
+        .collect();
+    assert_eq!(taken.len(), 10);
+    for _ in 0..50 {
+        assert!(world.state.release(taken.remove(0)));
+        let (leg, decision) = world.ask(&Asked::default());
+        assert!(matches!(decision, Decision::Picked { .. }), "a tenth fits");
+        taken.push(leg);
+        assert_eq!(world.next(), Err(Unroutable::AllFull), "and no eleventh");
+    }
+}
+
+#[test]
 fn a_lowered_limit_drops_nobody_and_admits_nobody() {
     let mut world = World::new(&[(1, 1, 1)]);
     let legs: Vec<LegId> = (0..3).map(|_| world.ask(&Asked::default()).0).collect();
@@ -70,10 +89,13 @@ fn legs_that_live_through_a_restart_are_counted() {
     let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
     world.change(|world| world.configuration.servers[0].max_live = Some(1));
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, leg, destination(0));
+    readopt(&world.snapshot, &mut world.state, leg, destination(0), None);
     assert_eq!(world.next().unwrap(), "b");
     assert!(world.state.release(leg));
     assert_eq!(world.next().unwrap(), "a");
+    // One whose destination was removed counts for nothing, and is given back all the same.
+    readopt(&world.snapshot, &mut world.state, leg, destination(99), None);
+    assert!(world.state.release(leg));
 }
 
 #[test]
@@ -87,7 +109,7 @@ fn a_node_that_shares_its_limits_asks_elsewhere() {
     let plan = Arc::clone(world.snapshot.flow(FLOW).unwrap());
     let mut choice = Choice::default();
     let mut look = |world: &World, lost: &[DestinationId], is_away| {
-        let ledger = Ledger { lost, is_away };
+        let ledger = Ledger { lost, is_away, ..Ledger::default() };
         choose(&world.snapshot, &world.state, &ask, &ledger, &mut choice);
         choice.clone()
     };

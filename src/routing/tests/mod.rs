@@ -19,6 +19,7 @@ use crate::model::timeline::{Unroutable, Verdict};
 use crate::model::trunk::{Reach, Trunk};
 
 mod callers;
+mod explain;
 mod follow;
 mod limits;
 mod order;

@@ -1,5 +1,7 @@
 //! Trunks that fail, that carry toll-free calls, and that cost.
 
+use super::super::decide::readopt;
+use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
@@ -113,6 +115,16 @@ fn a_trunk_for_toll_free_calls_is_chosen_for_the_user() {
         }
     });
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoTrunk]);
+}
+
+#[test]
+fn a_toll_free_leg_that_lives_through_a_restart_is_counted_on_its_own_trunk() {
+    let mut world = toll_free();
+    let leg = LegId { call: CallId::new(500), no: 1 };
+    let trunk = Some(TrunkId::new(1));
+    readopt(&world.snapshot, &mut world.state, leg, destination(0), trunk);
+    let live = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
+    assert_eq!((live(1), live(2)), (1, 0));
 }
 
 #[test]

@@ -113,6 +113,8 @@ async fn nothing_of_one_account_exists_for_another() {
     let flow = world.flow().await;
     let call = record_call(&world, |_| {}).await.to_string();
     world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call.parse().unwrap()));
+    let deck = json!({ "name": "retail", "rates": [{ "prefix": "", "per_minute": "0.01" }] });
+    let deck = world.local(Ask::post("/v1/rate-decks").json(&deck)).await.id();
     let first = async |path: &str| world.local(Ask::get(path)).await.json["data"][0].clone();
     let (server, trunk) = (first("/v1/servers").await, first("/v1/trunks").await);
     let (_, own_key) = world.key_of(DEFAULT_ACCOUNT, &[], None).await;
@@ -129,6 +131,7 @@ async fn nothing_of_one_account_exists_for_another() {
             "calls" => call.clone(),
             "forwarding-flows" => flow["id"].as_str().unwrap().to_owned(),
             "keys" => own_key.to_string(),
+            "rate-decks" => deck.clone(),
             "servers" => server["id"].as_str().unwrap().to_owned(),
             "trunks" => trunk["id"].as_str().unwrap().to_owned(),
             other => panic!("no id known for {other}: add one"),
@@ -157,7 +160,7 @@ async fn nothing_of_one_account_exists_for_another() {
     assert_eq!(world.changes(), changes);
     assert!(world.node.placed.lock().unwrap().is_empty());
     assert!(world.node.ended.lock().unwrap().is_empty());
-    for list in ["servers", "trunks", "forwarding-flows", "numbers", "calls"] {
+    for list in ["servers", "trunks", "rate-decks", "forwarding-flows", "numbers", "calls"] {
         let page = world.keyed(Ask::get(format!("/v1/{list}")).bearer(&intruder)).await;
         assert_eq!(page.json["data"], json!([]), "{list}");
     }

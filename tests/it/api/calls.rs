@@ -46,6 +46,27 @@ pub async fn record_call(world: &World, edit: impl FnOnce(&mut CallRecord)) -> C
     id
 }
 
+/// Keeps an answered leg of a call.
+pub async fn record_leg(world: &World, call: CallId, no: u16) {
+    let leg = LegRecord {
+        call,
+        no,
+        destination: None,
+        trunk: Some(TrunkId::new(5)),
+        name: "slave-a".into(),
+        endpoint: "PJSIP/1001@to-slave-a".into(),
+        started_at: START.plus_ms(20),
+        ringing_at: Some(START.plus_ms(300)),
+        answered_at: Some(START.plus_ms(7_400)),
+        ended_at: Some(START.plus_ms(31_520)),
+        outcome: Some(Outcome::Answered),
+        cause: Some(HangupCause::NORMAL),
+        sip_code: Some(200),
+    };
+    let record = Record::Leg { account: DEFAULT_ACCOUNT, leg };
+    world.db.record("node-1", &[record]).await.unwrap();
+}
+
 pub fn ended(call: &mut CallRecord) {
     call.status = CallStatus::Ended;
     call.answered_at = Some(START.plus_ms(7_400));
@@ -64,32 +85,15 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
         call.is_test = true;
     })
     .await;
-    let leg = LegRecord {
-        call: id,
-        no: 1,
-        destination: None,
-        trunk: Some(TrunkId::new(5)),
-        name: "slave-a".into(),
-        endpoint: "PJSIP/1001@to-slave-a".into(),
-        started_at: START.plus_ms(20),
-        ringing_at: Some(START.plus_ms(300)),
-        answered_at: Some(START.plus_ms(7_400)),
-        ended_at: Some(START.plus_ms(31_520)),
-        outcome: Some(Outcome::Answered),
-        cause: Some(HangupCause::NORMAL),
-        sip_code: Some(200),
-    };
+    record_leg(&world, id, 1).await;
     let step = |seq, ms, step| Record::Step {
         account: DEFAULT_ACCOUNT,
         call: id,
         entry: TimelineEntry { seq, at: START.plus_ms(ms), step },
     };
     let answered = Step::Answered { leg: 1, name: "slave-a".into() };
-    let batch = [
-        Record::Leg { account: DEFAULT_ACCOUNT, leg },
-        step(0, 300, Step::Ringing { leg: 1, name: "slave-a".into() }),
-        step(1, 7_400, answered),
-    ];
+    let batch =
+        [step(0, 300, Step::Ringing { leg: 1, name: "slave-a".into() }), step(1, 7_400, answered)];
     world.db.record("node-1", &batch).await.unwrap();
 
     let answer = world.local(Ask::get(format!("/v1/calls/{id}"))).await;
@@ -115,6 +119,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
             "node": "node-1",
             "channel": "1795269787.1",
             "bridge": "b-1",
+            "cost": null,
             "legs": [{
                 "no": 1,
                 "destination": null,
@@ -128,6 +133,7 @@ async fn a_call_reads_with_its_legs_and_its_timeline() {
                 "outcome": "answered",
                 "cause": 16,
                 "sip_code": 200,
+                "cost": null,
             }],
             "timeline": [
                 {

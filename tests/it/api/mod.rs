@@ -2,19 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use divert::api::{
-    Access, Api, Node, Readiness, Scope, TestCallRefused, TestCallRequest, new_key, router,
+    Access, Api, ExplainQuestion, Node, Readiness, Scope, TestCallRefused, TestCallRequest,
+    new_key, router,
 };
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{AccountId, CallId, ForwardingFlowId, KeyId};
 use divert::model::time::Timestamp;
+use divert::routing::decide::State;
+use divert::routing::explain::{ExplainedCall, FlowLive, explain_call, live};
+use divert::routing::snapshot::Snapshot;
 use divert::store::Db;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -22,15 +26,20 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
+mod account;
 mod auth;
+mod billing;
 mod calls;
 mod configuration;
+mod destinations;
 mod errors;
+mod explain;
 mod idempotency;
 mod keys;
 mod limits;
 mod log;
 mod openapi;
+mod rate_decks;
 mod serve;
 mod test_calls;
 
@@ -48,6 +57,7 @@ struct FakeNode {
     /// Test calls that were placed or refused, not merely asked for.
     finished: AtomicUsize,
     readiness: Mutex<Readiness>,
+    db: OnceLock<Db>,
     /// Permits for placing test calls, so that a test can hold one half-way.
     gate: Semaphore,
 }
@@ -62,12 +72,20 @@ impl Default for FakeNode {
             changes: AtomicUsize::default(),
             finished: AtomicUsize::default(),
             readiness: Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }),
+            db: OnceLock::new(),
             gate: Semaphore::new(GATE),
         }
     }
 }
 
 impl FakeNode {
+    /// What a node would route by that was just started.
+    async fn routing(&self, account: AccountId) -> Option<(Snapshot, State)> {
+        let db = self.db.get()?;
+        let (configuration, _) = db.configuration(account).await.ok()?;
+        Some((Snapshot::build(&[(account, configuration)], None), State::default()))
+    }
+
     /// Lets no test call be placed until the permit is dropped.
     async fn hold(&self) -> SemaphorePermit<'_> {
         self.gate.acquire_many(u32::try_from(GATE).unwrap()).await.unwrap()
@@ -111,6 +129,25 @@ impl Node for FakeNode {
         Box::pin(std::future::ready(live))
     }
 
+    fn explain(
+        &self,
+        account: AccountId,
+        question: ExplainQuestion,
+    ) -> BoxFuture<'_, Option<ExplainedCall>> {
+        Box::pin(async move {
+            let (snapshot, state) = self.routing(account).await?;
+            let ExplainQuestion { did, caller, at } = &question;
+            explain_call(&snapshot, &state, account, (did, caller, *at))
+        })
+    }
+
+    fn live(&self, account: AccountId, flow: ForwardingFlowId) -> BoxFuture<'_, Option<FlowLive>> {
+        Box::pin(async move {
+            let (snapshot, state) = self.routing(account).await?;
+            live(&snapshot, &state, flow, clock::now())
+        })
+    }
+
     fn configuration_changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
@@ -140,7 +177,7 @@ impl World {
             .execute(pool)
             .await
             .unwrap();
-        let node = Arc::new(FakeNode::default());
+        let node = Arc::new(FakeNode { db: OnceLock::from(db.clone()), ..FakeNode::default() });
         let api = Api::new(db.clone(), node.clone(), Arc::new(|| "divert_up 1\n".to_owned()));
         let (keyed, local) =
             (router(api.clone(), Access::Keys), router(api.clone(), Access::Local));

@@ -55,9 +55,15 @@ fn the_promised_routes_exist() {
         ]
     };
     let mut promised: BTreeSet<String> = [
+        "post /v1/explain",
+        "get /v1/forwarding-flows/{id}/live",
         "post /v1/forwarding-flows/{id}/test-calls",
         "get /v1/numbers",
         "get /v1/calls",
+        "get /v1/account/balance",
+        "get /v1/account/credits",
+        "post /v1/account/credits",
+        "get /v1/cdrs",
         "get /v1/calls.csv",
         "get /v1/calls/{id}",
         "get /v1/reports/calls",
@@ -68,6 +74,9 @@ fn the_promised_routes_exist() {
         "post /v1/keys",
         "delete /v1/keys/{id}",
         "get /openapi.json",
+        "get /v1/account",
+        "put /v1/account",
+        "patch /v1/account",
         "get /healthz",
         "get /readyz",
         "get /metrics",
@@ -76,8 +85,12 @@ fn the_promised_routes_exist() {
     .into();
     promised.extend(crud("/v1/servers", "{id}"));
     promised.extend(crud("/v1/trunks", "{id}"));
+    promised.extend(crud("/v1/rate-decks", "{id}"));
     promised.extend(crud("/v1/forwarding-flows", "{id}"));
     promised.extend(crud("/v1/forwarding-flows/{id}/destinations", "{destination_id}"));
+    promised.extend(["pause", "drain", "disable", "resume"].map(|action| {
+        format!("post /v1/forwarding-flows/{{id}}/destinations/{{destination_id}}/{action}")
+    }));
     assert_eq!(all, promised);
 }
 
@@ -125,11 +138,13 @@ fn order(method: &str, path: &str) -> (usize, usize, usize) {
     let kinds = ["trunks", "servers", "destinations", "test-calls", "forwarding-flows"];
     let last = path.split('/').rfind(|part| !part.starts_with('{')).unwrap();
     let made = match last {
-        "trunks" => 1,
-        "servers" => 2,
-        "forwarding-flows" => 3,
-        "destinations" => 4,
-        _ => 5 + usize::from(kinds.contains(&last)),
+        "rate-decks" => 0,
+        "account" => 1,
+        "trunks" => 2,
+        "servers" => 3,
+        "forwarding-flows" => 4,
+        "destinations" => 5,
+        _ => 6 + usize::from(kinds.contains(&last)),
     };
     let verb = ["post", "get", "put", "patch", "delete"].iter().position(|verb| *verb == method);
     let verb = verb.unwrap();

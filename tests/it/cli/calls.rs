@@ -55,6 +55,7 @@ impl Server {
 }
 
 pub(super) const CALL: &str = "call_01jd3nnnyejx8kz0q4tt3b7m9r";
+const CREDIT: &str = "crd_01jd3nnnyejx8kz0q4tt3b7m9r";
 const FLOW: &str = "flw_01jd3nnnyejx8kz0q4tt3b7m9r";
 const DEST: &str = "dst_01jd3nnnyejx8kz0q4tt3b7m9r";
 
@@ -72,7 +73,37 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
             (StatusCode::CREATED, axum::Json(json!({ "id": CALL, "tags": ["test"] })))
                 .into_response()
         }
-        (Method::PATCH | Method::POST, _) => ok(json!({})),
+        (Method::POST, "/v1/account/credits") => ok(json!({
+            "id": CREDIT, "amount": "-2.50", "currency": "USD", "note": "", "balance": "97.50",
+        })),
+        (Method::GET, "/v1/account/balance") => {
+            ok(json!({ "amount": "97.50", "currency": "USD", "prepaid": true }))
+        }
+        (Method::GET, "/v1/cdrs") => ok(json!({ "data": [{
+            "id": format!("{CALL}-2"), "endpoint": "PJSIP/18005550199@carrier",
+            "started_at": "2026-11-21T14:03:07.120Z", "answered_at": "2026-11-21T14:03:09.120Z",
+            "ended_at": "2026-11-21T14:04:10.120Z",
+            "cost": { "amount": "0.0138", "currency": "USD", "billed_sec": 66,
+                "rate": { "prefix": "1800", "per_minute": "0.0125", "increment": "30/6" } },
+        }], "has_more": false, "next_cursor": null })),
+        (Method::GET, path) if path == format!("/v1/forwarding-flows/{FLOW}") => {
+            ok(json!({ "destinations": [{ "id": DEST, "name": "slave-a" }] }))
+        }
+        (Method::GET, "/v1/rate-decks") => ok(json!({ "data": [{
+            "id": "rtd_01jd3nnnyejx8kz0q4tt3b7m9r", "name": "retail", "rounding": "up",
+            "bills_ring_time": false, "decimals": 4, "rates": [
+                { "prefix": "1800", "per_minute": "0.00", "increment": "60/60" },
+                { "prefix": "", "per_minute": "0.0125", "increment": "30/6" },
+            ],
+        }], "has_more": false, "next_cursor": null })),
+        (Method::GET | Method::PATCH, "/v1/account") => ok(json!({
+            "time_zone": "America/Chicago", "max_live": 500, "prepaid": false,
+            "toll_free_termination": true, "currency": "USD",
+        })),
+        (Method::POST, path) if path.starts_with("/v1/forwarding-flows/") => {
+            let action = path.rsplit('/').next().unwrap();
+            ok(json!({ "id": DEST, "name": "slave-a", "state": format!("now {action}") }))
+        }
         (Method::GET, "/v1/calls") => {
             ok(json!({ "data": [call(9, "answered")], "has_more": true, "next_cursor": "abc" }))
         }
@@ -290,12 +321,64 @@ fn a_report_is_a_table_or_a_file() {
 }
 
 #[test]
-fn a_destination_is_paused_by_name() {
+fn a_destination_is_switched_by_name_or_id() {
     let server = Server::start("answered");
-    server.divert().args(["dest", "pause", "Solar East", "slave-a"]).assert().success();
-    let wanted =
-        format!("PATCH /v1/forwarding-flows/{FLOW}/destinations/{DEST} {{\"state\":\"paused\"}}");
-    assert_eq!(server.requests().last(), Some(&wanted));
+    for action in ["pause", "drain", "disable", "resume"] {
+        for (command, flow, destination) in
+            [("destinations", "solar east", DEST), ("dest", FLOW, "slave-a")]
+        {
+            let run = server.divert().args([command, action, flow, destination]).assert();
+            run.success().stdout(format!("slave-a of Solar East is now {action}\n"));
+            let wanted =
+                format!("POST /v1/forwarding-flows/{FLOW}/destinations/{DEST}/{action} {{}}");
+            assert_eq!(server.requests().last(), Some(&wanted));
+        }
+    }
+    server.divert().args(["destinations", "pause", "Solar East", "slave-b"]).assert().code(2);
+}
+
+#[test]
+fn the_destinations_of_a_flow_are_listed() {
+    let server = Server::start("answered");
+    let text = stdout(server.divert().args(["destinations", "list", "Solar East"]));
+    insta::assert_snapshot!("destinations", text);
+    let text = stdout(server.divert().args(["destinations", "list", FLOW, "--json"]));
+    let read: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, json!([{ "id": DEST, "name": "slave-a" }]));
+}
+
+#[test]
+fn the_account_is_shown_and_set() {
+    let server = Server::start("answered");
+    let text = stdout(server.divert().args(["account", "show"]));
+    insta::assert_snapshot!("account", text);
+    let set =
+        ["account", "set", "--max-live", "none", "--toll-free", "on", "--rate-deck", "retail"];
+    let more = ["--prepaid", "off", "--currency", "EUR", "--time-zone", "UTC", "--json"];
+    let text = stdout(server.divert().args(set).args(more));
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["max_live"], 500);
+    let request = server.requests().pop().unwrap();
+    let body: Value =
+        serde_json::from_str(request.strip_prefix("PATCH /v1/account ").unwrap()).unwrap();
+    let wanted = json!({ "max_live": null, "toll_free_termination": true, "rate_deck": "retail",
+        "prepaid": false, "currency": "EUR", "time_zone": "UTC" });
+    assert_eq!(body, wanted);
+
+    for wrong in [&[][..], &["--max-live", "many"], &["--currency", "usd"], &["--prepaid", "yes"]] {
+        server.divert().args(["account", "set"]).args(wrong).assert().code(2);
+    }
+}
+
+#[test]
+fn rate_decks_are_listed_and_shown() {
+    let server = Server::start("answered");
+    let list = stdout(server.divert().args(["rate-decks", "list"]));
+    insta::assert_snapshot!("rate_decks", list);
+    let one = stdout(server.divert().args(["rate-decks", "show", "Retail"]));
+    insta::assert_snapshot!("rate_deck", one);
+    let text = stdout(server.divert().args(["rate-decks", "show", "retail", "--json"]));
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["decimals"], 4);
+    server.divert().args(["rate-decks", "show", "other"]).assert().code(2);
 }
 
 fn show(result: &'static str, args: &[&str], columns: &str) -> String {
@@ -330,4 +413,30 @@ fn a_ladder_of_a_failed_call_marks_what_went_wrong_first() {
 #[test]
 fn a_call_is_told_step_by_step() {
     insta::assert_snapshot!("call", show("answered", &[], "80"));
+}
+
+#[test]
+fn bills_are_listed_with_their_filters() {
+    let server = Server::start("answered");
+    let run = server.divert().args(["cdrs", "list", "--flow", FLOW, "--limit", "9"]).assert();
+    let text = String::from_utf8_lossy(&run.success().get_output().stdout).into_owned();
+    assert_eq!(server.requests(), [format!("GET /v1/cdrs?flow={FLOW}&limit=9 ")]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("STARTED         ENDPOINT "), "{text}");
+    assert!(lines[1].starts_with("11-21 14:03:07  PJSIP/18005550199@carrier  "), "{text}");
+    let end = format!("  66 s    0.0125 30/6 (1800…)  0.0138 USD  {CALL}-2");
+    assert!(lines[1].ends_with(&end), "{text}");
+}
+
+#[test]
+fn the_balance_is_shown_and_added_to() {
+    let server = Server::start("answered");
+    assert_eq!(stdout(server.divert().args(["balance", "show"])), "97.50 USD, prepaid\n");
+    let run = server.divert().args(["balance", "add", "-2.5", "--note", "too much"]).assert();
+    let text = String::from_utf8_lossy(&run.success().get_output().stdout).into_owned();
+    assert_eq!(text, format!("{CREDIT}: -2.50 USD\nThe balance is 97.50 USD.\n"));
+    let wanted = "POST /v1/account/credits {\"amount\":\"-2.50\",\"note\":\"too much\"}";
+    assert_eq!(server.requests().last().map(String::as_str), Some(wanted));
+    server.divert().args(["balance", "add", "much"]).assert().code(2);
 }

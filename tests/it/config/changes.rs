@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_document_applied_twice_changes_nothing() {
     let nothing = Configuration::default();
-    for text in [EXAMPLE, FULL] {
+    for text in [EXAMPLE, FULL, distribution::EVERYTHING] {
         let whole = read(text);
         let changes = diff(&nothing, &whole);
         assert!(!changes.is_empty());

@@ -65,7 +65,9 @@ async fn a_bill_reads_back_as_it_was_written_and_is_taken_from_the_balance(
 ) {
     let store = engine.store().await;
     let db = &store.db;
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(0));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(0));
+    let nobody = db.balance(OTHER).await;
+    assert!(matches!(nobody, Err(StoreError::NoAccount)), "{nobody:?}");
     assert!(db.balances().await.unwrap().is_empty());
     let mut bare = Cdr { flow: None, destination: None, trunk: None, ..cdr(2, 1) };
     bare.tariff.prefix = "".parse().unwrap();
@@ -76,7 +78,7 @@ async fn a_bill_reads_back_as_it_was_written_and_is_taken_from_the_balance(
     assert_eq!(db.cdrs_of_call(ACCOUNT, CallId::new(1)).await.unwrap(), [cdr(1, 1)]);
     // 63 s by 30/6 are 66 s, at 0.0125 a minute 0.01375, to four digits.
     assert_eq!(cdr(1, 1).charge.amount, Micros(13_800));
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(-13_800));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(-13_800));
 
     for (call, word) in (10..).zip(Rounding::VARIANTS) {
         let mut cdr = cdr(call, 1);
@@ -99,7 +101,7 @@ async fn a_leg_is_billed_once_however_often_it_is_written(
     }
     // Later and dearer, by another node, among new ones.
     db.record("n2", &[costing(2, 7_000), costing(3, 3)].map(Record::Cdr)).await.unwrap();
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(-123));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(-123));
     assert_eq!(all(db).await, [costing(3, 3), costing(2, 20), costing(1, 100)]);
 }
 
@@ -137,8 +139,8 @@ async fn writers_at_the_same_time_bill_a_leg_once(
     }
     let calls = i64::try_from(CALLS).unwrap();
     let billed = 1_000 * calls + calls * (calls - 1) / 2;
-    assert_eq!(store.db.balance(ACCOUNT).await.unwrap(), Micros(-billed));
-    assert_eq!(store.db.balance(OTHER).await.unwrap(), Micros(-calls));
+    assert_eq!(store.db.balance(ACCOUNT).await.unwrap().amount, Micros(-billed));
+    assert_eq!(store.db.balance(OTHER).await.unwrap().amount, Micros(-calls));
     assert_eq!(store.count("cdr").await, 2 * calls);
     assert_eq!(store.db.balances().await.unwrap().len(), 2);
 }
@@ -155,7 +157,7 @@ async fn a_batch_that_is_refused_bills_nothing(
     store.execute("ALTER TABLE away RENAME TO balance").await;
     assert_eq!(store.count("cdr").await, 0);
     store.db.record("n1", &[Record::Cdr(cdr(1, 1))]).await.unwrap();
-    assert_eq!(store.db.balance(ACCOUNT).await.unwrap(), Micros(-13_800));
+    assert_eq!(store.db.balance(ACCOUNT).await.unwrap().amount, Micros(-13_800));
 }
 
 #[rstest]
@@ -224,12 +226,18 @@ async fn a_credit_counts_once_for_its_id(
 ) {
     let store = engine.store().await.with_other_account().await;
     let db = &store.db;
-    assert_eq!(db.add_credit(ACCOUNT, &credit(1, 5_000_000)).await.unwrap(), Micros(5_000_000));
+    assert_eq!(
+        db.add_credit(ACCOUNT, &credit(1, 5_000_000)).await.unwrap().amount,
+        Micros(5_000_000)
+    );
     let again = credit(1, 9_000_000);
-    assert_eq!(db.add_credit(ACCOUNT, &again).await.unwrap(), Micros(5_000_000));
-    assert_eq!(db.add_credit(OTHER, &credit(2, 70)).await.unwrap(), Micros(70));
+    assert_eq!(db.add_credit(ACCOUNT, &again).await.unwrap().amount, Micros(5_000_000));
+    assert_eq!(db.add_credit(OTHER, &credit(2, 70)).await.unwrap().amount, Micros(70));
     db.record("n1", &[Record::Cdr(costing(1, 1_500_000))]).await.unwrap();
-    assert_eq!(db.add_credit(ACCOUNT, &credit(3, -500_000)).await.unwrap(), Micros(3_000_000));
+    assert_eq!(
+        db.add_credit(ACCOUNT, &credit(3, -500_000)).await.unwrap().amount,
+        Micros(3_000_000)
+    );
 
     let found = db.credits(ACCOUNT, None, 10).await.unwrap();
     assert_eq!(found, [credit(3, -500_000), credit(1, 5_000_000)]);
@@ -264,7 +272,7 @@ async fn credits_at_the_same_time_are_all_counted(
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(60));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(60));
 }
 
 #[rstest]
@@ -276,12 +284,12 @@ async fn a_sum_beyond_all_measure_refuses_no_bill(
     let db = &store.db;
     let batch = [costing(1, i64::MAX), costing(2, i64::MAX)].map(Record::Cdr);
     db.record("n1", &batch).await.unwrap();
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(-i64::MAX));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(-i64::MAX));
     db.record("n1", &[Record::Cdr(costing(3, 5))]).await.unwrap();
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(-i64::MAX));
-    assert_eq!(db.add_credit(ACCOUNT, &credit(1, 7)).await.unwrap(), Micros(7 - i64::MAX));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(-i64::MAX));
+    assert_eq!(db.add_credit(ACCOUNT, &credit(1, 7)).await.unwrap().amount, Micros(7 - i64::MAX));
     for id in 2..5 {
         db.add_credit(ACCOUNT, &credit(id, i64::MAX)).await.unwrap();
     }
-    assert_eq!(db.balance(ACCOUNT).await.unwrap(), Micros(i64::MAX));
+    assert_eq!(db.balance(ACCOUNT).await.unwrap().amount, Micros(i64::MAX));
 }

@@ -2,7 +2,7 @@
 //! back as it was put, and references to rate decks stay within the account.
 
 use divert::model::account::AccountSettings;
-use divert::model::billing::{Micros, Rate, RateDeck, Rounding};
+use divert::model::billing::{Micros, Rate, RateDeck, Rates, Rounding};
 use divert::model::configuration::{Change, Configuration};
 use divert::model::destination::{Destination, DestinationState, Landing};
 use divert::model::forwarding_flow::ForwardingFlow;
@@ -130,7 +130,7 @@ async fn every_setting_comes_back_and_can_be_taken_back(
     assert_eq!(found.account, settings(Some(1)));
     assert_eq!(found.rate_decks, [deck(1, "alpha"), deck(2, "Beta")]);
     assert_eq!(found.trunks, [with_deck(2, "b", 2), trunk(1, "carrier")]);
-    assert_eq!(found.forwarding_flows, [full.clone()]);
+    assert_eq!(found.forwarding_flows, [full]);
     assert_eq!(read(&store.db, OTHER).await, Configuration::default());
 
     // Back to what is the default, and names swapped.
@@ -140,12 +140,12 @@ async fn every_setting_comes_back_and_can_be_taken_back(
         Change::PutAccount(AccountSettings::default()),
         Change::PutTrunk(trunk(2, "b")),
         Change::PutRateDeck(deck(1, "Beta")),
-        Change::PutRateDeck(RateDeck { rates: Vec::new().into(), ..deck(2, "alpha") }),
+        Change::PutRateDeck(RateDeck { rates: Rates::default(), ..deck(2, "alpha") }),
     ];
     put(&store.db, ACCOUNT, &back).await.unwrap();
     let found = read(&store.db, ACCOUNT).await;
     assert_eq!(found.account, AccountSettings::default());
-    assert_eq!(found.rate_decks[0], RateDeck { rates: Vec::new().into(), ..deck(2, "alpha") });
+    assert_eq!(found.rate_decks[0], RateDeck { rates: Rates::default(), ..deck(2, "alpha") });
     assert_eq!(found.rate_decks[1], deck(1, "Beta"));
     assert_eq!(found.trunks[0], trunk(2, "b"));
     assert_eq!(found.forwarding_flows, [plain]);

@@ -9,10 +9,12 @@ mod distribution;
 mod idempotency;
 mod keys;
 mod log;
+mod memory;
 mod migrating;
 mod nodes;
 mod numbers;
 mod opening;
+mod slots;
 
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::AccountId;

@@ -1,9 +1,12 @@
 //! What a node remembers.
 
+use divert::model::id::{CallId, LegId, ServerId, TrunkId};
+use divert::model::slot::{Holding, Limit, Scope};
+use divert::store::nodes::NodeUse;
 use rstest::rstest;
 
-use super::NOW;
 use super::engine::Engine;
+use super::{ACCOUNT, NOW};
 
 #[rstest]
 #[tokio::test]
@@ -39,4 +42,29 @@ async fn each_node_remembers_up_to_when_it_listened(
     store.db.remember_startup("a", "2026-11-21T02:00:00.000+0000").await.unwrap();
     assert_eq!(store.db.heard_at("a").await.unwrap(), Some(NOW.plus_ms(2_000)));
     assert_eq!(store.db.heard_at("b").await.unwrap(), None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn nodes_are_listed_with_what_they_hold(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    store.db.remember_startup("idle", "2026-11-21T01:00:00.000+0000").await.unwrap();
+    let limits = [Scope::Server(ServerId::new(1)), Scope::Trunk(TrunkId::new(1))];
+    for no in 1..=2 {
+        let held = Holding {
+            account: ACCOUNT,
+            leg: LegId { call: CallId::new(1), no },
+            limits: limits.map(|scope| Limit { scope, max: None }).to_vec(),
+            taken_at: NOW,
+            expires_at: NOW.plus_ms(no.into()),
+        };
+        store.db.settle_slots("busy", &[&held], &[]).await.unwrap();
+    }
+    let node = |name: &str, legs, until| NodeUse { name: name.to_owned(), legs, until };
+    let listed = [node("busy", 2, Some(NOW.plus_ms(2))), node("idle", 0, None)];
+    assert_eq!(store.db.nodes().await.unwrap(), listed);
+    assert_eq!(store.db.forget_node("idle").await.unwrap(), Some(0));
+    assert_eq!(store.db.nodes().await.unwrap(), listed[..1]);
 }

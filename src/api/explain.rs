@@ -1,0 +1,294 @@
+//! Why and what next: the decision on a call that has not come, and how a flow stands now. Both are
+//! asked of the running node, and change nothing.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Identity;
+use super::body::Json;
+use super::error::ApiError;
+use super::fields::Fields;
+use super::key::Scope;
+use super::path::PathId;
+use super::test_calls::{TestCaller, take_caller};
+use super::{Api, ExplainQuestion};
+use crate::clock;
+use crate::model::billing::Tariff;
+use crate::model::document::write_fallback;
+use crate::model::id::ForwardingFlowId;
+use crate::model::number::Did;
+use crate::model::timeline::{Candidate, Verdict};
+use crate::routing::decide::{Decision, Would};
+use crate::routing::explain::{CapLive, DestinationLive, ExplainedCall, FlowLive, LimitLive};
+use crate::routing::snapshot::Offer;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(live))
+}
+
+/// A call that might come.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what read_question reads")]
+struct ExplainDocument {
+    /// The number it arrives on.
+    #[schema(example = "+12025550100")]
+    did: String,
+    /// Who calls; absent is withheld.
+    #[schema(required = false)]
+    caller: TestCaller,
+    /// When it comes (RFC 3339); absent is now. Schedules, caps and stickiness are judged at that
+    /// time, everything that lives as it is now.
+    #[schema(required = false, example = "2026-11-21T14:03:07Z")]
+    at: String,
+}
+
+/// What would become of the call.
+#[derive(Serialize, ToSchema)]
+struct Explained {
+    #[schema(example = "+12025550100")]
+    did: String,
+    #[schema(example = "2026-11-21T14:03:07.000Z")]
+    at: String,
+    /// `null`: nobody owns the number, and the call goes back to the dialplan.
+    #[schema(nullable)]
+    forwarding_flow: Value,
+    /// By what the caller is known again; `null` for one who cannot be.
+    #[schema(example = "12025550142")]
+    caller_key: Option<String>,
+    /// The flow's repeat-caller rule, if it holds.
+    #[schema(nullable)]
+    repeat: Value,
+    /// Where it would go, with `endpoint`, `ring_timeout_sec` and what it costs; `null` with the
+    /// reason below.
+    #[schema(nullable)]
+    destination: Value,
+    #[schema(example = "all_full")]
+    reason: Option<String>,
+    /// Every destination as it is judged: `verdict`, and in words why not.
+    candidates: Vec<Value>,
+    /// Who would be tried next if nobody answered, in order.
+    then: Vec<Value>,
+    /// Where the call goes that nobody took.
+    #[schema(nullable)]
+    fallback: Value,
+    /// What an ordinary call would change: wheel, caps, stickiness, the rule about repeated calls.
+    #[schema(nullable)]
+    would: Value,
+}
+
+/// How a flow stands for new callers.
+#[derive(Serialize, ToSchema)]
+struct Live {
+    #[schema(example = "flw_01j3nnnyejx8kz0q4tt3b7m9ra")]
+    forwarding_flow: String,
+    #[schema(example = "2026-11-21T14:03:07.000Z")]
+    at: String,
+    /// Who gets the next new caller; `null` with the reason below.
+    #[schema(nullable)]
+    next: Value,
+    #[schema(example = "all_full")]
+    reason: Option<String>,
+    /// Who gets the next 20, if nothing else changes meanwhile.
+    upcoming: Vec<Value>,
+    /// Of the flow itself: how much of each cap is used.
+    caps: Vec<Value>,
+    /// Each with `live` and `max` of every limit, its share of new callers in a thousand, and why it
+    /// is passed over.
+    destinations: Vec<Value>,
+}
+
+/// Explain where a call would go
+///
+/// The same decision as for a real call, with the live state of this node; nothing is committed.
+#[utoipa::path(
+    post,
+    path = "/v1/explain",
+    request_body(content = ExplainDocument, example = json!({
+        "did": "+12025550100",
+        "caller": { "number": "+12025550142", "name": "Ann" },
+        "at": "2026-11-21T14:03:07Z",
+    })),
+    responses((status = 200, description = "What would become of it", body = Explained)),
+)]
+async fn explain(
+    State(api): State<Api>,
+    identity: Identity,
+    Json(body): Json,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    let question = read_question(Fields::of_body(body))?;
+    let explained = api.node.explain(identity.account, question.clone()).await;
+    let answer = explanation(&question, explained.as_ref());
+    Ok((StatusCode::OK, axum::Json(json!(answer))).into_response())
+}
+
+/// Read how a forwarding flow stands now
+#[utoipa::path(
+    get,
+    path = "/v1/forwarding-flows/{id}/live",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    responses((status = 200, description = "At this moment", body = Live)),
+)]
+async fn live(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    if let Some(live) = api.node.live(identity.account, id).await {
+        return Ok((StatusCode::OK, axum::Json(json!(Live::from(&live)))).into_response());
+    }
+    let (configuration, _) = api.db.configuration(identity.account).await?;
+    if configuration.forwarding_flow(id).is_none() {
+        return Err(ApiError::no_such("forwarding flow"));
+    }
+    let detail = "this node does not serve the flow: ask the one whose master is the flow's";
+    Err(ApiError::conflict("not_served", "Not served here", detail))
+}
+
+fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
+    let did: Option<Did> = body.demanded("did", "the number called, as the carrier sends it");
+    let caller = take_caller(&mut body).unwrap_or_default();
+    let at = body.moment("at").unwrap_or_else(clock::now);
+    body.finish(&["at", "caller", "did"])?;
+    let missing = || ApiError::no_such("number");
+    Ok(ExplainQuestion { did: did.ok_or_else(missing)?, caller, at })
+}
+
+fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Explained {
+    let explanation = found.map(|found| &found.explanation);
+    let (destination, reason, candidates) = match explanation.map(|it| &it.decision) {
+        None => (Value::Null, None, &[][..]),
+        Some(Decision::Picked { offer, candidates, .. }) => (picked(offer), None, &candidates[..]),
+        Some(Decision::Unroutable { reason, candidates }) => {
+            (Value::Null, Some(word(reason)), &candidates[..])
+        }
+    };
+    let then = explanation.map(|it| it.then.iter()).into_iter().flatten();
+    let fallback = explanation.and_then(|it| it.fallback.as_ref());
+    Explained {
+        did: question.did.to_string(),
+        at: question.at.rfc3339(),
+        forwarding_flow: found
+            .map_or(Value::Null, |found| json!({ "id": found.flow, "name": found.name })),
+        caller_key: found.and_then(|found| Some(found.caller_key.as_ref()?.to_string())),
+        repeat: json!(found.and_then(|found| found.repeat)),
+        destination,
+        reason,
+        candidates: candidates.iter().map(candidate).collect(),
+        then: then
+            .map(|next| {
+                json!({
+                    "id": next.destination, "name": next.name, "endpoint": next.endpoint,
+                    "verdict": verdict_word(next.verdict),
+                })
+            })
+            .collect(),
+        fallback: fallback.map_or(Value::Null, |it| write_fallback(it, |trunk| trunk.to_string())),
+        would: explanation.map_or(Value::Null, |it| would(&it.would)),
+    }
+}
+
+fn picked(offer: &Offer) -> Value {
+    json!({
+        "id": offer.destination,
+        "name": offer.name,
+        "trunk": offer.trunk,
+        "endpoint": offer.endpoint,
+        "ring_timeout_sec": offer.ring_timeout_ms / 1_000,
+        "rate": offer.tariff.as_deref().map(rate),
+    })
+}
+
+fn rate(tariff: &Tariff) -> Value {
+    json!({
+        "rate_deck": tariff.deck,
+        "prefix": tariff.prefix,
+        "per_minute": tariff.per_minute,
+        "increment": tariff.increment,
+        "currency": tariff.currency,
+    })
+}
+
+fn would(would: &Would) -> Value {
+    let caps = would.caps.iter().map(|(whose, what)| json!({ "of": whose, "count": what }));
+    json!({
+        "turns_wheel": would.turns_wheel,
+        "caps": caps.collect::<Vec<_>>(),
+        "binds_until": would.binds_until.map(crate::model::time::Timestamp::rfc3339),
+        "visits": would.visits,
+    })
+}
+
+/// A destination with its verdict, what belongs to it (`live`, `max`, …), and the reason in words.
+fn candidate(one: &Candidate) -> Value {
+    let mut value = Map::new();
+    value.insert("id".into(), json!(one.destination));
+    value.insert("name".into(), json!(one.name));
+    value.insert("priority".into(), json!(one.priority));
+    value.insert("weight".into(), json!(one.weight));
+    judged(&mut value, one.verdict);
+    Value::Object(value)
+}
+
+fn judged(value: &mut Map<String, Value>, verdict: Verdict) {
+    if let Value::Object(fields) = json!(verdict) {
+        value.extend(fields);
+    }
+    value.insert("reason".into(), json!(verdict.why_not()));
+}
+
+fn verdict_word(verdict: Verdict) -> Value {
+    json!(verdict)["verdict"].take()
+}
+
+fn word(value: &impl Serialize) -> String {
+    json!(value).as_str().unwrap_or_default().to_owned()
+}
+
+impl From<&FlowLive> for Live {
+    fn from(live: &FlowLive) -> Self {
+        let upcoming: Vec<Value> = live
+            .upcoming
+            .iter()
+            .map(|next| json!({ "id": next.destination, "name": next.name }))
+            .collect();
+        Self {
+            forwarding_flow: live.flow.to_string(),
+            at: live.at.rfc3339(),
+            next: upcoming.first().cloned().unwrap_or_default(),
+            reason: live.reason.as_ref().map(word),
+            upcoming,
+            caps: live.caps.iter().map(cap).collect(),
+            destinations: live.destinations.iter().map(destination_live).collect(),
+        }
+    }
+}
+
+fn destination_live(one: &DestinationLive) -> Value {
+    let mut value = Map::new();
+    value.insert("id".into(), json!(one.destination));
+    value.insert("name".into(), json!(one.name));
+    value.insert("priority".into(), json!(one.priority));
+    value.insert("weight".into(), json!(one.weight));
+    value.insert("share_permille".into(), json!(one.share_permille));
+    value.insert("limits".into(), one.limits.iter().map(limit).collect());
+    value.insert("caps".into(), one.caps.iter().map(cap).collect());
+    value.insert("verdict".into(), one.verdict.map_or(Value::Null, verdict_word));
+    value.insert("reason".into(), json!(one.verdict.and_then(Verdict::why_not)));
+    Value::Object(value)
+}
+
+fn limit(limit: &LimitLive) -> Value {
+    json!({ "scope": limit.scope, "trunk": limit.trunk, "live": limit.live, "max": limit.max })
+}
+
+fn cap(cap: &CapLive) -> Value {
+    json!({ "per": cap.per, "count": cap.count, "used": cap.used, "max": cap.max })
+}

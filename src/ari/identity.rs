@@ -1,0 +1,104 @@
+//! Who a channel says is calling, and what it must say instead.
+//!
+//! A dialled leg shows whatever the caller's channel holds, and Asterisk writes nearly every byte of
+//! that into `From` and `P-Asserted-Identity` (RFC 3261 §20.20, RFC 3325). So what is unfit for a
+//! header is corrected on the caller's channel, before anybody is called for it. A caller who
+//! withholds the number is nobody here, whatever a trusting carrier told Asterisk besides; the
+//! channel keeps it, marked as private, and Asterisk keeps it to itself.
+
+use super::variable::Variable;
+use crate::model::number::Caller;
+
+/// The caller on a channel.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identity {
+    pub caller: Caller,
+    /// What has to be set on the channel; empty for nearly every call.
+    pub corrections: Vec<(Variable, String)>,
+}
+
+impl Identity {
+    /// Reads what Asterisk tells of a channel. A name is what stood between the quotes on the wire,
+    /// with its escapes: left there, each hop would add another backslash to every one of them.
+    /// A carrier that knows no number writes `anonymous` in its place (RFC 3323 §4.1).
+    #[must_use]
+    pub fn of(number: &str, name: &str, is_withheld: bool) -> Self {
+        let clean = Caller::clean(number, &unescape(name));
+        let is_anonymous = !is_withheld && clean.number.eq_ignore_ascii_case("anonymous");
+        let parts = [
+            (Variable::CallerName, name, &clean.name),
+            (Variable::CallerNumber, number, &clean.number),
+        ];
+        let differing = parts.into_iter().filter(|(_, raw, clean)| raw != clean);
+        let mut corrections: Vec<_> =
+            differing.map(|(variable, _, clean)| (variable, clean.clone())).collect();
+        if is_anonymous {
+            corrections.push((Variable::CallerPresentation, WITHHELD.to_owned()));
+        }
+        let caller = if is_withheld || is_anonymous { Caller::default() } else { clean };
+        Self { caller, corrections }
+    }
+}
+
+/// Whether the value of `CALLERID(pres)` says that the caller wants to stay unknown.
+#[must_use]
+pub fn is_withheld(presentation: &str) -> bool {
+    presentation.starts_with("prohib")
+}
+
+/// `\"` is a quote and `\\` a backslash (RFC 3261 §25.1, quoted-pair).
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        // A backslash at the end was cut off from what it belonged to.
+        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    plain
+}
+
+const WITHHELD: &str = "prohib_not_screened";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_clean_is_left_alone() {
+        for (number, name) in [("+12025550199", "Ann"), ("", ""), ("ann.b", "Zoë 東京; <x>")] {
+            let identity = Identity::of(number, name, false);
+            assert_eq!(identity.caller, Caller { number: number.into(), name: name.into() });
+            assert_eq!(identity.corrections, []);
+        }
+    }
+
+    #[test]
+    fn what_is_unfit_for_a_header_is_corrected_part_by_part() {
+        let name = |text: &str| vec![(Variable::CallerName, text.to_owned())];
+        let of = |number: &str, name: &str| Identity::of(number, name, false).corrections;
+        assert_eq!(of("1", "A\r\nX: 1"), name("AX: 1"));
+        assert_eq!(of("1", "A \\\"B\\\" \\\\"), name("A \"B\" \\"));
+        assert_eq!(of("1", "cut\\"), name("cut"));
+        assert_eq!(of("1\n2", "Ann"), [(Variable::CallerNumber, "12".to_owned())]);
+        assert_eq!(of("1\n", "\n").len(), 2);
+    }
+
+    #[test]
+    fn a_withheld_caller_is_nobody_and_corrected_all_the_same() {
+        let identity = Identity::of("+12025550199", "A\nB", true);
+        assert_eq!(identity.caller, Caller::default());
+        assert_eq!(identity.corrections, [(Variable::CallerName, "AB".to_owned())]);
+        let unknown = Identity::of("Anonymous", "Anonymous", false);
+        assert_eq!(unknown.caller, Caller::default());
+        assert_eq!(unknown.corrections, [(Variable::CallerPresentation, WITHHELD.to_owned())]);
+        for (presentation, withheld) in [
+            ("prohib_not_screened", true),
+            ("prohib", true),
+            ("allowed_passed_screen", false),
+            ("unavailable", false),
+            ("", false),
+        ] {
+            assert_eq!(is_withheld(presentation), withheld, "{presentation}");
+        }
+    }
+}

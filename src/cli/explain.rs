@@ -1,0 +1,249 @@
+//! `divert explain …` and `divert flows live …`: where a call would go and why, and who is next.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::{Client, ServerArgs};
+use super::flows::find_flow;
+use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use crate::config::Config;
+
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The number the call arrives on
+    did: String,
+    /// Who calls; left out is a withheld number
+    #[arg(long, value_name = "NUMBER")]
+    caller: Option<String>,
+    /// When it comes (RFC 3339); left out is now
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct LiveArgs {
+    /// Name or id of the forwarding flow
+    flow: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// # Errors
+/// See [`Client`].
+pub async fn explain(args: &ExplainArgs, config: &Config) -> anyhow::Result<()> {
+    let client = Client::new(&args.server, config)?;
+    let mut question = json!({ "did": args.did });
+    if let Some(number) = &args.caller {
+        question["caller"] = json!({ "number": number });
+    }
+    if let Some(at) = &args.at {
+        question["at"] = json!(at);
+    }
+    let answer: Value = client.post("/v1/explain", &question).await?;
+    if args.json {
+        return say_json(&answer);
+    }
+    say(&explanation(&answer, Terminal::of_stdout()))
+}
+
+/// # Errors
+/// See [`Client`]; [`super::Failure::Input`] for a name nobody has.
+pub async fn live(args: &LiveArgs, config: &Config) -> anyhow::Result<()> {
+    let client = Client::new(&args.server, config)?;
+    let flow = find_flow(&client, &args.flow).await?;
+    let path = format!("/v1/forwarding-flows/{}/live", flow.id);
+    let answer: Value = client.get(&path, &[]).await?;
+    if args.json {
+        return say_json(&answer);
+    }
+    say(&standing(&flow.name, &answer, Terminal::of_stdout()))
+}
+
+fn explanation(answer: &Value, terminal: Terminal) -> String {
+    let did = text(&answer["did"]);
+    let Some(flow) = answer["forwarding_flow"]["name"].as_str() else {
+        return format!("{did}: no forwarding flow owns this number; back to the dialplan\n");
+    };
+    let mut out = format!("{did} · flow {} · {}\n", plain(flow), text(&answer["at"]));
+    if answer["repeat"].is_object() {
+        let calls = &answer["repeat"]["calls"];
+        let _ = writeln!(out, "the rule about {calls} or more calls of one caller holds");
+    }
+    let destination = &answer["destination"];
+    if let Some(name) = destination["name"].as_str() {
+        let arrow = terminal.paint(Style::Good, &format!("→ {}", plain(name)));
+        let _ = writeln!(out, "{arrow}  {}{}", text(&destination["endpoint"]), price(destination));
+    } else {
+        let why = text(&answer["reason"]).replace('_', " ");
+        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("→ nobody: {why}")));
+    }
+    let rows: Vec<_> = items(&answer["candidates"]).iter().map(row).collect();
+    if !rows.is_empty() {
+        out.push('\n');
+        out.push_str(&table(terminal, &["PRIO", "WEIGHT", "NAME", "VERDICT"], &rows));
+    }
+    let mut then: Vec<String> =
+        items(&answer["then"]).iter().map(|next| plain(&text(&next["name"]))).collect();
+    then.push(format!("fallback {}", text(&answer["fallback"])));
+    let _ = writeln!(out, "\nthen: {}", then.join(", "));
+    out
+}
+
+fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
+    let mut out = format!("{}\n", terminal.paint(Style::Bold, &plain(flow)));
+    let upcoming: Vec<String> =
+        items(&answer["upcoming"]).iter().map(|next| plain(&text(&next["name"]))).collect();
+    if let Some((next, rest)) = upcoming.split_first() {
+        let next = terminal.paint(Style::Good, next);
+        let _ = writeln!(out, "next: {next}\nthen: {}", rest.join(" "));
+    } else {
+        let why = text(&answer["reason"]).replace('_', " ");
+        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("nobody: {why}")));
+    }
+    for cap in items(&answer["caps"]) {
+        let _ = writeln!(out, "{}", used(cap));
+    }
+    let row = |one: &Value| {
+        let share = one["share_permille"].as_u64().unwrap_or_default();
+        let limit = |limit: &Value| {
+            let max = limit["max"].as_u64().map_or_else(|| "-".to_owned(), |max| max.to_string());
+            format!("{} {}/{max}", text(&limit["scope"]), limit["live"])
+        };
+        let limits: Vec<String> = items(&one["limits"]).iter().map(limit).collect();
+        let mut why: Vec<String> = one["reason"].as_str().map(plain).into_iter().collect();
+        why.extend(items(&one["caps"]).iter().map(used));
+        vec![
+            (Style::Plain, one["priority"].to_string()),
+            (Style::Plain, one["weight"].to_string()),
+            (Style::Plain, format!("{}.{} %", share / 10, share % 10)),
+            (Style::Name, plain(&text(&one["name"]))),
+            (Style::Plain, limits.join(", ")),
+            (Style::Warn, why.join(", ")),
+        ]
+    };
+    let rows: Vec<_> = items(&answer["destinations"]).iter().map(row).collect();
+    out.push('\n');
+    let heads = ["PRIO", "WEIGHT", "SHARE", "NAME", "LIVE", "WHY NOT, CAPS"];
+    out.push_str(&table(terminal, &heads, &rows));
+    out
+}
+
+fn row(one: &Value) -> Vec<(Style, String)> {
+    let word = text(&one["verdict"]);
+    let style = if word.starts_with("chosen") {
+        Style::Good
+    } else if one["reason"].is_string() {
+        Style::Warn
+    } else {
+        Style::Dim
+    };
+    let verdict = match one["reason"].as_str() {
+        Some(reason) => plain(reason),
+        None => word.replace('_', " "),
+    };
+    vec![
+        (Style::Plain, one["priority"].to_string()),
+        (Style::Plain, one["weight"].to_string()),
+        (Style::Name, plain(&text(&one["name"]))),
+        (style, verdict),
+    ]
+}
+
+fn price(destination: &Value) -> String {
+    let rate = &destination["rate"];
+    let Some(per_minute) = rate["per_minute"].as_str() else {
+        return String::new();
+    };
+    let (currency, increment) = (text(&rate["currency"]), text(&rate["increment"]));
+    format!("  {per_minute} {currency} a minute, {increment}")
+}
+
+fn used(cap: &Value) -> String {
+    let (per, count) = (text(&cap["per"]), text(&cap["count"]).replace('_', " "));
+    format!("{}/{} {count} per {per}", cap["used"], cap["max"])
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A text as it is, anything else as JSON.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIPE: Terminal = Terminal { colour: false, width: 100 };
+
+    #[test]
+    fn an_explanation_reads_from_the_choice_to_the_fallback() {
+        let candidate = |name: &str, verdict: &str, reason: Value| json!({ "name": name, "priority": 1, "weight": 2, "verdict": verdict, "reason": reason });
+        let answer = json!({
+            "did": "+12025550100",
+            "at": "2026-11-21T14:03:07.000Z",
+            "forwarding_flow": { "id": "flw_1", "name": "solar" },
+            "repeat": null,
+            "destination": {
+                "name": "b",
+                "endpoint": "PJSIP/1001@b",
+                "rate": { "per_minute": "0.012", "currency": "USD", "increment": "6/6" },
+            },
+            "reason": null,
+            "candidates": [
+                candidate("a", "full", json!("full 10/10")),
+                candidate("b", "chosen", Value::Null),
+                candidate("c", "lower_priority", Value::Null),
+            ],
+            "then": [{ "name": "c" }],
+            "fallback": "dialplan",
+        });
+        let wanted = "\
++12025550100 · flow solar · 2026-11-21T14:03:07.000Z
+→ b  PJSIP/1001@b  0.012 USD a minute, 6/6
+
+PRIO  WEIGHT  NAME  VERDICT
+1     2       a     full 10/10
+1     2       b     chosen
+1     2       c     lower priority
+
+then: c, fallback dialplan
+";
+        assert_eq!(explanation(&answer, PIPE), wanted);
+    }
+
+    #[test]
+    fn a_flow_without_a_next_one_says_why() {
+        let answer = json!({
+            "upcoming": [],
+            "reason": "all_full",
+            "caps": [{ "per": "day", "count": "answers", "used": 3, "max": 5 }],
+            "destinations": [{
+                "name": "a", "priority": 1, "weight": 1, "share_permille": 0, "caps": [],
+                "reason": "full 2/2",
+                "limits": [{ "scope": "destination", "live": 2, "max": 2 }],
+            }],
+        });
+        let wanted = "\
+solar
+nobody: all full
+3/5 answers per day
+
+PRIO  WEIGHT  SHARE  NAME  LIVE             WHY NOT, CAPS
+1     1       0.0 %  a     destination 2/2  full 2/2
+";
+        assert_eq!(standing("solar", &answer, PIPE), wanted);
+    }
+}

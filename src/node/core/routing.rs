@@ -1,0 +1,73 @@
+//! What routing is told besides calls, and what it is asked: memory, balances, endpoints, reasons.
+
+use std::collections::BTreeMap;
+
+use super::Core;
+use crate::api::ExplainQuestion;
+use crate::clock;
+use crate::model::billing::Micros;
+use crate::model::id::{AccountId, ForwardingFlowId};
+use crate::model::memory::{Remembered, Visit};
+use crate::model::number::CallerKey;
+use crate::node::health::Endpoints;
+use crate::routing::explain::{self, ExplainedCall, FlowLive};
+use crate::store::Record;
+
+/// Within this time the store knows what was billed.
+const POSTED_MS: i64 = 1_000;
+
+impl Core {
+    /// What earlier processes remembered.
+    pub fn recall(&mut self, remembered: Vec<Remembered>) {
+        for what in remembered {
+            self.state.recall(&self.snapshot, what);
+        }
+    }
+
+    /// Earlier calls on a flow, for its rule about callers who call again.
+    pub fn recall_visits(&mut self, flow: ForwardingFlowId, visits: Vec<(CallerKey, Visit)>) {
+        for (caller, visit) in visits {
+            self.state.recall_visit(&self.snapshot, flow, &caller, visit);
+        }
+    }
+
+    /// What the store says is left of prepaid accounts. It may not know yet of what was billed a
+    /// moment ago: that is taken off once more, so that an account has rather less than too much.
+    pub fn balances_are(&mut self, balances: &BTreeMap<AccountId, Micros>) {
+        let now = clock::now();
+        self.billed.retain(|(at, _, _)| now.since_ms(*at) < POSTED_MS);
+        for (account, balance) in balances {
+            self.state.set_balance(*account, Some(*balance));
+        }
+        for (_, account, amount) in &self.billed {
+            self.state.charge(*account, *amount);
+        }
+    }
+
+    /// How the wheels stand goes to the store: now and then is enough.
+    pub fn remember_wheels(&mut self) {
+        for (account, what) in self.state.turned_wheels() {
+            self.writer.push(Record::Remembered { account, what });
+        }
+    }
+
+    /// Why, and where to: as for a call that came now.
+    pub fn explain(&self, account: AccountId, question: &ExplainQuestion) -> Option<ExplainedCall> {
+        let ExplainQuestion { did, caller, at } = question;
+        explain::explain_call(&self.snapshot, &self.state, account, (did, caller, *at))
+    }
+
+    /// How a flow stands.
+    pub fn live(&self, account: AccountId, flow: ForwardingFlowId) -> Option<FlowLive> {
+        self.snapshot.flow(flow).filter(|plan| plan.account == account)?;
+        explain::live(&self.snapshot, &self.state, flow, clock::now())
+    }
+
+    /// What Asterisk says of the endpoints behind the trunks.
+    pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        self.state.follow(&self.snapshot);
+        for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints) {
+            self.state.set_endpoint(trunk, is_up);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What Asterisk knows of its trunks: whether their endpoints can be called.
+//!
+//! Asterisk asks its peers by `OPTIONS` and calls none that does not reply, so its word is asked for
+//! every two seconds, all endpoints in one request. What a failing call says of a trunk is not
+//! known here but to `routing`, which weighs both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tracing::{debug, info, warn};
+
+use crate::ari::client::{Client, EndpointState};
+use crate::model::id::TrunkId;
+use crate::model::trunk::{Reach, Trunk};
+
+/// All endpoints of one technology by name.
+pub type Endpoints = BTreeMap<String, EndpointState>;
+
+/// How often Asterisk is asked when nobody wants to know earlier.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Asks Asterisk again and again, and at once when told to, until nobody listens.
+pub async fn ask(client: Client, at_once: Arc<Notify>, tell: mpsc::Sender<Endpoints>) {
+    while !tell.is_closed() {
+        let _ = tokio::time::timeout(POLL, at_once.notified()).await;
+        match client.endpoints("PJSIP").await {
+            Ok(endpoints) => {
+                let _ = tell.send(endpoints).await;
+            }
+            // That there is no connection is told elsewhere.
+            Err(error) => debug!(%error, "the state of the trunks could not be read"),
+        }
+    }
+}
+
+/// Whether calls over a trunk have any chance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Health {
+    /// Its endpoint stands in no configuration of this Asterisk.
+    Missing,
+    Offline,
+    Online,
+    /// Asterisk was told not to watch it.
+    Unwatched,
+}
+
+impl Health {
+    fn of(trunk: &Trunk, endpoints: &Endpoints) -> Self {
+        match endpoints.get(&trunk.endpoint()) {
+            None => Self::Missing,
+            Some(EndpointState::Offline) => Self::Offline,
+            Some(EndpointState::Online) => Self::Online,
+            Some(EndpointState::Unknown) => Self::Unwatched,
+        }
+    }
+
+    /// As routing wants it: `None` is not known.
+    fn is_up(self) -> Option<bool> {
+        match self {
+            Self::Missing | Self::Offline => Some(false),
+            Self::Online => Some(true),
+            Self::Unwatched => None,
+        }
+    }
+}
+
+/// The state of each trunk as it was told last.
+#[derive(Debug, Default)]
+pub struct Trunks(BTreeMap<TrunkId, (String, Health)>);
+
+impl Trunks {
+    /// Takes note of what Asterisk says and gives it back for every trunk; changes are logged.
+    pub fn see<'a>(
+        &mut self,
+        trunks: impl Iterator<Item = &'a Trunk>,
+        endpoints: &Endpoints,
+    ) -> Vec<(TrunkId, Option<bool>)> {
+        let mut before = std::mem::take(&mut self.0);
+        let mut all = Vec::new();
+        for trunk in trunks {
+            let health = Health::of(trunk, endpoints);
+            let known = before.remove(&trunk.id);
+            if known.as_ref().map(|(_, health)| *health) != Some(health) {
+                tell(trunk, health, known.is_none());
+            }
+            self.0.insert(trunk.id, (trunk.name.clone(), health));
+            all.push((trunk.id, health.is_up()));
+        }
+        for (name, _) in before.into_values() {
+            gauge(&name, false);
+        }
+        all
+    }
+}
+
+fn tell(trunk: &Trunk, health: Health, is_new: bool) {
+    let (name, endpoint) = (&trunk.name, trunk.endpoint());
+    match (health, &trunk.reach) {
+        (Health::Missing, Reach::Endpoint(_)) => warn!(
+            "trunk {name:?} cannot be used: Asterisk has no PJSIP endpoint {endpoint:?}; type \
+             'pjsip show endpoints' there, or correct the trunk"
+        ),
+        (Health::Missing, Reach::Address(address)) => {
+            info!("trunk {name:?} to {address} is not in Asterisk yet");
+        }
+        (Health::Offline, Reach::Address(address)) if is_new => {
+            info!("trunk {name:?} to {address} does not reply yet");
+        }
+        (Health::Offline, _) => warn!(
+            "trunk {name:?} is offline: its peer does not reply to Asterisk's OPTIONS, or its \
+             endpoint {endpoint:?} has no address"
+        ),
+        (Health::Online | Health::Unwatched, _) if is_new => {}
+        (Health::Online | Health::Unwatched, _) => info!("trunk {name:?} can be called again"),
+    }
+    gauge(name, health.is_up() != Some(false));
+}
+
+/// Trunks are made by hand, so there are few.
+fn gauge(trunk: &str, is_up: bool) {
+    metrics::gauge!("divert_trunk_up", "trunk" => trunk.to_owned()).set(if is_up {
+        1.0
+    } else {
+        0.0
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trunk(id: u128, endpoint: &str) -> Trunk {
+        Trunk::new(TrunkId::new(id), endpoint, Reach::Endpoint(endpoint.parse().unwrap()))
+    }
+
+    #[test]
+    fn every_trunk_is_told_with_what_asterisk_says_of_its_endpoint() {
+        let trunks: Vec<Trunk> = ["up", "down", "unwatched", "missing"]
+            .into_iter()
+            .zip(1..)
+            .map(|(e, id)| trunk(id, e))
+            .collect();
+        let endpoints = |down| -> Endpoints {
+            let states = [
+                ("up", EndpointState::Online),
+                ("down", down),
+                ("unwatched", EndpointState::Unknown),
+                ("no-trunk", EndpointState::Offline),
+            ];
+            states.into_iter().map(|(name, state)| (name.to_owned(), state)).collect()
+        };
+        let mut seen = Trunks::default();
+        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Offline));
+        let ups: Vec<_> = told.iter().map(|(_, is_up)| *is_up).collect();
+        assert_eq!(ups, [Some(true), Some(false), None, Some(false)]);
+        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Online));
+        assert_eq!(told[1], (TrunkId::new(2), Some(true)));
+        assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
+        assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
+    }
+}

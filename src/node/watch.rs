@@ -1,0 +1,179 @@
+//! News of the configuration: read from the store when its version says that it has changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::api::Readiness;
+use crate::model::billing::Micros;
+use crate::model::configuration::Configuration;
+use crate::model::id::{AccountId, ForwardingFlowId};
+use crate::model::number::Did;
+use crate::routing::snapshot::Snapshot;
+use crate::store::{Db, StoreError, Version};
+
+/// How often the configuration's version is looked at: what another node was told holds here within a
+/// second.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Of the configuration of each account.
+pub type Versions = BTreeMap<AccountId, Version>;
+
+/// Everything a node routes by, and the versions it is of.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be read.
+pub async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
+    let (mut accounts, mut versions) = read(db).await?;
+    for (account, configuration) in &mut accounts {
+        let (owned, numbers) = db.owned_dids(*account).await?;
+        let mut dids: BTreeMap<ForwardingFlowId, Vec<Did>> = BTreeMap::new();
+        for owner in owned {
+            dids.entry(owner.flow).or_default().extend(owner.dids);
+        }
+        for flow in &mut configuration.forwarding_flows {
+            flow.dids = dids.remove(&flow.id).unwrap_or_default();
+        }
+        // Should they have changed since, the next look sees it.
+        if let Some(version) = versions.get_mut(account) {
+            version.numbers = numbers;
+        }
+    }
+    Ok((Snapshot::build(&accounts, Some(master)), versions))
+}
+
+/// All but the DIDs.
+async fn read(db: &Db) -> Result<(Vec<(AccountId, Configuration)>, Versions), StoreError> {
+    let (mut accounts, mut versions) = (Vec::new(), Versions::new());
+    for account in db.accounts().await? {
+        let (configuration, version) = db.configuration_without_numbers(account).await?;
+        accounts.push((account, configuration));
+        versions.insert(account, version);
+    }
+    Ok((accounts, versions))
+}
+
+/// What the node is told.
+pub enum News {
+    /// What is left of every account, of those that were never paid into too.
+    Balances(BTreeMap<AccountId, Micros>),
+    Configuration(Arc<Snapshot>),
+}
+
+/// Looks at the configuration's version again and again, and at once when the API has changed it.
+pub struct Watch {
+    pub db: Db,
+    pub master: String,
+    /// The API has changed it.
+    pub changed: Arc<Notify>,
+    pub readiness: Arc<Mutex<Readiness>>,
+}
+
+impl Watch {
+    /// Sends what is new until nobody listens; `snapshot` is what the node has, of these versions.
+    pub async fn run(
+        self,
+        mut snapshot: Arc<Snapshot>,
+        mut known: Versions,
+        tell: mpsc::Sender<News>,
+    ) {
+        while !tell.is_closed() {
+            let state = match self.look(&mut snapshot, &mut known, &tell).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("the store does not answer: {error}")),
+            };
+            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).store = state;
+            let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
+        }
+    }
+
+    async fn look(
+        &self,
+        snapshot: &mut Arc<Snapshot>,
+        known: &mut Versions,
+        tell: &mpsc::Sender<News>,
+    ) -> Result<(), StoreError> {
+        let versions = self.db.versions().await?;
+        if versions != *known {
+            let (next, versions) = self.next(snapshot, known, &versions).await?;
+            (*snapshot, *known) = (Arc::new(next), versions);
+            let _ = tell.send(News::Configuration(Arc::clone(snapshot))).await;
+        }
+        if snapshot.has_prepaid() {
+            let mut balances = self.db.balances().await?;
+            for account in known.keys() {
+                balances.entry(*account).or_default();
+            }
+            let _ = tell.send(News::Balances(balances)).await;
+        }
+        Ok(())
+    }
+
+    /// With a million numbers, reading them takes longer than a pause may take to be obeyed: where
+    /// none has changed they are not read again.
+    async fn next(
+        &self,
+        snapshot: &Snapshot,
+        known: &Versions,
+        versions: &Versions,
+    ) -> Result<(Snapshot, Versions), StoreError> {
+        let numbers = |versions: &Versions| -> Vec<_> {
+            versions.iter().map(|(account, version)| (*account, version.numbers)).collect()
+        };
+        if numbers(known) == numbers(versions) {
+            let (accounts, read) = read(&self.db).await?;
+            if numbers(&read) == numbers(known)
+                && let Some(next) = snapshot.again(accounts, Some(&self.master))
+            {
+                return Ok((next, read));
+            }
+        }
+        load(&self.db, &self.master).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::configuration::Change;
+    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::id::{ForwardingFlowId, ServerId};
+    use crate::model::server::{Server, ServerRole};
+
+    /// Two nodes have nothing in common but the database.
+    #[tokio::test]
+    async fn what_another_node_was_told_is_heard_within_a_second() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+        let (ours, theirs) = (Db::open(&url).await.unwrap(), Db::open(&url).await.unwrap());
+        let (before, known) = load(&ours, "master").await.unwrap();
+        let readiness = Arc::new(Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }));
+        let watch = Watch { db: ours, master: "master".into(), changed: Arc::default(), readiness };
+        let (tell, mut heard) = mpsc::channel(1);
+        tokio::spawn(watch.run(Arc::new(before), known, tell));
+
+        let (_, version) = theirs.configuration(DEFAULT_ACCOUNT).await.unwrap();
+        let master = ServerId::new(1);
+        let server = Server {
+            id: master,
+            name: "master".into(),
+            role: ServerRole::Master,
+            trunk: None,
+            max_live: None,
+        };
+        let flow = ForwardingFlow::new(ForwardingFlowId::new(1), "changed", master);
+        let changes = [Change::PutServer(server), Change::PutForwardingFlow(flow.into())];
+        theirs.change(DEFAULT_ACCOUNT, version, &changes, clock::now()).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(1), heard.recv()).await;
+        let News::Configuration(snapshot) =
+            told.expect("nothing was heard within a second").unwrap()
+        else {
+            panic!("nobody pays beforehand");
+        };
+        assert!(snapshot.flows().any(|plan| plan.flow.name == "changed"));
+    }
+}

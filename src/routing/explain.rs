@@ -1,0 +1,271 @@
+//! Why, and what next: the same decision as for a call, of which nothing is committed.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::choose::{Choice, Ledger, choose, choose_from};
+use super::decide::{Ask, Decision, Would, decision, would};
+use super::snapshot::{FlowPlan, Line, Snapshot};
+use super::state::State;
+use super::throttle::{Gate, Meter};
+use crate::model::forwarding_flow::Fallback;
+use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId};
+use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::stickiness::RepeatRule;
+use crate::model::throttle::{CapCount, CapPeriod};
+use crate::model::time::Timestamp;
+use crate::model::timeline::{LimitScope, Unroutable, Verdict};
+
+/// How many of the next new callers are foretold.
+const UPCOMING: usize = 20;
+
+/// What would become of one call that came now.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Explanation {
+    /// With every destination and how it is judged.
+    pub decision: Decision,
+    /// What that would change.
+    pub would: Would,
+    /// Who would be tried next, if each in turn did not answer; nothing else changing meanwhile.
+    pub then: Vec<FurtherAttempt>,
+    /// Why there is no attempt behind the last; `None` when the call may not have more.
+    pub ends: Option<Unroutable>,
+    /// Where the call goes that nobody took; `None` if the flow is gone.
+    pub fallback: Option<Fallback>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct FurtherAttempt {
+    pub destination: DestinationId,
+    pub name: String,
+    pub endpoint: String,
+    pub verdict: Verdict,
+}
+
+/// An [`Explanation`] with what belongs to the call as a whole.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ExplainedCall {
+    pub flow: ForwardingFlowId,
+    pub name: String,
+    /// By which the caller is known again.
+    pub caller_key: Option<CallerKey>,
+    /// The flow's rule about repeated calls, if it holds.
+    pub repeat: Option<RepeatRule>,
+    pub explanation: Explanation,
+}
+
+/// How a flow stands for new callers.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct FlowLive {
+    pub flow: ForwardingFlowId,
+    pub at: Timestamp,
+    /// Why it takes no new caller; `None` if it does.
+    pub reason: Option<Unroutable>,
+    /// Who gets the next new callers, the first at the front; nothing else changing meanwhile.
+    pub upcoming: Vec<Upcoming>,
+    /// Of the flow itself.
+    pub caps: Vec<CapLive>,
+    pub destinations: Vec<DestinationLive>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Upcoming {
+    pub destination: DestinationId,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct DestinationLive {
+    pub destination: DestinationId,
+    pub name: String,
+    pub priority: i32,
+    pub weight: u32,
+    /// How a new caller finds it; `None` where the flow itself takes none.
+    pub verdict: Option<Verdict>,
+    /// Of a thousand new callers, as things are now.
+    pub share_permille: u32,
+    pub limits: Vec<LimitLive>,
+    pub caps: Vec<CapLive>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct LimitLive {
+    pub scope: LimitScope,
+    /// Which, where a destination has several.
+    pub trunk: Option<String>,
+    pub live: u32,
+    pub max: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct CapLive {
+    pub per: CapPeriod,
+    pub count: CapCount,
+    /// With what is held for calls under way.
+    pub used: u32,
+    pub max: u32,
+}
+
+/// What would become of a call on `did`; `None` if no flow of `account` owns it.
+#[must_use]
+pub fn explain_call(
+    snapshot: &Snapshot,
+    state: &State,
+    account: AccountId,
+    (did, caller, at): (&Did, &Caller, Timestamp),
+) -> Option<ExplainedCall> {
+    let plan = snapshot.owner(did).filter(|plan| plan.account == account)?;
+    let caller_key = snapshot.caller_key(plan, caller);
+    let repeat = caller_key.as_ref().and_then(|key| state.repeat(plan, key, at));
+    let ask = Ask {
+        leg: LegId { call: CallId::new(0), no: 1 },
+        flow: plan.flow.id,
+        at,
+        caller: caller_key.clone(),
+        repeat: repeat.map(|rule| rule.then),
+        tried: Vec::new(),
+        is_test: false,
+    };
+    let explanation = explain(snapshot, state, &ask);
+    let (flow, name) = (plan.flow.id, plan.flow.name.clone());
+    Some(ExplainedCall { flow, name, caller_key, repeat, explanation })
+}
+
+/// The decision on `ask`, and what would follow if nobody answered.
+#[must_use]
+pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
+    let state = following(snapshot, state);
+    let mut choice = Choice::default();
+    choose(snapshot, &state, ask, &Ledger::default(), &mut choice);
+    let mut explanation = Explanation {
+        decision: decision(snapshot, &state, ask, &choice),
+        would: would(snapshot, &state, ask, &choice),
+        then: Vec::new(),
+        ends: choice.reason(),
+        fallback: None,
+    };
+    let Some((place, plan)) = snapshot.layout.flow(ask.flow) else {
+        return explanation;
+    };
+    explanation.fallback = Some(plan.flow.fallback.clone());
+    let mut wheel = state.flows[place].wheel.clone();
+    let mut ask = ask.clone();
+    while let Some((line, _)) = choice.chosen(plan) {
+        choice.move_wheel(&mut wheel);
+        ask.tried.push(line.destination.id);
+        if ask.tried.len() >= plan.flow.max_attempts as usize {
+            break;
+        }
+        choose_from(snapshot, &state, &wheel, &ask, &mut choice);
+        explanation.then.extend(further(plan, &choice));
+        explanation.ends = choice.reason();
+    }
+    explanation
+}
+
+fn further(plan: &FlowPlan, choice: &Choice) -> Option<FurtherAttempt> {
+    let (line, way) = choice.chosen(plan)?;
+    Some(FurtherAttempt {
+        destination: line.destination.id,
+        name: line.destination.name.clone(),
+        endpoint: way.offer.endpoint.clone(),
+        verdict: choice.verdicts().find(|verdict| verdict.is_chosen())?,
+    })
+}
+
+/// Who is next in line on a flow, and how every destination stands; `None` if there is no such flow.
+#[must_use]
+pub fn live(
+    snapshot: &Snapshot,
+    state: &State,
+    flow: ForwardingFlowId,
+    at: Timestamp,
+) -> Option<FlowLive> {
+    let state = following(snapshot, state);
+    let (place, plan) = snapshot.layout.flow(flow)?;
+    let here = &state.flows[place];
+    let nobody = Ask {
+        leg: LegId { call: CallId::new(0), no: 1 },
+        flow,
+        at,
+        caller: None,
+        repeat: None,
+        tried: Vec::new(),
+        is_test: true,
+    };
+    let mut choice = Choice::default();
+    choose(snapshot, &state, &nobody, &Ledger::default(), &mut choice);
+
+    let mut wheel = here.wheel.clone();
+    let upcoming = std::iter::repeat_with(|| {
+        let next = wheel.next(&choice.eligible)?;
+        wheel.turn(&choice.eligible, next);
+        let destination = &plan.lines[next].destination;
+        Some(Upcoming { destination: destination.id, name: destination.name.clone() })
+    });
+    let upcoming = upcoming.take(UPCOMING).flatten().collect();
+    let verdicts: Vec<Verdict> = choice.verdicts().collect();
+    let lines = plan.lines.iter().enumerate();
+    let destinations = lines
+        .map(|(at, line)| DestinationLive {
+            destination: line.destination.id,
+            name: line.destination.name.clone(),
+            priority: line.destination.priority,
+            weight: line.destination.weight,
+            verdict: verdicts.get(at).copied(),
+            share_permille: share_permille(&choice, at),
+            limits: limits(snapshot, &state, line),
+            caps: caps(line.gate.as_deref(), &here.lines[at].meter, nobody.at),
+        })
+        .collect();
+    let caps = caps(plan.gate.as_deref(), &here.meter, at);
+    Some(FlowLive { flow, at, reason: choice.reason(), upcoming, caps, destinations })
+}
+
+fn share_permille(choice: &Choice, at: usize) -> u32 {
+    let total: u64 = choice.eligible.iter().map(|share| u64::from(share.weight)).sum();
+    let own = choice.eligible.iter().find(|share| share.at == at);
+    let own = own.map_or(0, |share| u64::from(share.weight));
+    (own * 1_000).checked_div(total).and_then(|share| u32::try_from(share).ok()).unwrap_or_default()
+}
+
+/// Each once, over all ways that lead to the line.
+fn limits(snapshot: &Snapshot, state: &State, line: &Line) -> Vec<LimitLive> {
+    let mut seen = Vec::new();
+    for way in &line.ways {
+        for at in &way.limits {
+            if !seen.iter().any(|(known, _)| known == at) {
+                seen.push((*at, way));
+            }
+        }
+    }
+    let limits = seen.into_iter().map(|(at, way)| {
+        let limit = snapshot.layout.limits[at as usize];
+        let scope = limit.scope.kind();
+        let trunk = &snapshot.layout.trunks[way.trunk as usize].trunk;
+        LimitLive {
+            scope,
+            trunk: (scope == LimitScope::Trunk).then(|| trunk.name.clone()),
+            live: state.slots.live(at),
+            max: limit.max,
+        }
+    });
+    limits.collect()
+}
+
+fn caps(gate: Option<&Gate>, meter: &Meter, at: Timestamp) -> Vec<CapLive> {
+    let standing = gate.map(|gate| gate.standing(meter, at)).unwrap_or_default().into_iter();
+    standing
+        .map(|(cap, used)| CapLive { per: cap.per, count: cap.count, used, max: cap.max })
+        .collect()
+}
+
+fn following<'a>(snapshot: &Snapshot, state: &'a State) -> Cow<'a, State> {
+    if state.follows(snapshot) {
+        return Cow::Borrowed(state);
+    }
+    let mut state = state.clone();
+    state.follow(snapshot);
+    Cow::Owned(state)
+}

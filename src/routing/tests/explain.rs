@@ -1,0 +1,104 @@
+//! Explaining, and looking ahead.
+
+use super::super::explain::{explain, live};
+use super::*;
+use crate::model::destination::DestinationState;
+use crate::model::forwarding_flow::Fallback;
+use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
+use crate::model::timeline::LimitScope;
+
+/// Everything that could have changed, as far as it shows.
+fn picture(world: &World) -> String {
+    format!("{:?}", world.state)
+}
+
+#[test]
+fn what_is_explained_is_what_happens_and_explaining_changes_nothing() {
+    let mut world = World::new(&[(1, 1, 5), (1, 1, 1), (2, 2, 1), (1, 1, 3)]);
+    world.change(|world| {
+        world.line(3).state = DestinationState::Paused;
+        world.line(0).throttle.caps =
+            vec![VolumeCap { per: CapPeriod::Day, count: CapCount::Attempts, max: 5 }];
+    });
+    for _ in 0..10 {
+        let before = picture(&world);
+        let ask = world.question(&Asked::default());
+        let told = explain(&world.snapshot, &world.state, &ask);
+        assert_eq!(picture(&world), before);
+        // The call goes on from one that does not answer to the next.
+        let mut ask = Ask { leg: ask.leg, ..ask };
+        let mut decision = decide(&world.snapshot, &mut world.state, &ask);
+        assert_eq!(told.decision, decision);
+        let mut names = Vec::new();
+        while let Decision::Picked { offer, .. } = &decision {
+            names.push(offer.name.clone());
+            ask.tried.extend(offer.destination);
+            world.state.release(ask.leg);
+            ask.leg.no += 1;
+            decision = decide(&world.snapshot, &mut world.state, &ask);
+        }
+        let foretold: Vec<_> = told.then.iter().map(|next| next.name.clone()).collect();
+        assert_eq!(names[1..], foretold);
+        assert_eq!(told.ends, name(&decision).err());
+    }
+}
+
+#[test]
+fn an_explanation_ends_where_the_call_may_not_go_on() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 1, 1)]);
+    world.change(|world| {
+        world.flow().max_attempts = 2;
+        world.flow().fallback = Fallback::HangUp(None);
+    });
+    let ask = world.question(&Asked::default());
+    let told = explain(&world.snapshot, &world.state, &ask);
+    assert_eq!((told.then.len(), told.ends), (1, None));
+    assert_eq!(told.fallback, Some(Fallback::HangUp(None)));
+    assert!(told.would.turns_wheel);
+    let gone = Ask { flow: ForwardingFlowId::new(7), ..ask };
+    let told = explain(&world.snapshot, &world.state, &gone);
+    assert_eq!((told.ends, told.fallback), (Some(Unroutable::FlowGone), None));
+}
+
+#[test]
+fn the_next_twenty_are_foretold() {
+    let mut world = World::new(&[(1, 1, 5), (1, 1, 3), (2, 1, 2), (2, 2, 1)]);
+    world.change(|world| {
+        world.line(2).max_live = Some(9);
+        world.configuration.trunks[0].max_live = Some(100);
+    });
+    world.take(3);
+    let before = picture(&world);
+    let seen = live(&world.snapshot, &world.state, FLOW, world.now).unwrap();
+    assert_eq!(picture(&world), before);
+    let foretold: String = seen.upcoming.iter().map(|next| next.name.as_str()).collect();
+    assert_eq!(foretold.len(), 20);
+    let shares: Vec<u32> = seen.destinations.iter().map(|one| one.share_permille).collect();
+    assert_eq!(shares, [500, 300, 200, 0]);
+    let scopes: Vec<_> =
+        seen.destinations[2].limits.iter().map(|one| (one.scope, one.live, one.max)).collect();
+    let wanted = [
+        (LimitScope::Destination, 1, Some(9)),
+        (LimitScope::Server, 1, None),
+        (LimitScope::Trunk, 1, None),
+        (LimitScope::Account, 3, None),
+    ];
+    assert_eq!(scopes, wanted);
+    assert_eq!(world.take(20), foretold);
+}
+
+#[test]
+fn who_is_passed_over_says_why_and_a_flow_without_anybody_says_so() {
+    let mut world = World::new(&[(1, 1, 1), (1, 2, 1)]);
+    world.change(|world| world.line(0).state = DestinationState::Paused);
+    let see = |world: &World| live(&world.snapshot, &world.state, FLOW, world.now).unwrap();
+    let seen = see(&world);
+    let verdicts: Vec<_> = seen.destinations.iter().map(|one| one.verdict.unwrap()).collect();
+    assert_eq!(verdicts, [Verdict::Paused, Verdict::Chosen]);
+    assert_eq!(seen.upcoming[0].name, "b");
+    world.change(|world| world.line(1).state = DestinationState::Paused);
+    let seen = see(&world);
+    assert_eq!((seen.reason, seen.upcoming.len()), (Some(Unroutable::AllPaused), 0));
+    assert_eq!(live(&world.snapshot, &world.state, ForwardingFlowId::new(7), world.now), None);
+    assert!(serde_json::to_string(&seen).is_ok());
+}

@@ -1,0 +1,266 @@
+//! SIP by hand (RFC 3261 over UDP): a peer that records every INVITE byte for byte, and a carrier
+//! that sends whatever bytes a test wants. Asterisk's own headers would be made clean by Asterisk.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use divert::model::number::Did;
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::lab::eventually;
+
+/// The largest datagram.
+const MAX: usize = 65_535;
+
+/// A SIP message: bytes, since what is looked for in it may be no text.
+#[derive(Clone, Debug)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// Everything before the body.
+    pub fn head(&self) -> &[u8] {
+        let end = self.0.windows(4).position(|four| four == b"\r\n\r\n");
+        &self.0[..end.unwrap_or(self.0.len())]
+    }
+
+    /// The first line.
+    pub fn start(&self) -> String {
+        self.lines().next().unwrap_or_default()
+    }
+
+    /// The values of all headers of this name.
+    pub fn headers(&self, name: &str) -> Vec<String> {
+        let value = |line: String| {
+            let (found, value) = line.split_once(':')?;
+            found.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        };
+        self.lines().skip(1).filter_map(value).collect()
+    }
+
+    /// The value of a header that may come once.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let mut values = self.headers(name);
+        assert!(values.len() < 2, "{name} came {} times: {values:?}", values.len());
+        values.pop()
+    }
+
+    /// The names of all headers, each once.
+    pub fn names(&self) -> Vec<String> {
+        let name = |line: String| line.split_once(':').map(|(name, _)| name.trim().to_owned());
+        let mut names: Vec<String> = self.lines().skip(1).filter_map(name).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The number in the request's own address.
+    pub fn user(&self) -> String {
+        let line = self.start();
+        let uri = line.split(' ').nth(1).unwrap_or_default();
+        let user = uri.trim_start_matches("sip:").split('@').next();
+        user.unwrap_or_default().to_owned()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> {
+        String::from_utf8_lossy(self.head())
+            .split("\r\n")
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    fn is(&self, method: &str) -> bool {
+        self.0.starts_with(format!("{method} ").as_bytes())
+    }
+
+    /// Which transaction it belongs to: the same for an INVITE that comes again and for its CANCEL.
+    fn branch(&self) -> String {
+        let via = self.headers("Via").into_iter().next().unwrap_or_default();
+        let branch = via.split(";branch=").nth(1).unwrap_or_default();
+        branch.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    fn answer(&self, status: u16, more: &str) -> Vec<u8> {
+        let mut text = format!("SIP/2.0 {status} Said so\r\n");
+        for name in ["Via", "From", "Call-ID", "CSeq"] {
+            for value in self.headers(name) {
+                let _ = write!(text, "{name}: {value}\r\n");
+            }
+        }
+        let to = self.headers("To").pop().unwrap_or_default();
+        let tag = if to.contains(";tag=") || status == 100 { "" } else { ";tag=peer" };
+        let _ = write!(text, "To: {to}{tag}\r\n{more}");
+        if !more.contains("Content-Length") {
+            text += "Content-Length: 0\r\n\r\n";
+        }
+        text.into_bytes()
+    }
+}
+
+/// What a [`Peer`] does with calls and with questions whether it is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// Rejects every call with this status and is there.
+    Reject(u16),
+    /// Neither replies to calls nor to questions.
+    Silent,
+}
+
+#[derive(Debug)]
+struct Peered {
+    manner: Manner,
+    invites: BTreeMap<String, Message>,
+    order: Vec<String>,
+}
+
+/// The far end of a trunk: one socket, one manner, every INVITE kept.
+#[derive(Debug)]
+pub struct Peer {
+    port: u16,
+    shared: Arc<Mutex<Peered>>,
+    task: JoinHandle<()>,
+}
+
+impl Peer {
+    pub async fn start(manner: Manner) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let shared = Peered { manner, invites: BTreeMap::new(), order: Vec::new() };
+        let shared = Arc::new(Mutex::new(shared));
+        let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
+        Self { port, shared, task }
+    }
+
+    /// As the address of a trunk.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn behave(&self, manner: Manner) {
+        self.shared.lock().unwrap().manner = manner;
+    }
+
+    /// Every INVITE in order, those that came again counted once.
+    pub fn invites(&self) -> Vec<Message> {
+        let shared = self.shared.lock().unwrap();
+        shared.order.iter().map(|branch| shared.invites[branch].clone()).collect()
+    }
+
+    /// The INVITE with this number, counted from 0, once it is there.
+    pub async fn invite(&self, number: usize) -> Message {
+        eventually("an INVITE to reach the peer", Duration::from_secs(8), async || {
+            self.invites().get(number).cloned()
+        })
+        .await
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(socket: UdpSocket, shared: Arc<Mutex<Peered>>) {
+    let mut buffer = vec![0; MAX];
+    while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
+        let message = Message(buffer[..size].to_vec());
+        let replies = react(&mut shared.lock().unwrap(), &message);
+        for reply in replies {
+            let _ = socket.send_to(&reply, from).await;
+        }
+    }
+}
+
+fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
+    let is_invite = message.is("INVITE");
+    if is_invite && peered.invites.insert(message.branch(), message.clone()).is_none() {
+        peered.order.push(message.branch());
+    }
+    if peered.manner == Manner::Silent {
+        return Vec::new();
+    }
+    if is_invite {
+        return match peered.manner {
+            Manner::Reject(status) => vec![message.answer(status, "")],
+            Manner::Silent => Vec::new(),
+        };
+    }
+    if message.is("CANCEL") {
+        let invite = peered.invites.get(&message.branch());
+        let over = invite.map(|invite| invite.answer(487, ""));
+        return [Some(message.answer(200, "")), over].into_iter().flatten().collect();
+    }
+    if message.is("ACK") || message.0.starts_with(b"SIP/2.0") {
+        return Vec::new();
+    }
+    vec![message.answer(200, "")]
+}
+
+/// A carrier's call, in bytes of the test's own.
+pub struct Call<'a> {
+    /// The number that is called.
+    pub user: &'a str,
+    /// The value of the From header without its tag.
+    pub from: &'a [u8],
+    /// Whole lines, each ended by CR and LF.
+    pub headers: &'a [u8],
+    /// How long to wait for an answer.
+    pub patience: Duration,
+}
+
+/// An ordinary call of Ann's.
+pub async fn call_from_ann(port: u16, did: &Did) -> Option<u16> {
+    let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+    let patience = Duration::from_secs(10);
+    call(port, &Call { user: did.as_str(), from, headers: b"", patience }).await
+}
+
+/// Sends the call to Asterisk on this port and waits for its final status; `None` when there is none.
+pub async fn call(port: u16, call: &Call<'_>) -> Option<u16> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let own = socket.local_addr().unwrap();
+    let id = divert::clock::mint();
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
+        own.port(),
+    );
+    let head = |method: &str, tag: &str| {
+        let start = format!(
+            "{method} sip:{}@127.0.0.1:{port} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {own};branch=z9hG4bK{id:x}\r\nMax-Forwards: 70\r\nFrom: ",
+            call.user
+        );
+        let rest = format!(
+            ";tag=carrier\r\nTo: <sip:{}@127.0.0.1:{port}>{tag}\r\nCall-ID: {id:x}\r\n\
+             CSeq: 1 {method}\r\nContact: <sip:carrier@{own}>\r\n",
+            call.user
+        );
+        [start.as_bytes(), call.from, rest.as_bytes()].concat()
+    };
+    let body =
+        format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+    let invite = [&head("INVITE", ""), call.headers, body.as_bytes()].concat();
+    socket.send_to(&invite, to).await.unwrap();
+    let mut buffer = vec![0; MAX];
+    loop {
+        let size = timeout(call.patience, socket.recv(&mut buffer)).await.ok()?.unwrap();
+        let message = Message(buffer[..size].to_vec());
+        let status = message.start().split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status: u16 = status.unwrap_or_default();
+        if status >= 200 {
+            let to_header = message.header("To").unwrap_or_default();
+            let tag = to_header.split(";tag=").nth(1).unwrap_or_default();
+            let ack = [&head("ACK", &format!(";tag={tag}"))[..], b"Content-Length: 0\r\n\r\n"];
+            socket.send_to(&ack.concat(), to).await.unwrap();
+            return Some(status);
+        }
+    }
+}
