@@ -239,6 +239,7 @@ struct Attempt {
 
 /// How an answered call goes, wherever it is answered.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to each of the names")]
 struct Answer {
     /// From dialling to the answer.
     after_ms: i64,
