@@ -177,6 +177,74 @@ enum Death {
 /// How long before its death divert must have had an answer to bill it for sure.
 const SURE: Duration = Duration::from_millis(200);
 
+/// What became of calls in which divert died.
+#[derive(Debug, Default)]
+struct Toll {
+    /// Legs that were answered …
+    answered: usize,
+    /// … and so long before the death that they must be billed.
+    sure: usize,
+}
+
+impl Toll {
+    /// A call in which divert dies; it ends while divert is dead, or when divert lives again.
+    async fn call(&mut self, lab: &mut Lab, death: Death, ends_meanwhile: bool) {
+        let (before, phones) = (bills(lab).await.len(), lab.phones.called("1001").len());
+        let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
+        let up = || lab.phones.called("1001").get(phones).and_then(|(_, seen)| seen.up);
+        let (moment, ms) = match death {
+            Death::Rung(ms) => (until("the first ring", || line.seen().ringing).await, ms),
+            Death::Answered(ms) => (until("the answer", up).await, ms),
+        };
+        let wait = Duration::from_millis(ms).saturating_sub(moment.elapsed());
+        tokio::time::sleep(wait).await;
+        let killed = Instant::now();
+        lab.divert.kill();
+        if ends_meanwhile {
+            let (phone, _) = lab.phones.called("1001").swap_remove(phones);
+            lab.phones.hang_up(&phone).await;
+            line.hang_up().await;
+            lab.phones.until_gone(&phone, Duration::from_secs(3)).await;
+            line.until_gone(Duration::from_secs(3)).await;
+            lab.divert.start().await;
+        } else {
+            lab.divert.start().await;
+            line.until_up(Duration::from_secs(8)).await;
+            line.hang_up().await;
+        }
+        gate::check(lab).await;
+
+        let called = lab.phones.called("1001");
+        let answered: Vec<_> = called[phones..].iter().filter_map(|(_, seen)| seen.up).collect();
+        let sure = answered.iter().filter(|up| **up + SURE <= killed).count();
+        let new = eventually("the bills to be written", Duration::from_secs(5), async || {
+            let new = bills(lab).await.len() - before;
+            (new >= sure).then_some(new)
+        })
+        .await;
+        assert!(new <= answered.len(), "{death:?}: {new} bills for {answered:?}");
+        self.answered += answered.len();
+        self.sure += sure;
+    }
+
+    /// Nothing comes late, no leg has two bills, and every bill was paid once.
+    async fn settle(self, lab: &Lab) {
+        assert!(self.sure >= 2, "hardly one was answered long enough before: {self:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let bills = bills(lab).await;
+        assert!((self.sure..=self.answered).contains(&bills.len()), "{} {self:?}", bills.len());
+        let legs: BTreeSet<_> = bills.iter().map(Cdr::id).collect();
+        assert_eq!(legs.len(), bills.len(), "a leg has two bills");
+        for bill in &bills {
+            let talk_ms = bill.ended_at.since_ms(bill.answered_at);
+            let (billed_sec, amount) = stage::price(PER_MINUTE_MICROS, talk_ms);
+            assert_eq!((bill.charge.billed_sec, bill.charge.amount.0), (billed_sec, amount));
+        }
+        let sum: i64 = bills.iter().map(|bill| bill.charge.amount.0).sum();
+        assert_eq!(balance(lab).await, -sum);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_divert_dies_a_leg_is_billed_once_and_an_answered_one_for_sure() {
     use Death::{Answered, Rung};
@@ -186,60 +254,31 @@ async fn wherever_divert_dies_a_leg_is_billed_once_and_an_answered_one_for_sure(
         Rung(460),
         Rung(480),
         Answered(0),
-        Answered(10),
-        Answered(30),
+        Answered(20),
         Answered(60),
-        Answered(100),
-        Answered(150),
-        Answered(200),
-        Answered(250),
-        Answered(400),
+        Answered(120),
+        Answered(210),
+        Answered(300),
     ];
     with_divert(&billed(), async |lab| {
-        let (mut sure, mut answered) = (0, 0);
+        let mut toll = Toll::default();
         for death in deaths {
-            let (before, phones) = (bills(lab).await, lab.phones.called("1001").len());
-            let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
-            let up = || lab.phones.called("1001").get(phones).and_then(|(_, seen)| seen.up);
-            let (moment, ms) = match death {
-                Rung(ms) => (until("the first ring", || line.seen().ringing).await, ms),
-                Answered(ms) => (until("the answer", up).await, ms),
-            };
-            let wait = Duration::from_millis(ms).saturating_sub(moment.elapsed());
-            tokio::time::sleep(wait).await;
-            let killed = Instant::now();
-            lab.divert.kill();
-            lab.divert.start().await;
-            line.until_up(Duration::from_secs(8)).await;
-            line.hang_up().await;
-            gate::check(lab).await;
-
-            let called = lab.phones.called("1001");
-            let ups: Vec<Instant> =
-                called[phones..].iter().filter_map(|(_, seen)| seen.up).collect();
-            let least = ups.iter().filter(|up| **up + SURE <= killed).count();
-            let new = eventually("the bills to be written", Duration::from_secs(5), async || {
-                let new = bills(lab).await.len() - before.len();
-                (new >= least).then_some(new)
-            })
-            .await;
-            assert!(new <= ups.len(), "{death:?}: {new} bills for {} answers", ups.len());
-            (sure, answered) = (sure + least, answered + ups.len());
+            toll.call(lab, death, false).await;
         }
-        assert!(sure >= 2, "only {sure} were answered long enough before");
+        toll.settle(lab).await;
+    })
+    .await;
+}
 
-        // Nothing comes late, and every bill was paid once.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let bills = bills(lab).await;
-        assert!(bills.len() <= answered, "{} bills for {answered} answers", bills.len());
-        let legs: BTreeSet<_> = bills.iter().map(Cdr::id).collect();
-        assert_eq!(legs.len(), bills.len(), "a leg has two bills");
-        for bill in &bills {
-            let talk_ms = bill.ended_at.since_ms(bill.answered_at);
-            assert_eq!(bill.charge.amount.0, stage::price(PER_MINUTE_MICROS, talk_ms).1);
+/// Nobody is left then who could be asked; only what divert wrote before it died.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_billed_also_when_the_call_ends_before_divert_is_back() {
+    with_divert(&billed(), async |lab| {
+        let mut toll = Toll::default();
+        for ms in [0, 20, 60, 120, 210, 250, 300] {
+            toll.call(lab, Death::Answered(ms), true).await;
         }
-        let sum: i64 = bills.iter().map(|bill| bill.charge.amount.0).sum();
-        assert_eq!(balance(lab).await, -sum);
+        toll.settle(lab).await;
     })
     .await;
 }
