@@ -166,8 +166,12 @@ impl Divert {
         }
     }
 
+    pub fn database(&self) -> String {
+        format!("sqlite:{}", self.path("divert.sqlite").display())
+    }
+
     pub async fn db(&self) -> Db {
-        Db::open(&format!("sqlite:{}", self.path("divert.sqlite").display())).await.unwrap()
+        Db::open(&self.database()).await.unwrap()
     }
 
     /// The newest call on a number, once there is one.

@@ -53,3 +53,20 @@ pub fn add_trunk(document: &mut Value, trunk: Value) {
 pub fn own_did() -> Did {
     did(scenario::DID)
 }
+
+/// Everything costs this much a minute, in steps of 6 s; `account` are its other settings.
+pub fn bill(document: &mut Value, per_minute: &str, mut account: Value) {
+    let rate = json!({ "prefix": "", "per_minute": per_minute, "increment": "6/6" });
+    document["rate_decks"] = json!([{ "name": "retail", "rates": [rate] }]);
+    account["rate_deck"] = json!("retail");
+    document["account"] = account;
+}
+
+/// The seconds billed and the millionths they cost, rounded up to 4 digits as a deck does unless it
+/// says otherwise.
+pub fn price(per_minute_micros: i64, talk_ms: i64) -> (i64, i64) {
+    let sixes = (talk_ms + 5_999) / 6_000;
+    let billed_sec = sixes.max(1) * 6;
+    let hundreds = (per_minute_micros * billed_sec + 5_999) / 6_000;
+    (billed_sec, hundreds * 100)
+}

@@ -1,10 +1,20 @@
-//! Test calls are tagged by divert itself, and by nobody else.
+//! Test calls are tagged by divert itself, and by nobody else; and they leave nothing behind but a
+//! receipt for what an ordinary call would have left.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::CallId;
+use divert::model::number::Caller;
+use divert::model::throttle::CapCount;
+use divert::model::time::Timestamp;
+use divert::model::timeline::{Receipt, Step};
+use divert::store::CallDetail;
+use serde_json::{Value, json};
+use sqlx::SqlitePool;
 
-use crate::lab::{eventually, with_divert};
+use crate::lab::{Lab, eventually, with_divert};
 use crate::phones::at_divert;
 use crate::stage;
 
@@ -59,4 +69,273 @@ async fn nobody_outside_can_make_a_call_a_test() {
         assert_eq!(tags, [&json!([]), &json!([]), &json!([])]);
     })
     .await;
+}
+
+const PER_MINUTE: &str = "0.0137";
+const PER_MINUTE_MICROS: i64 = 13_700;
+/// Kolkata is ahead of UTC by this, all year.
+const AHEAD_MS: i64 = (5 * 60 + 30) * 60_000;
+const DAY_MS: i64 = 86_400_000;
+/// How soon a slot that was taken is in the database.
+const WRITTEN: Duration = Duration::from_millis(200);
+
+/// A flow on which an ordinary call changes all there is to change.
+fn remembering() -> Value {
+    let caps = json!([
+        { "per": "day", "count": "attempts", "max": 50 },
+        { "per": "day", "count": "answers", "max": 40 },
+        { "per": "day", "count": "billable_minutes", "max": 30 },
+    ]);
+    let mut flow = stage::flow("remembering", stage::own_did().as_str(), &["1001", "1002"]);
+    flow["time_zone"] = json!("Asia/Kolkata");
+    flow["stickiness"] = json!("same_day");
+    flow["repeat_caller"] = json!({ "calls": 1, "within_sec": 3600, "then": "tag" });
+    flow["caps"] = json!([{ "per": "total", "count": "attempts", "max": 100 }]);
+    for (at, (name, weight)) in [("first", 3), ("second", 1)].into_iter().enumerate() {
+        let destination = &mut flow["destinations"][at];
+        destination["name"] = json!(name);
+        destination["weight"] = json!(weight);
+        destination["priority"] = json!(1);
+        destination["max_live"] = json!(5);
+        destination["caps"] = caps.clone();
+    }
+    let mut document = stage::document(&[flow]);
+    stage::bill(&mut document, PER_MINUTE, json!({}));
+    document
+}
+
+/// Every row of the tables that calls change, by what it is of.
+type Dump = BTreeMap<&'static str, Vec<String>>;
+
+const TABLES: [(&str, &str); 7] = [
+    ("balance", "SELECT quote(amount) FROM balance ORDER BY account_id"),
+    ("binding", "SELECT caller_key || ' ' || destination_id FROM binding ORDER BY 1"),
+    ("cdr", "SELECT call_id || ' ' || leg_no || ' ' || amount FROM cdr ORDER BY 1"),
+    ("live", "SELECT scope || ' ' || live FROM live WHERE live <> 0 ORDER BY 1"),
+    ("slot", "SELECT call_id || ' ' || no || ' ' || scope FROM slot ORDER BY 1"),
+    (
+        "volume",
+        "SELECT throttled_id || ' ' || period || ' ' || counted || ' ' || since || ' ' || used \
+         FROM volume ORDER BY 1",
+    ),
+    ("wheel", "SELECT flow_id || ' ' || priority || ' ' || json(standings) FROM wheel ORDER BY 1"),
+];
+
+/// What a test call must leave alone.
+struct Observed {
+    dump: Dump,
+    /// Reports, sessions, bills and who is next, without what they say of the time.
+    told: Vec<Value>,
+}
+
+struct Watch<'a> {
+    lab: &'a Lab,
+    db: SqlitePool,
+    flow: String,
+}
+
+impl<'a> Watch<'a> {
+    async fn new(lab: &'a Lab) -> Self {
+        let db = SqlitePool::connect(&lab.divert.database()).await.unwrap();
+        let flows = lab.divert.get("/v1/forwarding-flows").await;
+        let flow = flows["data"][0]["id"].as_str().unwrap().to_owned();
+        Self { lab, db, flow }
+    }
+
+    async fn dump(&self) -> Dump {
+        let mut dump = Dump::new();
+        for (table, query) in TABLES {
+            let rows: Vec<String> = sqlx::query_scalar(query).fetch_all(&self.db).await.unwrap();
+            dump.insert(table, rows);
+        }
+        dump
+    }
+
+    async fn live(&self) -> Value {
+        self.lab.divert.get(&format!("/v1/forwarding-flows/{}/live", self.flow)).await
+    }
+
+    /// Everything, once nothing is left to be written of calls that are over.
+    async fn observe(&self) -> Observed {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let mut told = Vec::new();
+        let mut live = self.live().await;
+        live["at"].take();
+        told.push(live);
+        for by in ["day", "flow", "destination"] {
+            let report = self.lab.divert.get(&format!("/v1/reports/calls?by={by}")).await;
+            let mut rows = report["rows"].clone();
+            // The last day ends now.
+            for row in rows.as_array_mut().unwrap() {
+                row["period"].take();
+            }
+            rows.as_array_mut().unwrap().retain(|row| row["calls"] != 0);
+            told.push(rows);
+        }
+        for path in ["/v1/sessions?test=exclude", "/v1/calls?test=exclude", "/v1/cdrs"] {
+            told.push(self.lab.divert.get(path).await["data"].clone());
+        }
+        Observed { dump: self.dump().await, told }
+    }
+
+    /// Who gets the next new caller.
+    async fn next(&self) -> String {
+        self.live().await["next"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// The number of live calls of a destination, by the flow's live view.
+    async fn live_on(&self, name: &str) -> u64 {
+        let live = self.live().await;
+        let one_of = |list: &Value, key: &str, is: &str| {
+            list.as_array().unwrap().iter().find(|one| one[key] == is).unwrap().clone()
+        };
+        let destination = one_of(&live["destinations"], "name", name);
+        one_of(&destination["limits"], "scope", "destination")["live"].as_u64().unwrap()
+    }
+
+    /// An ordinary call that talks for a while.
+    async fn call(&self, caller: &Caller, talk: Duration) -> CallDetail {
+        let known = self.lab.divert.calls().await.len();
+        let line = self.lab.phones.call(&stage::own_did(), caller).await;
+        line.until_up(Duration::from_secs(5)).await;
+        tokio::time::sleep(talk).await;
+        line.hang_up().await;
+        let call = self.lab.divert.newest(known + 1).await;
+        self.lab.divert.ended(call, Duration::from_secs(5)).await.0
+    }
+}
+
+fn number_of(destination: &str) -> &'static str {
+    if destination == "first" { "1001" } else { "1002" }
+}
+
+/// The length of the conversation by the log, in milliseconds.
+fn talk_ms(detail: &CallDetail) -> i64 {
+    let leg = &detail.legs[0];
+    leg.ended_at.unwrap().since_ms(leg.answered_at.unwrap())
+}
+
+/// The receipts in a timeline.
+fn receipts(detail: &CallDetail) -> Vec<&Receipt> {
+    let steps = detail.timeline.iter();
+    let receipt = |step| match step {
+        &Step::Receipt(ref receipt) => Some(receipt),
+        _ => None,
+    };
+    steps.filter_map(|entry| receipt(&entry.step)).collect()
+}
+
+/// When the day ends on which the call was answered.
+fn end_of_day(detail: &CallDetail) -> Timestamp {
+    let local = detail.legs[0].answered_at.unwrap().0 + AHEAD_MS;
+    Timestamp((local / DAY_MS + 1) * DAY_MS - AHEAD_MS)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_changes_nothing_and_says_what_it_would_have_changed() {
+    with_divert(&remembering(), async |lab| {
+        let watch = Watch::new(lab).await;
+        let bob = Caller::clean("+12025550198", "Bob");
+        watch.call(&bob, Duration::from_secs(1)).await;
+        let before = watch.observe().await;
+        for table in ["balance", "binding", "cdr", "volume", "wheel"] {
+            assert!(!before.dump[table].is_empty(), "{table} is empty after an ordinary call");
+        }
+        let next = watch.next().await;
+
+        // It holds one slot of its destination as long as it lives.
+        let path = format!("/v1/forwarding-flows/{}/test-calls", watch.flow);
+        let placed = json!({ "caller": { "number": "+12025550199", "name": "Ann" } });
+        let number = number_of(&next);
+        let rung = lab.phones.called(number).len();
+        let placed = lab.divert.post(&path, &placed).await;
+        let test: CallId = placed["id"].as_str().unwrap().parse().unwrap();
+        eventually("the phone to ring", Duration::from_secs(5), async || {
+            (lab.phones.called(number).len() > rung).then_some(())
+        })
+        .await;
+        let held = eventually("the slot to be written", WRITTEN, async || {
+            Some(watch.dump().await["slot"].clone()).filter(|rows| !rows.is_empty())
+        })
+        .await;
+        let phone = lab.phones.talking(number).await;
+        let talking = Instant::now();
+        let of_destination: Vec<&String> =
+            held.iter().filter(|row| row.contains(" dst_")).collect();
+        assert_eq!(of_destination.len(), 1, "{held:?}");
+        assert!(of_destination[0].starts_with(&format!("{test} 1 ")), "{held:?}");
+        assert_eq!(watch.live_on(&next).await, 1);
+        let other = if next == "first" { "second" } else { "first" };
+        assert_eq!(watch.live_on(other).await, 0);
+        let rest = Duration::from_secs(3).saturating_sub(talking.elapsed());
+        tokio::time::sleep(rest).await;
+        lab.phones.hang_up(&phone).await;
+        let (detail, _) = lab.divert.ended(test, Duration::from_secs(5)).await;
+
+        let after = watch.observe().await;
+        assert_eq!(after.dump, before.dump);
+        assert_eq!(after.told, before.told);
+        assert_eq!(watch.next().await, next);
+        let db = lab.divert.db().await;
+        assert_eq!(db.cdrs_of_call(DEFAULT_ACCOUNT, test).await.unwrap(), []);
+
+        // The receipt.
+        assert!(!detail.call.is_repeat, "{:?}", detail.call);
+        let receipts = receipts(&detail);
+        let [receipt] = receipts[..] else { panic!("{} receipts", receipts.len()) };
+        let (billed_sec, amount) = stage::price(PER_MINUTE_MICROS, talk_ms(&detail));
+        let charge = receipt.charge.expect("it would have cost something");
+        assert_eq!((charge.billed_sec, charge.amount.0), (billed_sec, amount));
+        assert_eq!(receipt.sticky, Some((next.clone(), Some(end_of_day(&detail)))));
+        assert_eq!(receipt.wheel_turns, 1);
+        assert!(receipt.counts_as_visit);
+        let mut caps = receipt.caps.clone();
+        caps.sort_by_key(|(whose, count, _)| (whose.clone(), count.to_string()));
+        let of = |whose: &str, count| (whose.to_owned(), count, 1);
+        let wanted = [
+            of(&next, CapCount::Answers),
+            of(&next, CapCount::Attempts),
+            of(&next, CapCount::BillableMinutes),
+            of("remembering", CapCount::Attempts),
+        ];
+        assert_eq!(caps, wanted);
+
+        // And an ordinary call of the same caller does just that.
+        let ordinary = watch.call(&stage::ann(), Duration::from_secs(3)).await;
+        assert_eq!(
+            ordinary.legs[0].name, next,
+            "the test call moved the wheel or bound the caller"
+        );
+        assert!(!ordinary.call.is_repeat, "the test call counted as a call of its caller");
+        assert_eq!(
+            ordinary.timeline.iter().filter(|entry| matches!(entry.step, Step::Receipt(_))).count(),
+            0
+        );
+        let changed = watch.observe().await;
+        let new = |table: &str| -> Vec<&String> {
+            changed.dump[table].iter().filter(|row| !before.dump[table].contains(row)).collect()
+        };
+        let destination = ordinary.legs[0].destination.unwrap();
+        assert_eq!(new("binding"), [&format!("12025550199 {destination}")]);
+        let (_, amount) = stage::price(PER_MINUTE_MICROS, talk_ms(&ordinary));
+        assert_eq!(new("cdr"), [&format!("{} 1 {amount}", ordinary.call.id)]);
+        let balance = |dump: &Dump| dump["balance"][0].parse::<i64>().unwrap();
+        assert_eq!(balance(&changed.dump), balance(&before.dump) - amount);
+        assert_eq!(new("wheel").len(), 1, "{:?}", changed.dump["wheel"]);
+        assert_eq!(used(&changed.dump) - used(&before.dump), 4, "{:?}", changed.dump["volume"]);
+        assert_eq!(changed.dump["slot"], before.dump["slot"]);
+        assert_ne!(changed.told, before.told);
+
+        // That one counted.
+        let again = watch.call(&stage::ann(), Duration::from_secs(1)).await;
+        assert!(again.call.is_repeat);
+        assert_eq!(again.legs[0].name, next);
+    })
+    .await;
+}
+
+/// The sum of all that is used of caps.
+fn used(dump: &Dump) -> i64 {
+    let used = |row: &String| row.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap();
+    dump["volume"].iter().map(used).sum()
 }
