@@ -347,15 +347,11 @@ impl Question<'_> {
     }
 
     fn unpaid(&self, way: &Way) -> Option<Verdict> {
-        if !self.plan.is_prepaid {
-            return None;
-        }
-        if way.is_unrated {
+        if self.plan.is_prepaid && way.is_unrated {
             return Some(Verdict::Unrated);
         }
-        let tariff = way.offer.tariff.as_ref()?;
-        let costs = tariff.per_minute.0 > 0;
-        (costs && self.state.is_spent(self.plan.account)).then_some(Verdict::NoCredit)
+        let tariff = way.offer.tariff.as_deref();
+        self.state.refuses_cost(self.plan, tariff).then_some(Verdict::NoCredit)
     }
 
     /// Where the repeat rule asks for another than the last one, that one is left out, unless there

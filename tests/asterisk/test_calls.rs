@@ -219,7 +219,7 @@ fn talk_ms(detail: &CallDetail) -> i64 {
 fn receipts(detail: &CallDetail) -> Vec<&Receipt> {
     let steps = detail.timeline.iter();
     let receipt = |step| match step {
-        &Step::Receipt(ref receipt) => Some(receipt),
+        Step::Receipt(receipt) => Some(receipt),
         _ => None,
     };
     steps.filter_map(|entry| receipt(&entry.step)).collect()
