@@ -217,12 +217,8 @@ fn talk_ms(detail: &CallDetail) -> i64 {
 
 /// The receipts in a timeline.
 fn receipts(detail: &CallDetail) -> Vec<&Receipt> {
-    let steps = detail.timeline.iter();
-    let receipt = |step| match step {
-        &Step::Receipt(ref receipt) => Some(receipt),
-        _ => None,
-    };
-    steps.filter_map(|entry| receipt(&entry.step)).collect()
+    let receipt = |step| if let Step::Receipt(receipt) = step { Some(receipt) } else { None };
+    detail.timeline.iter().filter_map(|entry| receipt(&entry.step)).collect()
 }
 
 /// When the day ends on which the call was answered.
