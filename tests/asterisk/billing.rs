@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::{Cdr, Micros};
-use divert::model::cause::CallResult;
 use divert::model::timeline::{Step, Unroutable};
 use divert::store::CdrFilter;
 use serde_json::{Value, json};
@@ -236,6 +235,9 @@ impl Toll {
         let legs: BTreeSet<_> = bills.iter().map(Cdr::id).collect();
         assert_eq!(legs.len(), bills.len(), "a leg has two bills");
         for bill in &bills {
+            let is_in_order =
+                bill.started_at <= bill.answered_at && bill.answered_at <= bill.ended_at;
+            assert!(is_in_order, "{bill:?}");
             let talk_ms = bill.ended_at.since_ms(bill.answered_at);
             let (billed_sec, amount) = stage::price(PER_MINUTE_MICROS, talk_ms);
             assert_eq!((bill.charge.billed_sec, bill.charge.amount.0), (billed_sec, amount));
@@ -299,12 +301,14 @@ async fn a_prepaid_account_calls_as_long_as_something_is_left() {
         assert_eq!(balance(lab).await, 5_000_000, "it goes on");
         placed.hang_up().await;
         placed.until_gone(Duration::from_secs(2)).await;
-        let call = lab.divert.call_on(&stage::own_did()).await;
-        let (detail, _) = lab.divert.ended(call, Duration::from_secs(5)).await;
-        assert_eq!(detail.call.result, Some(CallResult::Answered));
-        assert_eq!(balance(lab).await, -1_000_000);
+        lab.phones.until_gone(&lab.phones.called("1001")[0].0, Duration::from_secs(2)).await;
 
-        // More was used than there was: nothing goes until that is made good for.
+        // At once, and for the next process too: more was used than there was, and nothing goes until
+        // that is made good for.
+        assert_eq!(refusal(lab).await, Unroutable::NoCredit);
+        assert_eq!(balance(lab).await, -1_000_000);
+        lab.divert.kill();
+        lab.divert.start().await;
         assert_eq!(refusal(lab).await, Unroutable::NoCredit);
         credit(lab, "0.50").await;
         tokio::time::sleep(PROMPT).await;

@@ -217,12 +217,8 @@ fn talk_ms(detail: &CallDetail) -> i64 {
 
 /// The receipts in a timeline.
 fn receipts(detail: &CallDetail) -> Vec<&Receipt> {
-    let steps = detail.timeline.iter();
-    let receipt = |step| match step {
-        Step::Receipt(receipt) => Some(receipt),
-        _ => None,
-    };
-    steps.filter_map(|entry| receipt(&entry.step)).collect()
+    let steps = detail.timeline.iter().map(|entry| &entry.step);
+    steps.filter_map(|step| if let Step::Receipt(one) = step { Some(one) } else { None }).collect()
 }
 
 /// When the day ends on which the call was answered.
