@@ -87,7 +87,7 @@ enum Command {
     /// What happened to calls
     #[command(subcommand, after_help = "Example:\n  divert calls list --live")]
     Calls(calls::CallsCommand),
-    /// What calls cost
+    /// What was billed
     #[command(subcommand, after_help = "Example:\n  divert cdrs list")]
     Cdrs(billing::CdrsCommand),
     /// What there is to pay calls with
@@ -106,7 +106,7 @@ enum Command {
     /// What holds for the whole account
     #[command(subcommand, after_help = "Example:\n  divert account show")]
     Account(account::AccountCommand),
-    /// What calls cost
+    /// Prices of calls by prefix
     #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
     RateDecks(rate_decks::RateDecksCommand),
     /// Check everything a call needs, with what to do where it is missing
