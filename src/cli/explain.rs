@@ -94,8 +94,12 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
     }
     let mut then: Vec<String> =
         items(&answer["then"]).iter().map(|next| plain(&text(&next["name"]))).collect();
-    then.push(format!("fallback {}", text(&answer["fallback"])));
-    let _ = writeln!(out, "\nthen: {}", then.join(", "));
+    if !answer["fallback"].is_null() {
+        then.push(format!("fallback {}", text(&answer["fallback"])));
+    }
+    if !then.is_empty() {
+        let _ = writeln!(out, "\nthen: {}", then.join(", "));
+    }
     out
 }
 

@@ -449,7 +449,9 @@ impl Call {
         if leg.record.answered_at.is_none() && state == ChannelState::Up {
             // It costs, even though its answer is heard of only now.
             leg.record.answered_at = Some(ended_at);
-            self.report(&leg, News::Answered, out);
+            if leg.taken_back.is_none() {
+                self.report(&leg, News::Answered, out);
+            }
         }
         leg.record.ended_at = Some(ended_at);
         leg.record.outcome = Some(outcome);
@@ -457,6 +459,8 @@ impl Call {
         leg.record.sip_code = sip_code;
         let cdr = leg.cdr(&self.record);
         let news = match (&cdr, leg.record.answered_at) {
+            // Asterisk makes 408 of it when no response came at all (RFC 3261 §8.1.3.1).
+            (_, None) if sip_code == Some(408) => News::NoReply,
             (_, None) => News::Failed(outcome),
             (cdr, Some(answered)) => News::Ended {
                 talk_ms: ended_at.since_ms(answered),

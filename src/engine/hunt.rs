@@ -91,7 +91,11 @@ impl Call {
                 if reason != Unroutable::AllTried {
                     self.note(now, Step::Unroutable { reason, candidates }, out);
                 }
-                self.fall_back(now, out);
+                match reason {
+                    // The rule says what becomes of such a caller, whatever the fallback of the others.
+                    Unroutable::RepeatCaller => self.reject(now, Some(HangupCause::USER_BUSY), out),
+                    _ => self.fall_back(now, out),
+                }
             }
             Decision::Unroutable { .. } => {}
         }
@@ -213,7 +217,8 @@ impl Call {
         leg.record.answered_at = Some(now);
         let was_taken_back = leg.taken_back.is_some();
         let record = leg.record.clone();
-        if let Some(leg) = self.legs.get(&no) {
+        // Too late, it costs but nobody talked: the caller does not belong there.
+        if let Some(leg) = self.legs.get(&no).filter(|_| !was_taken_back) {
             self.report(leg, News::Answered, out);
         }
         if is_awaited && !was_taken_back {

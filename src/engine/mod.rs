@@ -31,8 +31,9 @@ pub use types::{
 };
 
 use crate::model::call::CallRecord;
-use crate::model::id::{CallId, ChannelId, DestinationId, LegId, TrunkId};
+use crate::model::id::{CallId, ChannelId, LegId};
 use crate::model::time::Timestamp;
+use crate::routing::decide::LiveLeg;
 use call::Call;
 use leg::LegStage;
 
@@ -147,11 +148,21 @@ impl Engine {
         })
     }
 
-    /// The legs that hold slots, with their destinations and trunks: what a fresh ledger must count.
-    pub fn slot_holders(&self) -> impl Iterator<Item = (LegId, DestinationId, Option<TrunkId>)> {
-        let legs = self.calls.values().flat_map(|call| call.legs.values());
-        legs.filter(|leg| leg.holds_slots)
-            .filter_map(|leg| Some((leg.id(), leg.record.destination?, leg.record.trunk)))
+    /// The legs that hold slots: what a fresh ledger must count.
+    pub fn slot_holders(&self) -> impl Iterator<Item = LiveLeg> {
+        self.calls.values().flat_map(|call| {
+            let holders = call.legs.values().filter(|leg| leg.holds_slots);
+            holders.filter_map(|leg| {
+                Some(LiveLeg {
+                    leg: leg.id(),
+                    account: call.record.account,
+                    destination: leg.record.destination?,
+                    trunk: leg.record.trunk,
+                    is_test: call.record.is_test,
+                    is_up: leg.stage == LegStage::Up,
+                })
+            })
+        })
     }
 
     fn arrive(&mut self, now: Timestamp, arrival: Arrival) -> CallId {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timer;
-use crate::model::billing::Cdr;
+use crate::model::billing::{Cdr, Tariff};
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
@@ -158,6 +158,17 @@ impl Route {
             max_call_ms: i64::from(flow.max_call_sec) * 1_000,
             fallback,
         }
+    }
+
+    /// The same without a fallback number that nobody could pay for.
+    #[must_use]
+    pub fn unless_unpaid(mut self, refuses: impl Fn(Option<&Tariff>) -> bool) -> Self {
+        if let FallbackRoute::Dial(offer) = &self.fallback
+            && refuses(offer.tariff.as_deref())
+        {
+            self.fallback = FallbackRoute::HangUp(None);
+        }
+        self
     }
 
     /// The same, within the limits of a test call.

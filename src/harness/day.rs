@@ -25,7 +25,7 @@ use crate::model::number::CallerKey;
 use crate::model::stickiness::RepeatAction;
 use crate::model::time::Timestamp;
 use crate::model::timeline::Unroutable;
-use crate::routing::decide::{self, Ask, Decision, News, Report, State};
+use crate::routing::decide::{self, Ask, Decision, LiveLeg, News, Report, State};
 use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
 
 /// A call as the log has it.
@@ -239,6 +239,7 @@ struct Attempt {
 
 /// How an answered call goes, wherever it is answered.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to each of the names")]
 struct Answer {
     /// From dialling to the answer.
     after_ms: i64,
@@ -278,7 +279,15 @@ impl<'a> Day<'a> {
             if let Some(flow) = self.period.name_of(&logged.call) {
                 self.figures.share(destination, flow, &leg.name);
             }
-            decide::readopt(self.snapshot, &mut self.state, id, destination, leg.trunk);
+            let live = LiveLeg {
+                leg: id,
+                account: logged.call.account,
+                destination,
+                trunk: leg.trunk,
+                is_test: false,
+                is_up: leg.answered_at.is_some(),
+            };
+            decide::readopt(self.snapshot, &mut self.state, &live);
             self.goes_live(destination);
             let ended_at = leg.ended_at.unwrap_or(self.period.to);
             self.plan(ended_at, leg.call, Event::Leaves(id, destination));

@@ -90,6 +90,16 @@ pub struct Candidate {
     pub priority: i32,
     pub weight: u32,
     pub verdict: Verdict,
+    /// Of the one chosen: the trunks that come before the one it was chosen on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A trunk that was not taken though it comes first.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PassedOver {
+    pub trunk: String,
+    pub verdict: Verdict,
 }
 
 /// What a test call would have left behind, had it been an ordinary one.
@@ -421,6 +431,10 @@ fn skipped(candidates: &[Candidate]) -> String {
         if let Some(why) = candidate.verdict.why_not() {
             let _ = write!(text, " · {} skipped: {why}", candidate.name);
         }
+        for over in &candidate.passed_over {
+            let why = over.verdict.why_not().unwrap_or_default();
+            let _ = write!(text, " · trunk {} skipped: {why}", over.trunk);
+        }
     }
     text
 }
@@ -454,6 +468,7 @@ mod tests {
             priority: 1,
             weight: 70,
             verdict,
+            passed_over: Vec::new(),
         };
         let full = Verdict::Full { scope: LimitScope::Destination, live: 10, max: 10 };
         let step = Step::Routed {

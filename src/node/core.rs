@@ -3,6 +3,7 @@
 
 mod routing;
 
+use self::routing::Billed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,7 +26,6 @@ use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
 use crate::model::account::DEFAULT_ACCOUNT;
-use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
@@ -33,7 +33,7 @@ use crate::model::number::{Caller, Did};
 use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
-use crate::routing::decide::{self, State};
+use crate::routing::decide::{self, Decision, State};
 use crate::routing::sessions::Sessions;
 use crate::routing::snapshot::{FlowPlan, Snapshot};
 use crate::store::{JournalBody, Record};
@@ -66,7 +66,7 @@ pub struct Core {
     kept: HashMap<CallId, (AccountId, u32)>,
     sessions: Sessions,
     /// What was billed lately, which the store may not know yet.
-    billed: Vec<(Timestamp, AccountId, Micros)>,
+    billed: Vec<Billed>,
     /// Test calls that were originated and have not arrived yet.
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was being read; `None` when it is known.
@@ -152,8 +152,9 @@ impl Core {
     pub fn readopt_slots(&mut self) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
         let mut held = Vec::with_capacity(holders.len());
-        for (leg, destination, trunk) in holders {
-            decide::readopt(&self.snapshot, &mut self.state, leg, destination, trunk);
+        for live in holders {
+            let leg = live.leg;
+            decide::readopt(&self.snapshot, &mut self.state, &live);
             let limits = ledger::limits(&self.state, leg);
             let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
             let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
@@ -202,8 +203,16 @@ impl Core {
 
     /// An event for something we no longer know. A leg of ours that appears now was given up while
     /// Asterisk still worked on it.
-    fn late_echo(&self, input: &Input) {
+    fn late_echo(&mut self, input: &Input) {
         metrics::counter!("divert_late_echoes_total").increment(1);
+        if let Input::Call {
+            call,
+            event: CallEvent::Decided { leg, decision: Decision::Picked { .. } },
+        } = input
+        {
+            // The call ended for good while the question was open.
+            self.ledger.release(&mut self.state, LegId { call: *call, no: *leg });
+        }
         if let Input::Channel { channel, event: ChannelEvent::Ready | ChannelEvent::Up } = input
             && LegId::of_channel(channel).is_some()
         {
@@ -254,17 +263,20 @@ impl Core {
             Command::Release { leg } => self.ledger.release(&mut self.state, leg),
             Command::Bill(_) | Command::Note(_) | Command::Save(_) | Command::SaveLeg(_) => {
                 tell(call, &command);
-                if let Command::Bill(cdr) = &command {
-                    self.state.charge(account, cdr.charge.amount);
-                    self.billed.push((now, account, cdr.charge.amount));
-                }
                 if let Command::Save(record) = &command
                     && let Some(ended_at) = record.ended_at
                 {
                     self.sessions.ended(call, ended_at, record.talk_ms);
                 }
+                let amount = match &command {
+                    Command::Bill(cdr) => Some(cdr.charge.amount),
+                    _ => None,
+                };
                 if let Some(row) = row(account, call, command) {
                     self.writer.push(row);
+                }
+                if let Some(amount) = amount {
+                    self.was_billed(now, account, amount);
                 }
             }
             command => {
@@ -313,6 +325,9 @@ impl Core {
         let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
         let route = owner.map(|plan| Route::of(plan, &self.snapshot));
         let route = if test.is_some() { route.map(Route::for_test) } else { route };
+        let route = owner.zip(route).map(|(plan, route)| {
+            route.unless_unpaid(|tariff| self.state.refuses_cost(plan, tariff))
+        });
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));

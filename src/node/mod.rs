@@ -18,3 +18,4 @@ mod watch;
 pub mod writer;
 
 pub use run::run;
+pub use watch::{Versions, read_snapshot};

@@ -21,7 +21,7 @@ use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
 use super::trunks::Trunks;
-use super::watch::{News, Watch, load};
+use super::watch::{News, Watch, read_snapshot};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -120,7 +120,8 @@ impl Running {
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
         let master = config.node.master.clone();
-        let (snapshot, versions) = load(&db, &master).await.context("reading the store")?;
+        let (snapshot, versions) =
+            read_snapshot(&db, &master).await.context("reading the store")?;
         let snapshot = Arc::new(snapshot);
         if snapshot.flows().next().is_none() {
             warn!("no forwarding flow has the master {master:?}: calls go back to the dialplan");

@@ -25,7 +25,7 @@ pub type Versions = BTreeMap<AccountId, Version>;
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be read.
-pub async fn load(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
+pub async fn read_snapshot(db: &Db, master: &str) -> Result<(Snapshot, Versions), StoreError> {
     let (mut accounts, mut versions) = read(db).await?;
     for (account, configuration) in &mut accounts {
         let (owned, numbers) = db.owned_dids(*account).await?;
@@ -130,7 +130,7 @@ impl Watch {
                 return Ok((next, read));
             }
         }
-        load(&self.db, &self.master).await
+        read_snapshot(&self.db, &self.master).await
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
         let (ours, theirs) = (Db::open(&url).await.unwrap(), Db::open(&url).await.unwrap());
-        let (before, known) = load(&ours, "master").await.unwrap();
+        let (before, known) = read_snapshot(&ours, "master").await.unwrap();
         let readiness = Arc::new(Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }));
         let watch = Watch { db: ours, master: "master".into(), changed: Arc::default(), readiness };
         let (tell, mut heard) = mpsc::channel(1);

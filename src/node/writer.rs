@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ const RETRY: Duration = Duration::from_millis(250);
 pub struct Writer {
     queue: mpsc::UnboundedSender<Record>,
     depth: Arc<AtomicUsize>,
+    pushed: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -36,8 +38,10 @@ impl Writer {
     pub fn start(db: Db, node: String) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, rows) = mpsc::unbounded_channel();
         let depth = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(write(db, node, rows, Arc::clone(&depth)));
-        (Self { queue, depth }, task)
+        let (pushed, written) = (Arc::default(), Arc::default());
+        let progress = (Arc::clone(&depth), Arc::clone(&written));
+        let task = tokio::spawn(write(db, node, rows, progress));
+        (Self { queue, depth, pushed, written }, task)
     }
 
     pub fn push(&self, row: Record) {
@@ -48,9 +52,24 @@ impl Writer {
             return;
         }
         self.depth.fetch_add(1, Ordering::Relaxed);
+        self.pushed.fetch_add(1, Ordering::Relaxed);
         if self.queue.send(row).is_err() {
             error!("the writing task is gone: a row is lost");
         }
+    }
+}
+
+impl Writer {
+    /// The place of the row that was pushed last, for [`Writer::has_written`].
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.pushed.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything up to `place` is in the store, or will never be.
+    #[must_use]
+    pub fn has_written(&self, place: u64) -> bool {
+        self.written.load(Ordering::Relaxed) >= place
     }
 }
 
@@ -58,7 +77,7 @@ async fn write(
     db: Db,
     node: String,
     mut rows: mpsc::UnboundedReceiver<Record>,
-    depth: Arc<AtomicUsize>,
+    (depth, written): (Arc<AtomicUsize>, Arc<AtomicU64>),
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while rows.recv_many(&mut batch, BATCH).await > 0 {
@@ -74,6 +93,7 @@ async fn write(
         coalesce(&mut batch);
         store(&db, &node, &batch).await;
         batch.clear();
+        written.fetch_add(taken as u64, Ordering::Relaxed);
         let left = depth.fetch_sub(taken, Ordering::Relaxed) - taken;
         metrics::gauge!("divert_db_spool_events")
             .set(f64::from(u32::try_from(left).unwrap_or(u32::MAX)));
@@ -121,7 +141,14 @@ async fn store(db: &Db, node: &str, batch: &[Record]) {
     let mut is_down = false;
     while let Err(error) = db.record(node, batch).await {
         if !error.may_retry() {
-            error!(rows = batch.len(), %error, "rows refused by the store are lost");
+            if batch.len() > 1 {
+                // One bad row must not take the others with it.
+                let (first, second) = batch.split_at(batch.len() / 2);
+                Box::pin(store(db, node, first)).await;
+                Box::pin(store(db, node, second)).await;
+                return;
+            }
+            error!(rows = batch.len(), %error, "a row refused by the store is lost");
             metrics::counter!("divert_rows_lost_total").increment(batch.len() as u64);
             return;
         }

@@ -15,7 +15,7 @@ use crate::model::destination::DestinationState;
 use crate::model::id::{DestinationId, TrunkId};
 use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
-use crate::model::timeline::{Unroutable, Verdict};
+use crate::model::timeline::{PassedOver, Unroutable, Verdict};
 
 use super::decide::Ask;
 
@@ -188,6 +188,28 @@ pub(super) fn choose_from(
     Question { layout: &snapshot.layout, plan, state, flow, ask, ledger }.answer(wheel, choice);
 }
 
+/// The trunks that come before the one chosen, each with what stands in the way.
+pub(super) fn passed_over(
+    snapshot: &Snapshot,
+    state: &State,
+    ask: &Ask,
+    choice: &Choice,
+) -> Vec<PassedOver> {
+    let layout = &*snapshot.layout;
+    let found = layout.flow(ask.flow).zip(choice.picked()).filter(|_| state.follows(snapshot));
+    let Some(((place, plan), picked)) = found else {
+        return Vec::new();
+    };
+    let (flow, ledger) = (&state.flows[place], &Ledger::default());
+    let question = Question { layout, plan, state, flow, ask, ledger };
+    let over = plan.lines[picked.line].ways[..picked.way].iter().filter_map(|way| {
+        let (_, verdict) = question.obstacle(way)?;
+        let trunk = layout.trunks[way.trunk as usize].trunk.name.clone();
+        Some(PassedOver { trunk, verdict })
+    });
+    over.collect()
+}
+
 struct Question<'a> {
     layout: &'a Layout,
     plan: &'a FlowPlan,
@@ -293,21 +315,22 @@ impl Question<'_> {
     fn way(&self, line: &Line) -> Result<usize, Verdict> {
         let mut best = (0, Verdict::NoTrunk);
         for (at, way) in line.ways.iter().enumerate() {
-            let obstacle =
-                if let Some(why) = self.state.trunks[way.trunk as usize].down(self.ask.at) {
-                    (1, Verdict::Down { why })
-                } else if let Some(verdict) = self.full(way) {
-                    (2, verdict)
-                } else if let Some(verdict) = self.unpaid(way) {
-                    (3, verdict)
-                } else {
-                    return Ok(at);
-                };
+            let Some(obstacle) = self.obstacle(way) else {
+                return Ok(at);
+            };
             if obstacle.0 > best.0 {
                 best = obstacle;
             }
         }
         Err(best.1)
+    }
+
+    /// What stands in a way, and how far along; `None` if nothing.
+    fn obstacle(&self, way: &Way) -> Option<(u8, Verdict)> {
+        let why = self.state.trunks[way.trunk as usize].down(self.ask.at);
+        why.map(|why| (1, Verdict::Down { why }))
+            .or_else(|| Some((2, self.full(way)?)))
+            .or_else(|| Some((3, self.unpaid(way)?)))
     }
 
     fn full(&self, way: &Way) -> Option<Verdict> {
@@ -324,15 +347,11 @@ impl Question<'_> {
     }
 
     fn unpaid(&self, way: &Way) -> Option<Verdict> {
-        if !self.plan.is_prepaid {
-            return None;
-        }
-        if way.is_unrated {
+        if self.plan.is_prepaid && way.is_unrated {
             return Some(Verdict::Unrated);
         }
-        let tariff = way.offer.tariff.as_ref()?;
-        let costs = tariff.per_minute.0 > 0;
-        (costs && self.state.is_spent(self.plan.account)).then_some(Verdict::NoCredit)
+        let tariff = way.offer.tariff.as_deref();
+        self.state.refuses_cost(self.plan, tariff).then_some(Verdict::NoCredit)
     }
 
     /// Where the repeat rule asks for another than the last one, that one is left out, unless there

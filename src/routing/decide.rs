@@ -6,14 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::choose::{By, Choice, Ledger, choose};
+use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Offer, Snapshot};
 use super::state::Stake;
 pub use super::state::State;
 use super::sticky;
 use crate::model::cause::Outcome;
-use crate::model::id::{DestinationId, ForwardingFlowId, LegId, TrunkId};
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, LegId, TrunkId};
 use crate::model::number::CallerKey;
 use crate::model::stickiness::{RepeatAction, StickyOn};
 use crate::model::throttle::CapCount;
@@ -89,6 +89,8 @@ pub enum News {
     },
     /// It ended without an answer.
     Failed(Outcome),
+    /// The same, and nobody at the other end of the trunk said anything at all.
+    NoReply,
     Ringing,
 }
 
@@ -112,7 +114,10 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
     let Some(plan) = snapshot.flow(ask.flow) else {
         return Decision::Unroutable { reason: Unroutable::FlowGone, candidates: Vec::new() };
     };
-    let candidates = candidates(plan, choice);
+    let mut candidates = candidates(plan, choice);
+    if let Some(chosen) = candidates.iter_mut().find(|one| one.verdict.is_chosen()) {
+        chosen.passed_over = passed_over(snapshot, state, ask, choice);
+    }
     if let Some((_, way)) = choice.chosen(plan) {
         let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
         return Decision::Picked { offer: way.offer.clone(), candidates, would };
@@ -132,6 +137,7 @@ pub fn candidates(plan: &FlowPlan, choice: &Choice) -> Vec<Candidate> {
             priority: line.destination.priority,
             weight: line.destination.weight,
             verdict,
+            passed_over: Vec::new(),
         })
         .collect()
 }
@@ -218,23 +224,42 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     }
 }
 
-/// Counts a leg that lives already, after a restart: on its own trunk where that is known, since
-/// toll-free calls have several ways, else on the first way to its destination.
-pub fn readopt(
-    snapshot: &Snapshot,
-    state: &mut State,
-    leg: LegId,
-    destination: DestinationId,
-    trunk: Option<TrunkId>,
-) {
+/// A leg that lived before this state did.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveLeg {
+    pub leg: LegId,
+    pub account: AccountId,
+    pub destination: DestinationId,
+    pub trunk: Option<TrunkId>,
+    pub is_test: bool,
+    /// It was answered.
+    pub is_up: bool,
+}
+
+/// Counts a leg that lives already, after a restart: where it is, also if its destination has moved
+/// to another trunk since, or is gone.
+pub fn readopt(snapshot: &Snapshot, state: &mut State, live: &LiveLeg) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
-    let line = layout.flows.iter().find_map(|plan| plan.line(destination));
-    let ways = line.map(|line| line.ways.as_slice()).unwrap_or_default();
-    let way = ways.iter().find(|way| Some(way.offer.trunk) == trunk).or(ways.first());
-    let scope = Scope::Destination(destination);
-    let alone = layout.limits.binary_search_by_key(&scope, |limit| limit.scope).ok();
-    let alone = alone.and_then(|at| u32::try_from(at).ok());
-    let limits = way.map_or(alone.as_slice(), |way| way.limits.as_slice());
-    state.slots.hold(leg, limits, Stake::default());
+    let place = layout.flows.iter().enumerate().find_map(|(flow, plan)| {
+        let line = plan.place(live.destination)?;
+        let mut ways = plan.lines[line].ways.iter();
+        let way = ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))?;
+        Some(((flow, line), way))
+    });
+    if let Some((place, way)) = place {
+        state.send(live.leg, place, (&way.limits, way.trunk as usize), !live.is_test);
+        if live.is_up {
+            state.move_on(live.leg, News::Answered);
+        }
+        return;
+    }
+    let scopes = [
+        Some(Scope::Destination(live.destination)),
+        live.trunk.map(Scope::Trunk),
+        Some(Scope::Account(live.account)),
+    ];
+    let limits: Vec<u32> =
+        scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect();
+    state.slots.hold(live.leg, &limits, Stake::default());
 }

@@ -31,7 +31,7 @@ pub struct Explanation {
     pub then: Vec<FurtherAttempt>,
     /// Why there is no attempt behind the last; `None` when the call may not have more.
     pub ends: Option<Unroutable>,
-    /// Where the call goes that nobody took; `None` if the flow is gone.
+    /// Where the call goes that nobody took; `None` if the flow is gone, or rejects the caller.
     pub fallback: Option<Fallback>,
 }
 
@@ -148,7 +148,9 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
     let Some((place, plan)) = snapshot.layout.flow(ask.flow) else {
         return explanation;
     };
-    explanation.fallback = Some(plan.flow.fallback.clone());
+    // The rule about repeated calls goes before the fallback.
+    let is_rejected = explanation.ends == Some(Unroutable::RepeatCaller);
+    explanation.fallback = (!is_rejected).then(|| plan.flow.fallback.clone());
     let mut wheel = state.flows[place].wheel.clone();
     let mut ask = ask.clone();
     while let Some((line, _)) = choice.chosen(plan) {

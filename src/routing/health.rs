@@ -39,11 +39,13 @@ impl Sign {
     #[must_use]
     pub fn of(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::TrunkFailed | Outcome::Unreachable => Self::Fails,
+            Outcome::TrunkFailed => Self::Fails,
             Outcome::Abandoned
             | Outcome::Cancelled
             | Outcome::LostRace
-            | Outcome::TrunkRejected => Self::Nothing,
+            | Outcome::TrunkRejected
+            // The number, more often than the trunk: one dead phone must not take the others down.
+            | Outcome::Unreachable => Self::Nothing,
             Outcome::Answered
             | Outcome::BadNumber
             | Outcome::Busy

@@ -40,6 +40,7 @@ pub(super) struct Layout {
     pub trunks: Vec<TrunkPlan>,
     /// By scope.
     pub limits: Vec<Limit>,
+    pub has_prepaid: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub(super) struct TrunkPlan {
     /// What prices calls to numbers over it.
     deck: Option<Arc<RateDeck>>,
     currency: Currency,
+    is_prepaid: bool,
 }
 
 /// A forwarding flow with everything resolved that a decision needs.
@@ -161,7 +163,7 @@ impl Snapshot {
     /// Whether some account pays beforehand.
     #[must_use]
     pub fn has_prepaid(&self) -> bool {
-        self.layout.flows.iter().any(|plan| plan.is_prepaid)
+        self.layout.has_prepaid
     }
 
     pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
@@ -189,7 +191,8 @@ impl Snapshot {
         (!is_known && !is_known_at_home).then_some(key)
     }
 
-    /// What dials `number` over `trunk`, outside every limit.
+    /// What dials `number` over `trunk`, outside every limit. `None` if there is no such trunk, or if
+    /// the account is prepaid and has no rate for the number.
     #[must_use]
     pub fn fallback_offer(
         &self,
@@ -201,6 +204,9 @@ impl Snapshot {
         let endpoint = plan.trunk.dial_string(number);
         let name = format!("fallback {number}");
         let price = plan.deck.as_ref().map(|deck| deck.tariff(number.as_str(), plan.currency));
+        if plan.is_prepaid && price == Some(None) {
+            return None;
+        }
         let tariff = price.flatten().map(Arc::new);
         Some(Offer { destination: None, name, trunk, endpoint, ring_timeout_ms, tariff })
     }
@@ -231,7 +237,9 @@ impl Layout {
         let mut trunks: Vec<TrunkPlan> = parts.iter().flat_map(Parts::trunk_plans).collect();
         trunks.sort_by_key(|plan| plan.trunk.id);
 
-        let mut layout = Layout { flows: Vec::with_capacity(ours.len()), trunks, limits };
+        let has_prepaid = ours.iter().any(|(parts, _)| parts.settings.prepaid);
+        let flows = Vec::with_capacity(ours.len());
+        let mut layout = Self { flows, trunks, limits, has_prepaid };
         for (parts, flow) in &ours {
             let plan = parts.plan(flow, &layout);
             layout.flows.push(Arc::new(plan));
@@ -250,7 +258,7 @@ impl Layout {
     }
 
     /// Number of a limit.
-    fn limit(&self, scope: Scope) -> Option<u32> {
+    pub fn limit(&self, scope: Scope) -> Option<u32> {
         let at = self.limits.binary_search_by_key(&scope, |limit| limit.scope).ok()?;
         u32::try_from(at).ok()
     }
@@ -330,6 +338,7 @@ impl<'a> Parts<'a> {
             trunk: (*trunk).clone(),
             deck: self.deck(trunk, true).cloned(),
             currency: self.settings.currency,
+            is_prepaid: self.settings.prepaid,
         })
     }
 

@@ -15,7 +15,7 @@ use super::slots::{Scope, Slots};
 use super::snapshot::{FlowPlan, Layout, Snapshot};
 use super::sticky;
 use super::throttle::Meter;
-use crate::model::billing::Micros;
+use crate::model::billing::{Micros, Tariff};
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId, TrunkId};
 use crate::model::memory::{Remembered, Throttled, Visit};
 use crate::model::number::CallerKey;
@@ -159,6 +159,7 @@ impl State {
             News::Answered | News::Ringing => Sign::Works,
             News::Ended { .. } => Sign::Nothing,
             News::Failed(outcome) => Sign::of(outcome),
+            News::NoReply => Sign::Fails,
         };
         let trunk = report.trunk.and_then(|trunk| snapshot.layout.trunk(trunk));
         if let Some(trunk) = trunk {
@@ -185,7 +186,7 @@ impl State {
                 let what = CapCount::BillableMinutes;
                 self.count(plan, place, report.destination, what, minutes, now);
             }
-            News::Failed(_) | News::Ringing => {}
+            News::Failed(_) | News::NoReply | News::Ringing => {}
         }
     }
 
@@ -209,6 +210,13 @@ impl State {
         if let Some(balance) = self.balances.get_mut(&account) {
             balance.0 = balance.0.saturating_sub(amount.0);
         }
+    }
+
+    /// Whether a call of the flow's account that costs would go on credit it does not have.
+    #[must_use]
+    pub fn refuses_cost(&self, plan: &FlowPlan, tariff: Option<&Tariff>) -> bool {
+        let costs = tariff.is_some_and(|tariff| tariff.per_minute.0 > 0);
+        plan.is_prepaid && costs && self.is_spent(plan.account)
     }
 
     pub(super) fn is_spent(&self, account: AccountId) -> bool {
@@ -458,7 +466,7 @@ impl State {
     }
 
     /// What the news change in what is held behind the gates.
-    fn move_on(&mut self, leg: LegId, news: News) {
+    pub(super) fn move_on(&mut self, leg: LegId, news: News) {
         let Some(mut stake) = self.slots.stake(leg).copied() else {
             return;
         };
@@ -476,7 +484,7 @@ impl State {
                     }
                 }
             }
-            News::Ended { .. } | News::Failed(_) => self.settle(&mut stake),
+            News::Ended { .. } | News::Failed(_) | News::NoReply => self.settle(&mut stake),
         }
         if let Some(kept) = self.slots.stake(leg) {
             *kept = stake;

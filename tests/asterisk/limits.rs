@@ -1,6 +1,7 @@
 //! A limit of live calls, watched in Asterisk's own list of channels: never one too many, and never
 //! one too few while somebody waits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -73,13 +74,15 @@ impl Drop for Observer {
     }
 }
 
-/// The channels to the limited destination: its trunk's endpoint is in their names.
+/// The channels to the limited destination: its trunk's endpoint is in their names. Asterisk lists a
+/// channel twice while it replaces what it knows of it, so only its id counts.
 async fn legs(pbx: &Ari) -> usize {
     let channels = pbx.try_get("/channels").await.unwrap_or_default();
     let is_leg = |channel: &&Value| {
         channel["name"].as_str().is_some_and(|name| name.starts_with("PJSIP/divert-"))
     };
-    channels.as_array().into_iter().flatten().filter(is_leg).count()
+    let legs = channels.as_array().into_iter().flatten().filter(is_leg);
+    legs.filter_map(|channel| channel["id"].as_str()).collect::<BTreeSet<_>>().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

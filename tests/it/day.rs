@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use divert::harness::day::{Figures, LoggedCall, Period, Share, logged, replay};
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::billing::{Micros, Rate, RateDeck, Rounding};
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::configuration::Configuration;
 use divert::model::document::Unnamed;
-use divert::model::id::{BridgeId, CallId, ChannelId, DestinationId};
+use divert::model::id::{BridgeId, CallId, ChannelId, DestinationId, RateDeckId};
 use divert::model::number::Caller;
 use divert::model::time::Timestamp;
 use divert::routing::snapshot::Snapshot;
@@ -64,7 +65,8 @@ impl World {
     }
 
     fn destination(&self, name: &str) -> DestinationId {
-        let mut all = self.configuration.forwarding_flows[0].destinations.iter();
+        let flows = self.configuration.forwarding_flows.iter();
+        let mut all = flows.flat_map(|flow| &flow.destinations);
         all.find(|one| one.name == name).unwrap().id
     }
 
@@ -218,7 +220,7 @@ fn a_shorter_ring_time_loses_those_who_answer_late() {
 fn a_caller_who_gave_up_gives_up_again_at_the_same_moment() {
     let mut world = World::new();
     let calls = [world.call(1, 0, &[("a", Outcome::Abandoned, 12, 0)])];
-    let draft = world.edited(&[("master: pbx", "master: pbx\n    ring_timeout_sec: 5")]);
+    let draft = world.edited(&[("master: pbx", "master: pbx\n    ring_timeout_sec: 8")]);
     for (configuration, tried) in [(world.configuration.clone(), 1), (draft, 2)] {
         let figures = run(&configuration, &calls);
         assert_eq!((figures.abandoned, figures.answered, figures.not_taken), (1, 0, 0));
@@ -245,7 +247,7 @@ fn calls_from_before_hold_their_slots_and_count_as_nothing_else() {
     let draft = world.edited(&[("\"1001\", weight: 50", "\"1001\", max_live: 1, priority: 0")]);
     let figures = run(&draft, &calls);
     assert_eq!(shares(&figures), BTreeMap::from([("a", (1, 1, 1, 1)), ("b", (1, 1, 1, 1))]));
-    assert_eq!(shares(&logged(&calls, period())), BTreeMap::from([("a", (2, 2, 2, 1))]));
+    assert_eq!(shares(&logged(&calls, period())), BTreeMap::from([("a", (2, 2, 2, 2))]));
 }
 
 #[test]
@@ -294,4 +296,42 @@ fn one_flow_alone_is_shown_with_the_others_still_in_its_way() {
     let figures = replay(&snapshot, &calls, only);
     assert_eq!((figures.calls, figures.not_taken, figures.destinations.len()), (1, 1, 0));
     assert_eq!(figures.refusals, BTreeMap::from([("all_full".to_owned(), 1)]));
+}
+
+#[test]
+fn a_draft_costs_what_its_destinations_cost() {
+    let mut world = World::new();
+    let rate = |prefix: &str, per_minute: &str| Rate {
+        prefix: prefix.parse().unwrap(),
+        per_minute: per_minute.parse().unwrap(),
+        increment: "60/60".parse().unwrap(),
+    };
+    let deck = RateDeckId::new(9);
+    world.configuration.rate_decks.push(RateDeck {
+        id: deck,
+        name: "deck".into(),
+        rates: vec![rate("1001", "0.02"), rate("1002", "0.05")].into(),
+        bills_ring_time: false,
+        rounding: Rounding::Up,
+        decimals: 4,
+    });
+    world.configuration.account.rate_deck = Some(deck);
+    // Ten conversations of 61 seconds: two minutes each.
+    let calls: Vec<LoggedCall> =
+        (0..10).map(|no| world.call(no, 0, &[answered("a", 5, 61)])).collect();
+    let cost = |figures: &Figures| {
+        let costs = figures.destinations.values().map(|share| share.cost["USD"].to_string());
+        (figures.cost["USD"].to_string(), costs.collect::<Vec<_>>())
+    };
+    let costs = |all: &str, each: [&str; 2]| (all.to_owned(), each.map(String::from).to_vec());
+    let present = run(&world.configuration, &calls);
+    assert_eq!(cost(&present), costs("0.70", ["0.20", "0.50"]));
+    let mut draft = world.configuration.clone();
+    let destinations = &mut draft.forwarding_flows[0].destinations;
+    (destinations[0].weight, destinations[1].weight) = (70, 30);
+    assert_eq!(cost(&run(&draft, &calls)), costs("0.58", ["0.28", "0.30"]));
+    let mut figures = logged(&calls, period());
+    figures.charge(Some(world.destination("a")), Micros(400_000), "USD");
+    figures.charge(None, Micros(1), "USD");
+    assert_eq!(cost(&figures), ("0.400001".to_owned(), vec!["0.40".to_owned()]));
 }

@@ -252,7 +252,7 @@ impl World {
         let same = |engine: &Engine| engine.channels().collect::<Vec<_>>();
         assert_eq!(same(&engine), same(&self.engine));
         self.engine = engine;
-        let held: BTreeSet<LegId> = self.engine.slot_holders().map(|(leg, ..)| leg).collect();
+        let held: BTreeSet<LegId> = self.engine.slot_holders().map(|live| live.leg).collect();
         assert_eq!(held, self.state.holders().collect::<BTreeSet<_>>());
         self.owed.clear();
         let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();

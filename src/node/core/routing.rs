@@ -9,12 +9,22 @@ use crate::model::billing::Micros;
 use crate::model::id::{AccountId, ForwardingFlowId};
 use crate::model::memory::{Remembered, Visit};
 use crate::model::number::CallerKey;
+use crate::model::time::Timestamp;
 use crate::node::health::Endpoints;
 use crate::routing::explain::{self, ExplainedCall, FlowLive};
 use crate::store::Record;
 
-/// Within this time the store knows what was billed.
+/// So old may what the store says be when it is heard here.
 const POSTED_MS: i64 = 1_000;
+
+/// A bill that the store may not have counted yet.
+pub(super) struct Billed {
+    at: Timestamp,
+    /// Its row among those that are written.
+    place: u64,
+    account: AccountId,
+    amount: Micros,
+}
 
 impl Core {
     /// What earlier processes remembered.
@@ -35,12 +45,22 @@ impl Core {
     /// moment ago: that is taken off once more, so that an account has rather less than too much.
     pub fn balances_are(&mut self, balances: &BTreeMap<AccountId, Micros>) {
         let now = clock::now();
-        self.billed.retain(|(at, _, _)| now.since_ms(*at) < POSTED_MS);
+        self.billed.retain(|bill| {
+            now.since_ms(bill.at) < POSTED_MS || !self.writer.has_written(bill.place)
+        });
         for (account, balance) in balances {
             self.state.set_balance(*account, Some(*balance));
         }
-        for (_, account, amount) in &self.billed {
-            self.state.charge(*account, *amount);
+        for bill in &self.billed {
+            self.state.charge(bill.account, bill.amount);
+        }
+    }
+
+    /// A bill is on its way to the store.
+    pub(super) fn was_billed(&mut self, at: Timestamp, account: AccountId, amount: Micros) {
+        if self.snapshot.has_prepaid() {
+            self.state.charge(account, amount);
+            self.billed.push(Billed { at, place: self.writer.place(), account, amount });
         }
     }
 

@@ -1,7 +1,7 @@
 //! How many at once, and how many at all.
 
 use super::super::choose::{Choice, Ledger, choose};
-use super::super::decide::{commit, readopt};
+use super::super::decide::{LiveLeg, commit, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
@@ -84,18 +84,49 @@ fn a_lowered_limit_drops_nobody_and_admits_nobody() {
     assert_eq!(world.next().unwrap(), "a");
 }
 
+/// One that rings at destination `at`.
+fn live(leg: LegId, at: u128, trunk: Option<u128>) -> LiveLeg {
+    let (destination, trunk) = (destination(at), trunk.map(TrunkId::new));
+    let account = DEFAULT_ACCOUNT;
+    LiveLeg { leg, account, destination, trunk, is_test: false, is_up: false }
+}
+
 #[test]
 fn legs_that_live_through_a_restart_are_counted() {
     let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
     world.change(|world| world.configuration.servers[0].max_live = Some(1));
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, leg, destination(0), None);
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None));
     assert_eq!(world.next().unwrap(), "b");
     assert!(world.state.release(leg));
     assert_eq!(world.next().unwrap(), "a");
-    // One whose destination was removed counts for nothing, and is given back all the same.
-    readopt(&world.snapshot, &mut world.state, leg, destination(99), None);
+    // One whose destination was removed counts on its trunk, where it still talks.
+    let trunk = Scope::Trunk(TrunkId::new(1));
+    let before = world.state.live(trunk);
+    readopt(&world.snapshot, &mut world.state, &live(leg, 99, Some(1)));
+    assert_eq!(world.state.live(trunk), before + 1);
     assert!(world.state.release(leg));
+}
+
+#[test]
+fn a_leg_whose_destination_has_moved_counts_on_the_trunk_it_is_on() {
+    let mut world = World::new(&[(2, 1, 1)]);
+    let leg = LegId { call: CallId::new(500), no: 1 };
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, Some(1)));
+    let count = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
+    assert_eq!((count(1), count(2)), (1, 0));
+}
+
+#[test]
+fn a_leg_that_rings_through_a_restart_keeps_its_place_in_a_cap() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    let cap = VolumeCap { per: CapPeriod::Total, count: CapCount::Answers, max: 1 };
+    world.change(|world| world.line(0).throttle.caps = vec![cap]);
+    let leg = LegId { call: CallId::new(500), no: 1 };
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None));
+    assert_eq!(world.next(), Err(Unroutable::AllThrottled));
+    world.tell(leg, 0, None, News::Failed(Outcome::NoAnswer));
+    assert_eq!(world.next().unwrap(), "a");
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl World {
             news,
         };
         self.state.report(&self.snapshot, self.now, &report);
-        if matches!(news, News::Ended { .. } | News::Failed(_)) {
+        if matches!(news, News::Ended { .. } | News::Failed(_) | News::NoReply) {
             self.state.release(leg);
         }
     }

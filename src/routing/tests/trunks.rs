@@ -1,11 +1,11 @@
 //! Trunks that fail, that carry toll-free calls, and that cost.
 
-use super::super::decide::readopt;
+use super::super::decide::{LiveLeg, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
-use crate::model::timeline::Down;
+use crate::model::timeline::{Down, PassedOver, Step};
 
 fn deck(prefix: &str) -> RateDeck {
     RateDeck {
@@ -49,7 +49,7 @@ fn a_probe_that_rings_brings_the_trunk_back() {
     let mut world = World::new(&[(1, 1, 1)]);
     for _ in 0..3 {
         let (leg, _) = world.ask(&Asked::default());
-        world.tell(leg, 0, None, News::Failed(Outcome::Unreachable));
+        world.tell(leg, 0, None, News::NoReply);
     }
     assert_eq!(world.next(), Err(Unroutable::AllDown));
     world.wait_sec(15);
@@ -118,11 +118,27 @@ fn a_trunk_for_toll_free_calls_is_chosen_for_the_user() {
 }
 
 #[test]
+fn a_choice_tells_of_the_trunks_that_were_passed_over() {
+    let mut world = toll_free();
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    let Decision::Picked { candidates, .. } = world.ask(&Asked::default()).1 else {
+        panic!("trunk 1 works");
+    };
+    let verdict = Verdict::Down { why: Down::Offline };
+    let over = PassedOver { trunk: "alpha".to_owned(), verdict };
+    assert_eq!(candidates[0].passed_over, [over]);
+    let step = Step::Routed { leg: 1, name: "a".into(), endpoint: "x".into(), candidates };
+    assert!(step.sentence().ends_with(" · trunk alpha skipped: offline"), "{}", step.sentence());
+}
+
+#[test]
 fn a_toll_free_leg_that_lives_through_a_restart_is_counted_on_its_own_trunk() {
     let mut world = toll_free();
     let leg = LegId { call: CallId::new(500), no: 1 };
     let trunk = Some(TrunkId::new(1));
-    readopt(&world.snapshot, &mut world.state, leg, destination(0), trunk);
+    let (account, destination) = (DEFAULT_ACCOUNT, destination(0));
+    let leg = LiveLeg { leg, account, destination, trunk, is_test: false, is_up: true };
+    readopt(&world.snapshot, &mut world.state, &leg);
     let live = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
     assert_eq!((live(1), live(2)), (1, 0));
 }
@@ -148,6 +164,14 @@ fn a_prepaid_account_needs_credit_for_what_costs() {
     world.state.charge(DEFAULT_ACCOUNT, Micros(20_000));
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoCredit]);
     assert_eq!(world.next(), Err(Unroutable::NoCredit));
+    let fallback = |world: &World, number: &str| {
+        let number = number.parse().unwrap();
+        let offer = world.snapshot.fallback_offer(TrunkId::new(1), &number, 1_000)?;
+        let plan = world.snapshot.flow(FLOW).unwrap();
+        Some(world.state.refuses_cost(plan, offer.tariff.as_deref()))
+    };
+    assert_eq!(fallback(&world, "18005550100"), Some(true), "the last number costs as well");
+    assert_eq!(fallback(&world, "4420"), None, "it has no price");
     world.change(|world| world.configuration.rate_decks = vec![deck("44")]);
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::Unrated]);
     world.change(|world| world.configuration.account.prepaid = false);

@@ -6,7 +6,7 @@ use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use divert::model::id::{BridgeId, CallId, ChannelId};
+use divert::model::id::{BridgeId, CallId, ChannelId, TrunkId};
 use divert::model::number::Caller;
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, TimelineEntry};
@@ -52,7 +52,7 @@ pub async fn record_leg(world: &World, call: CallId, no: u16) {
         call,
         no,
         destination: None,
-        trunk: None,
+        trunk: Some(TrunkId::new(5)),
         name: "slave-a".into(),
         endpoint: "PJSIP/1001@to-slave-a".into(),
         started_at: START.plus_ms(20),

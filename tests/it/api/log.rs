@@ -176,7 +176,8 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
             &format!("2026-11-21,{night},{end},,,3,1,2,667,48,0.80,0,,"),
         ]
     );
-    let path = "/v1/reports/calls?by=flow&from=2026-11-20T12:00:00Z&test=only";
+    let path = "/v1/reports/calls?by=flow&from=2026-11-20T12:00:00Z\
+        &to=2026-11-22T00:00:00Z&test=only";
     let answer = world.local(Ask::get(path)).await;
     assert_eq!(answer.json["rows"][0]["id"], Value::Null);
     assert_eq!(answer.json["rows"][0]["calls"], 1);

@@ -107,6 +107,26 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
         (Method::GET, "/v1/calls") => {
             ok(json!({ "data": [call(9, "answered")], "has_more": true, "next_cursor": "abc" }))
         }
+        (Method::GET, "/v1/calls.csv" | "/v1/reports/calls.csv") => {
+            "id,name\r\n1,Ann\r\n".into_response()
+        }
+        (Method::GET, "/v1/sessions") => {
+            let mut session = call(9, "answered");
+            session["attempts"] = json!(3);
+            session["tags"] = json!(["repeat"]);
+            ok(
+                json!({ "data": [session, call(9, "busy")], "has_more": false, "next_cursor": null }),
+            )
+        }
+        (Method::GET, "/v1/reports/calls") => ok(json!({
+            "by": "day", "zone": "America/Chicago", "rows": [
+                { "period": { "local": "2026-11-20" }, "calls": 0, "sessions": 0, "answered": 0,
+                    "answered_per_mille": null, "talk_minutes": "0.00", "costs": [] },
+                { "period": { "local": "2026-11-21" }, "calls": 120, "sessions": 104,
+                    "answered": 96, "answered_per_mille": 800, "talk_minutes": "288.50",
+                    "costs": [{ "amount": "3.54", "currency": "USD" }] },
+            ],
+        })),
         (Method::GET, path) if path.ends_with(CALL) => {
             // One more step at each look; not known at the first.
             let mut looks = seen.looks.lock().unwrap();
@@ -257,6 +277,47 @@ fn calls_are_listed_with_their_filters() {
     insta::assert_snapshot!("calls", String::from_utf8_lossy(&run.get_output().stdout));
     let wanted = "GET /v1/calls?test=only&live=true&limit=50 ".to_owned();
     assert_eq!(server.requests(), [wanted]);
+}
+
+#[test]
+fn redials_are_listed_as_one() {
+    let server = Server::start("answered");
+    let run = server.divert().args(["calls", "list", "--collapse"]).assert().success();
+    let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(text.contains("repeat ×3") && text.matches('×').count() == 1, "{text}");
+    assert_eq!(server.requests(), ["GET /v1/sessions?limit=50 "]);
+}
+
+#[test]
+fn calls_are_exported_as_they_come() {
+    let server = Server::start("answered");
+    let from = "2026-11-01T00:00:00Z";
+    let args = ["calls", "export", "--from", from, "--test", "exclude", "--excel"];
+    server.divert().args(args).assert().success().stdout("id,name\r\n1,Ann\r\n");
+    let wanted = "GET /v1/calls.csv?test=exclude&from=2026-11-01T00%3A00%3A00Z&excel=1 ";
+    assert_eq!(server.requests(), [wanted]);
+}
+
+#[test]
+fn a_report_is_a_table_or_a_file() {
+    let server = Server::start("answered");
+    let args = ["reports", "calls", "--by", "day", "--zone", "America/Chicago"];
+    let run = server.divert().args(args).assert().success();
+    insta::assert_snapshot!(String::from_utf8_lossy(&run.get_output().stdout), @"
+    DAY America/Chicago  CALLS  SESSIONS  ANSWERED  RATE    MINUTES  COST
+    2026-11-20           0      0         0                 0.00
+    2026-11-21           120    104       96        80.0 %  288.50   3.54 USD
+    ");
+    let args = ["reports", "calls", "--by", "flow", "--tests", "--csv"];
+    server.divert().args(args).assert().success().stdout("id,name\r\n1,Ann\r\n");
+    assert_eq!(
+        server.requests(),
+        [
+            "GET /v1/reports/calls?by=day&zone=America%2FChicago ",
+            "GET /v1/reports/calls.csv?by=flow&test=only ",
+        ]
+    );
+    server.divert().args(["reports", "calls", "--by", "week"]).assert().code(2);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod calls;
 mod database;
 mod doctor;
 mod nodes;
+mod replay_day;
 mod serve;
 #[cfg(feature = "sim")]
 mod simulate;

@@ -137,6 +137,7 @@ async fn a_call_reads_back_with_all_that_was_recorded(
     let candidates: Vec<Candidate> = verdicts
         .into_iter()
         .map(|verdict| Candidate {
+            passed_over: Vec::new(),
             destination: DestinationId::new(7),
             name: "slave-a".into(),
             priority: -100,

@@ -9,11 +9,12 @@
 //! none, which shows as no line of them. A decision is: who owns the DID, who
 //! takes the call, taking the slots, and giving them back.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use divan::{AllocProfiler, Bencher};
 use divert::model::account::DEFAULT_ACCOUNT;
-use divert::model::configuration::Configuration;
+use divert::model::configuration::{Configuration, diff};
 use divert::model::destination::{Destination, Landing};
 use divert::model::forwarding_flow::ForwardingFlow;
 use divert::model::id::{
@@ -23,9 +24,11 @@ use divert::model::number::Did;
 use divert::model::server::{Server, ServerRole};
 use divert::model::time::Timestamp;
 use divert::model::trunk::{Reach, Trunk};
+use divert::node::read_snapshot;
 use divert::routing::choose::{Choice, Ledger, choose};
 use divert::routing::decide::{Ask, State, commit};
 use divert::routing::snapshot::Snapshot;
+use divert::store::Db;
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
@@ -64,8 +67,15 @@ fn accounts() -> Vec<(AccountId, Configuration)> {
             ..Destination::new(DestinationId::new(id), format!("destination-{id}"), landing)
         });
     }
+    let master = Server {
+        id: ServerId::new(99),
+        name: "master".to_owned(),
+        role: ServerRole::Master,
+        trunk: None,
+        max_live: None,
+    };
     let configuration = Configuration {
-        servers: servers.collect(),
+        servers: servers.chain([master]).collect(),
         trunks: trunks.collect(),
         forwarding_flows: vec![flow],
         ..Configuration::default()
@@ -144,8 +154,32 @@ fn build_snapshot_of_a_million_dids(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| Snapshot::build(black_box(&accounts), None));
 }
 
-/// With the configuration itself, as it is when it comes from the store.
-#[divan::bench(sample_count = 3, sample_size = 1)]
+/// From a `SQLite` file to the snapshot, as a node does when it starts. Peak memory is all of it.
+#[divan::bench(sample_count = 5, sample_size = 1)]
 fn load_a_million_dids(bencher: Bencher<'_, '_>) {
-    bencher.bench_local(|| Snapshot::build(&accounts(), None));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+    let db = runtime.block_on(async {
+        let db = Db::open(&url).await.expect("a new database");
+        for (account, configuration) in accounts() {
+            let (before, version) = db.configuration(account).await.expect("it is there");
+            let mut after = configuration;
+            let mut next = 0;
+            let mut mint = || {
+                next += 1;
+                next
+            };
+            after.settle_numbers(&BTreeSet::new(), &mut mint);
+            let changes = diff(&before, &after);
+            db.change(account, version, &changes, Timestamp(0)).await.expect("it fits");
+        }
+        db
+    });
+    bencher.bench_local(|| {
+        let (snapshot, _) =
+            runtime.block_on(read_snapshot(&db, "master")).expect("the store answers");
+        assert!(snapshot.owner(&did(DIDS - 1)).is_some());
+        snapshot
+    });
 }
