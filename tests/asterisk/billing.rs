@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::{Cdr, Micros};
+use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, Unroutable};
 use divert::store::CdrFilter;
 use serde_json::{Value, json};
@@ -154,14 +155,40 @@ async fn the_time_in_which_divert_is_dead_is_not_billed() {
         lab.divert.start().await;
         line.until_gone(Duration::from_secs(3)).await;
         let bill = only_bill(lab).await;
-        // Two clocks that read the wall at different moments.
-        let beyond_ms = bill.ended_at.since_ms(killed_at);
-        assert!(beyond_ms <= 50, "billed to {beyond_ms} ms after the death: {bill:?}");
-        assert!(beyond_ms >= -4_000, "billed only to {beyond_ms} ms before it: {bill:?}");
+        assert_ends_at(&bill, killed_at);
         assert_eq!(bill.charge.billed_sec, 6, "{bill:?}");
         assert_paid(lab, &bill).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_in_which_asterisk_is_dead_is_not_billed() {
+    with_divert(&billed(), async |lab| {
+        let (line, phone_channel) = talk(lab).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let killed_at = clock::wall();
+        lab.kill_asterisk();
+        lab.phones.hang_up(&phone_channel).await;
+        line.hang_up().await;
+        lab.phones.until_gone(&phone_channel, Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        lab.start_asterisk().await;
+        lab.divert.until_ready().await;
+        let bill = only_bill(lab).await;
+        assert_ends_at(&bill, killed_at);
+        assert_paid(lab, &bill).await;
+    })
+    .await;
+}
+
+/// A bill ends where divert last knew for sure that they talked: nothing later is billed, and where
+/// nothing else happens divert makes sure every 5 s.
+fn assert_ends_at(bill: &Cdr, death: Timestamp) {
+    let beyond_ms = bill.ended_at.since_ms(death);
+    // Two clocks that read the wall at different moments.
+    assert!(beyond_ms <= 50, "billed to {beyond_ms} ms after the death: {bill:?}");
+    assert!(beyond_ms >= -7_000, "billed only to {beyond_ms} ms before it: {bill:?}");
 }
 
 /// When divert dies, by what was seen at the phones.
