@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
-use super::flows::{Destination, destinations, find_flow, pick};
+use super::find::{Destination, find_flow, pick};
+use super::flows::destinations;
 use super::terminal::{Terminal, plain, say, say_json};
 use crate::config::Config;
 

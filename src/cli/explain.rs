@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
-use super::flows::find_flow;
+use super::find::find_flow;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 

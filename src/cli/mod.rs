@@ -12,6 +12,7 @@ mod database;
 mod destinations;
 mod doctor;
 mod explain;
+mod find;
 mod flows;
 mod keys;
 mod ladder;

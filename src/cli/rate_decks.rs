@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
-use super::flows::{pick, read_list};
+use super::find::{pick, read_list};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use super::calls::step_line;
 use super::client::{Client, ServerArgs};
-use super::flows::find_flow;
+use super::find::find_flow;
 use super::terminal::{Style, Terminal, plain, say, say_json};
 use super::view::Call;
 use crate::config::Config;

@@ -2,8 +2,10 @@
 //! the lanes, the writer and the router's state.
 
 mod routing;
+mod rows;
 
 use self::routing::Billed;
+use self::rows::{count, row, tell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -587,28 +589,6 @@ impl Core {
     }
 }
 
-/// The row that keeps what `command` tells.
-fn row(account: AccountId, call: CallId, command: Command) -> Option<Record> {
-    match command {
-        Command::Bill(cdr) => Some(Record::Cdr(*cdr)),
-        Command::Note(entry) => Some(Record::Step { account, call, entry }),
-        Command::Save(record) => Some(Record::Call(*record)),
-        Command::SaveLeg(leg) => Some(Record::Leg { account, leg: *leg }),
-        _ => None,
-    }
-}
-
-/// Tells it to who watches the log and the figures.
-fn tell(call: CallId, command: &Command) {
-    match command {
-        Command::Note(entry) => {
-            info!(call.id = %call, "{}: {}", entry.step.title(), entry.step.sentence());
-        }
-        Command::Save(record) => count(record),
-        _ => {}
-    }
-}
-
 /// Decisions as what the engine waits for.
 fn inputs(decided: Decided) -> Vec<Input> {
     let input = |(leg, decision): (LegId, _)| Input::Call {
@@ -616,13 +596,4 @@ fn inputs(decided: Decided) -> Vec<Input> {
         event: CallEvent::Decided { leg: leg.no, decision },
     };
     decided.into_iter().map(input).collect()
-}
-
-/// Counts a call that is over; tests are counted apart, so that no figure of theirs is mixed in.
-fn count(record: &CallRecord) {
-    if let Some(result) = record.result {
-        let is_test = if record.is_test { "yes" } else { "no" };
-        metrics::counter!("divert_calls_total", "result" => result.to_string(), "test" => is_test)
-            .increment(1);
-    }
 }

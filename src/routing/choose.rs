@@ -17,7 +17,7 @@ use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
 use crate::model::timeline::{PassedOver, Unroutable, Verdict};
 
-use super::decide::Ask;
+use super::ask::Ask;
 
 /// What a node knows of limits that it shares with other nodes; by default it shares none.
 #[derive(Clone, Copy, Debug, Default)]

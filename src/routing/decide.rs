@@ -4,106 +4,25 @@
 //! to ask elsewhere in between (several nodes share their limits) calls [`choose`] and [`commit`]
 //! itself.
 
-use serde::{Deserialize, Serialize};
-
+pub use super::ask::{Ask, Decision, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
-use super::snapshot::{FlowPlan, Offer, Snapshot};
+use super::snapshot::{FlowPlan, Snapshot};
 use super::state::Stake;
 pub use super::state::State;
 use super::sticky;
-use crate::model::cause::Outcome;
-use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, LegId, TrunkId};
-use crate::model::number::CallerKey;
-use crate::model::stickiness::{RepeatAction, StickyOn};
-use crate::model::throttle::CapCount;
-use crate::model::time::Timestamp;
+use crate::model::stickiness::StickyOn;
 use crate::model::timeline::{Candidate, Unroutable};
-
-/// The question of one attempt.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Ask {
-    /// Who will hold the slots.
-    pub leg: LegId,
-    pub flow: ForwardingFlowId,
-    pub at: Timestamp,
-    pub caller: Option<CallerKey>,
-    /// The flow's rule about repeated calls holds for this one.
-    pub repeat: Option<RepeatAction>,
-    pub tried: Vec<DestinationId>,
-    /// A test call is judged as any other and holds slots; it uses nothing up and changes nothing.
-    pub is_test: bool,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// The slots of `offer` are held by the asking leg until they are released.
-    Picked {
-        offer: Offer,
-        candidates: Vec<Candidate>,
-        /// For test calls only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        would: Option<Would>,
-    },
-    Unroutable {
-        reason: Unroutable,
-        candidates: Vec<Candidate>,
-    },
-}
-
-/// What a test call would have changed, had it been an ordinary one and been answered.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Would {
-    pub turns_wheel: bool,
-    /// Whose caps it would have been counted for: the name of a destination or flow, and what.
-    pub caps: Vec<(String, CapCount)>,
-    /// Until when the caller would have belonged to the destination; `None` is not at all.
-    pub binds_until: Option<Timestamp>,
-    /// It would have counted for the rule about callers who come again.
-    pub visits: bool,
-}
-
-/// How an attempt goes, for what routing remembers: who belongs to whom, how much of a cap is used,
-/// which trunk works.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Report {
-    pub leg: LegId,
-    pub flow: ForwardingFlowId,
-    pub destination: DestinationId,
-    pub trunk: Option<TrunkId>,
-    pub caller: Option<CallerKey>,
-    /// A test call tells how a trunk works, and nothing else.
-    pub is_test: bool,
-    pub news: News,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum News {
-    Answered,
-    /// An answered leg is over; `billed_sec` where it costs.
-    Ended {
-        talk_ms: i64,
-        billed_sec: Option<i64>,
-    },
-    /// It ended without an answer.
-    Failed(Outcome),
-    /// The same, and nobody at the other end of the trunk said anything at all.
-    NoReply,
-    Ringing,
-}
 
 /// Chooses a destination for `ask` and takes its slots, or says why there is none.
 ///
 /// Never fails: a flow that is gone is [`Unroutable::FlowGone`].
 pub fn decide(snapshot: &Snapshot, state: &mut State, ask: &Ask) -> Decision {
     state.prepare(snapshot, ask.flow, ask.at);
-    let mut choice = std::mem::take(&mut state.scratch);
+    let mut choice = Choice::default();
     choose(snapshot, state, ask, &Ledger::default(), &mut choice);
     let decision = decision(snapshot, state, ask, &choice);
     commit(snapshot, state, ask, &choice);
-    state.scratch = choice;
     decision
 }
 
@@ -222,18 +141,6 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
         binds_until,
         visits: ask.caller.is_some() && plan.flow.repeat_caller.is_some() && ask.tried.is_empty(),
     }
-}
-
-/// A leg that lived before this state did.
-#[derive(Clone, Copy, Debug)]
-pub struct LiveLeg {
-    pub leg: LegId,
-    pub account: AccountId,
-    pub destination: DestinationId,
-    pub trunk: Option<TrunkId>,
-    pub is_test: bool,
-    /// It was answered.
-    pub is_up: bool,
 }
 
 /// Counts a leg that lives already, after a restart: where it is, also if its destination has moved

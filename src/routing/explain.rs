@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::ask::{Ask, Decision, Would};
 use super::choose::{Choice, Ledger, choose, choose_from};
-use super::decide::{Ask, Decision, Would, decision, would};
+use super::decide::{decision, would};
 use super::snapshot::{FlowPlan, Line, Snapshot};
 use super::state::State;
 use super::throttle::{Gate, Meter};

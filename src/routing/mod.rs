@@ -11,6 +11,7 @@
 //! * [`index`], [`recent`]: finding by key, and forgetting the oldest.
 //! * [`check`]: what is wrong with a configuration.
 
+pub mod ask;
 pub mod check;
 pub mod choose;
 pub mod decide;

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::choose::Choice;
 use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
 use super::slots::{Scope, Slots};
@@ -23,7 +22,7 @@ use crate::model::stickiness::RepeatRule;
 use crate::model::throttle::CapCount;
 use crate::model::time::Timestamp;
 
-use super::decide::{News, Report};
+use super::ask::{News, Report};
 
 /// Most callers whose calls are counted for one flow; who was longest not heard of goes first.
 const MOST_VISITORS: usize = 100_000;
@@ -43,7 +42,6 @@ pub struct State {
     /// Flows with volumes that have changed, and with wheels that have turned.
     counted: Vec<usize>,
     turned: Vec<usize>,
-    pub(super) scratch: Choice,
 }
 
 /// What hangs on a leg that holds slots.

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::fields::Fields;
+use super::fields::{Fields, without_nulls};
 use super::read::{Entry, Reader, named, reference};
-use super::write::without_nulls;
 use crate::model::account::AccountSettings;
 use crate::model::billing::{Increment, Micros, Prefix, Rate, RateDeck};
 use crate::model::configuration::Configuration;

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Unnamed;
-use super::fields::Fields;
+use super::fields::{Fields, without_nulls};
 use super::read::reference;
-use super::write::without_nulls;
 use crate::model::destination::Destination;
 use crate::model::id::DestinationId;
 use crate::model::number::NumberPlan;

@@ -252,6 +252,14 @@ pub(super) fn text(value: &Value, pointer: &str) -> Result<String, Problem> {
     }
 }
 
+/// A value as it is written: what is not set is left out.
+pub(super) fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(object) = &mut value {
+        object.retain(|_, field| !field.is_null());
+    }
+    value
+}
+
 /// Why a name cannot be one.
 fn name_fault(name: &str) -> Option<(String, &'static str)> {
     let length = name.chars().count();

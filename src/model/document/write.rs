@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::billing::{deck_name, write_account, write_rate_deck};
 use super::distribution::{write_caller_numbers, write_repeat, write_stickiness, write_throttle};
+use super::fields::without_nulls;
 use super::schedule::write_schedule;
 use crate::model::configuration::{Configuration, Number};
 use crate::model::destination::{Destination, Landing};
@@ -158,11 +159,4 @@ fn server_name(id: ServerId, whole: &Configuration) -> String {
 
 fn trunk_name(id: TrunkId, whole: &Configuration) -> String {
     whole.trunk(id).map_or_else(|| id.to_string(), |trunk| trunk.name.clone())
-}
-
-pub(super) fn without_nulls(mut value: Value) -> Value {
-    if let Value::Object(object) = &mut value {
-        object.retain(|_, field| !field.is_null());
-    }
-    value
 }

@@ -1,0 +1,99 @@
+//! What routing is asked and answers, and what it is told of how an attempt goes. Data only, which can
+//! be written to the journal of a call.
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Offer;
+use crate::model::cause::Outcome;
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, LegId, TrunkId};
+use crate::model::number::CallerKey;
+use crate::model::stickiness::RepeatAction;
+use crate::model::throttle::CapCount;
+use crate::model::time::Timestamp;
+use crate::model::timeline::{Candidate, Unroutable};
+
+/// The question of one attempt.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Ask {
+    /// Who will hold the slots.
+    pub leg: LegId,
+    pub flow: ForwardingFlowId,
+    pub at: Timestamp,
+    pub caller: Option<CallerKey>,
+    /// The flow's rule about repeated calls holds for this one.
+    pub repeat: Option<RepeatAction>,
+    pub tried: Vec<DestinationId>,
+    /// A test call is judged as any other and holds slots; it uses nothing up and changes nothing.
+    pub is_test: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The slots of `offer` are held by the asking leg until they are released.
+    Picked {
+        offer: Offer,
+        candidates: Vec<Candidate>,
+        /// For test calls only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        would: Option<Would>,
+    },
+    Unroutable {
+        reason: Unroutable,
+        candidates: Vec<Candidate>,
+    },
+}
+
+/// What a test call would have changed, had it been an ordinary one and been answered.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Would {
+    pub turns_wheel: bool,
+    /// Whose caps it would have been counted for: the name of a destination or flow, and what.
+    pub caps: Vec<(String, CapCount)>,
+    /// Until when the caller would have belonged to the destination; `None` is not at all.
+    pub binds_until: Option<Timestamp>,
+    /// It would have counted for the rule about callers who come again.
+    pub visits: bool,
+}
+
+/// How an attempt goes, for what routing remembers: who belongs to whom, how much of a cap is used,
+/// which trunk works.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Report {
+    pub leg: LegId,
+    pub flow: ForwardingFlowId,
+    pub destination: DestinationId,
+    pub trunk: Option<TrunkId>,
+    pub caller: Option<CallerKey>,
+    /// A test call tells how a trunk works, and nothing else.
+    pub is_test: bool,
+    pub news: News,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    Answered,
+    /// An answered leg is over; `billed_sec` where it costs.
+    Ended {
+        talk_ms: i64,
+        billed_sec: Option<i64>,
+    },
+    /// It ended without an answer.
+    Failed(Outcome),
+    /// The same, and nobody at the other end of the trunk said anything at all.
+    NoReply,
+    Ringing,
+}
+
+/// A leg that lived before this state did.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveLeg {
+    pub leg: LegId,
+    pub account: AccountId,
+    pub destination: DestinationId,
+    pub trunk: Option<TrunkId>,
+    pub is_test: bool,
+    /// It was answered.
+    pub is_up: bool,
+}
