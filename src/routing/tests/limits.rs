@@ -118,6 +118,17 @@ fn a_leg_whose_destination_has_moved_counts_on_the_trunk_it_is_on() {
 }
 
 #[test]
+fn a_test_call_that_rings_takes_no_place_in_a_cap() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    let cap = VolumeCap { per: CapPeriod::Total, count: CapCount::Answers, max: 1 };
+    world.change(|world| world.line(0).throttle.caps = vec![cap]);
+    let (_, test) = world.ask(&Asked { is_test: true, ..Asked::default() });
+    assert!(matches!(test, Decision::Picked { .. }));
+    assert_eq!(world.next().unwrap(), "a", "the one place is for an ordinary call");
+    assert_eq!(world.next(), Err(Unroutable::AllThrottled));
+}
+
+#[test]
 fn a_leg_that_rings_through_a_restart_keeps_its_place_in_a_cap() {
     let mut world = World::new(&[(1, 1, 1)]);
     let cap = VolumeCap { per: CapPeriod::Total, count: CapCount::Answers, max: 1 };

@@ -1,7 +1,6 @@
 //! Numbers by themselves: which flow owns which, and when that last changed.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use divert::model::configuration::Change;
 use divert::model::id::{AccountId, ForwardingFlowId, NumberId, ServerId};
@@ -89,44 +88,5 @@ async fn the_version_of_numbers_moves_with_numbers_only(
         put(&store.db, ACCOUNT, &changes).await.unwrap();
         let expected = Version { configuration, numbers };
         assert_eq!(store.db.versions().await.unwrap()[&ACCOUNT], expected, "{changes:?}");
-    }
-}
-
-/// Prints what it takes; asked for by name, with optimisation:
-/// `cargo test --release --test it -- --ignored --nocapture a_million_dids`.
-#[rstest]
-#[tokio::test]
-#[ignore = "measures, and takes minutes without optimisation"]
-async fn a_million_dids_are_read_in_less_than_two_seconds(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
-    const NUMBERS: usize = 1_000_000;
-    const FLOWS: u128 = 1_000;
-    let store = engine.store().await;
-    let mut changes = ground();
-    changes.extend((0..FLOWS).map(|id| put_flow(flow(id, &format!("f{id}"), vec![]))));
-    put(&store.db, ACCOUNT, &changes).await.unwrap();
-    let home =
-        format!("'{ACCOUNT}', {}, '{}'", "'+1202' || CAST(5000000 + n AS TEXT)", ServerId::new(1));
-    store
-        .execute(&format!(
-            "INSERT INTO number (id, account_id, did, server_id, forwarding_flow_id) \
-             WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL \
-                 SELECT n + 1 FROM counted WHERE n + 1 < {NUMBERS}), \
-             flow (id, nth) AS (SELECT id, ROW_NUMBER() OVER (ORDER BY id) - 1 \
-                 FROM forwarding_flow) \
-             SELECT 'num_0000000000000000000' || CAST(1000000 + n AS TEXT), {home}, flow.id \
-             FROM counted JOIN flow ON flow.nth = n % {FLOWS}"
-        ))
-        .await;
-    for _ in 0..3 {
-        let begun = Instant::now();
-        let (owned, _) = store.db.owned_dids(ACCOUNT).await.unwrap();
-        let took = begun.elapsed();
-        assert_eq!(owned.iter().map(|of| of.dids.len()).sum::<usize>(), NUMBERS);
-        let begun = Instant::now();
-        store.db.configuration_without_numbers(ACCOUNT).await.unwrap();
-        println!("{engine:?}: DIDs {took:?}, the rest {:?}", begun.elapsed());
-        assert!(took < Duration::from_secs(2), "{took:?}");
     }
 }
