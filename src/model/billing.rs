@@ -237,7 +237,9 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('+').unwrap_or(text);
-        if digits.len() > Self::MAX || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        // A lone plus is half a number, and must not become the price of all of them.
+        let is_lone_plus = digits.is_empty() && !text.is_empty();
+        if is_lone_plus || digits.len() > Self::MAX || !digits.bytes().all(|c| c.is_ascii_digit()) {
             return Err("type up to 15 digits in quotes, as \"1800\"; \"\" matches every number");
         }
         Ok(Self(digits.to_owned()))
@@ -570,10 +572,11 @@ mod tests {
         for bad in ["US", "usd", "USDX", "U$D", ""] {
             assert!(bad.parse::<Currency>().is_err(), "{bad}");
         }
-        for bad in ["1234567890123456", "18a", "1 8", "++1", "-1"] {
+        for bad in ["1234567890123456", "18a", "1 8", "++1", "-1", "+"] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
         }
         assert_eq!("+1800".parse::<Prefix>().unwrap().as_str(), "1800");
+        assert_eq!("".parse::<Prefix>().unwrap().as_str(), "");
     }
 
     fn tariffs() -> impl Strategy<Value = Tariff> {
