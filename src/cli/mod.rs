@@ -13,6 +13,7 @@ mod destinations;
 mod doctor;
 mod explain;
 mod flows;
+mod input;
 mod keys;
 mod ladder;
 mod nodes;
