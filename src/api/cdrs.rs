@@ -111,10 +111,10 @@ pub(super) struct Cost {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Money {
     #[schema(example = "0.0138")]
-    amount: String,
+    pub amount: String,
     /// ISO 4217.
     #[schema(example = "USD")]
-    currency: String,
+    pub currency: String,
 }
 
 /// The rate that held when the leg was dialled.

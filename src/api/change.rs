@@ -57,6 +57,8 @@ pub(super) trait Resource {
     const WORD: &'static str;
     /// What its representation is made of.
     const PART: Part = Part::WithoutNumbers;
+    /// What a key needs to make, change and remove it.
+    const SCOPE: Scope = Scope::FlowsWrite;
 
     /// Everything there is, with its representation; `None` when there is no such parent.
     fn all(configuration: &Configuration, parent: Self::Parent) -> Option<Vec<(Self::Id, Value)>>;
@@ -118,7 +120,7 @@ pub(super) async fn create<R: Resource>(
     document: &Value,
     uri: &Uri,
 ) -> Result<Response, ApiError> {
-    identity.require(Scope::FlowsWrite)?;
+    identity.require(R::SCOPE)?;
     let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         if R::all(current, parent).is_none() {
             return Err(ApiError::no_such("forwarding flow"));
@@ -156,7 +158,7 @@ pub(super) async fn update<R: Resource>(
     id: R::Id,
     (how, headers, document): (Update, &HeaderMap, &Value),
 ) -> Result<Response, ApiError> {
-    identity.require(Scope::FlowsWrite)?;
+    identity.require(R::SCOPE)?;
     let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
         let before = R::find(current, parent, id)?;
         etag::check_if_match(headers, &before)?;
@@ -174,7 +176,7 @@ pub(super) async fn remove<R: Resource>(
     id: R::Id,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    identity.require(Scope::FlowsWrite)?;
+    identity.require(R::SCOPE)?;
     change(api, identity.account, Part::Whole, |current| {
         etag::check_if_match(headers, &R::find(current, parent, id)?)?;
         let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;

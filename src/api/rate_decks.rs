@@ -1,4 +1,7 @@
 //! Rate decks: prices by the beginning of the dialled number.
+//!
+//! Changed by whoever runs divert, like the account, hence the scope `admin`; read by everybody who
+//! reads flows.
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Uri};
@@ -12,6 +15,7 @@ use super::auth::Identity;
 use super::body::Json;
 use super::change::{self, Resource, Update};
 use super::error::ApiError;
+use super::key::Scope;
 use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{PageOf, RateDeck, RateDeckDocument};
@@ -33,6 +37,7 @@ impl Resource for Kind {
     type Parent = ();
 
     const WORD: &'static str = "rate deck";
+    const SCOPE: Scope = Scope::Admin;
 
     fn all(configuration: &Configuration, (): ()) -> Option<Vec<(RateDeckId, Value)>> {
         let write = |it| document::write_rate_deck(it, configuration);
@@ -73,6 +78,8 @@ async fn list(
 }
 
 /// Make a rate deck
+///
+/// Needs the scope `admin`, as every change of one.
 #[utoipa::path(
     post,
     path = "/v1/rate-decks",

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Identity;
+use super::cdrs::Money;
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
@@ -191,15 +192,7 @@ struct Row {
     #[schema(example = 17700)]
     billed_sec: i64,
     /// What the calls cost, by currency; empty when nothing was billed.
-    costs: Vec<Cost>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Cost {
-    #[schema(example = "3.54")]
-    amount: String,
-    #[schema(example = "USD")]
-    currency: String,
+    costs: Vec<Money>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -230,10 +223,7 @@ const COLUMNS: [&str; 14] = [
 
 impl Row {
     fn of(row: &ReportRow, asked: &ReportQuery) -> Self {
-        let cost = |cost: &crate::store::Cost| Cost {
-            amount: cost.amount.to_string(),
-            currency: cost.currency.to_string(),
-        };
+        let cost = |cost: &crate::store::Cost| Money::new(cost.amount, cost.currency);
         let hundredths = (row.talk_ms + 300) / 600;
         Self {
             id: match asked.by {

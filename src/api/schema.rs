@@ -218,7 +218,6 @@ pub(super) struct Schedule {
 pub(super) struct ArrivalRate {
     #[schema(example = 10, minimum = 1, maximum = 10000)]
     calls: u32,
-    #[schema(default = "second", required = false)]
     per: RatePeriod,
     /// 1 is no burst at all.
     #[schema(default = 1, minimum = 1, maximum = 10000, required = false)]

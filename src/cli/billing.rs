@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
+use super::input::moment_as_typed;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use crate::config::Config;
@@ -30,10 +31,10 @@ pub struct ListArgs {
     #[arg(long, value_name = "ID")]
     trunk: Option<String>,
     /// Not before this moment (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     from: Option<String>,
     /// Before this moment
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     to: Option<String>,
     /// How many
     #[arg(long, default_value_t = 50, value_name = "N")]

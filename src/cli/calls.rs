@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Client, ServerArgs};
+use super::input::{moment_as_typed, word};
 use super::ladder;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::view::{Call, Entry, Leg, offset};
@@ -88,7 +89,7 @@ struct Filter {
     #[arg(long)]
     caller: Option<String>,
     /// What became of it
-    #[arg(long)]
+    #[arg(long, value_parser = word::<CallResult>())]
     result: Option<CallResult>,
     /// Test calls: include, exclude or only
     #[arg(long, value_name = "HOW")]
@@ -97,10 +98,10 @@ struct Filter {
     #[arg(long)]
     live: bool,
     /// Not before this moment (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     from: Option<String>,
     /// Before this moment
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     to: Option<String>,
 }
 

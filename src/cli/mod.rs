@@ -14,6 +14,7 @@ mod doctor;
 mod explain;
 mod find;
 mod flows;
+mod input;
 mod keys;
 mod ladder;
 mod nodes;

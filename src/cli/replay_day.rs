@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::json;
 
+use super::input::moment;
 use super::plan::{Source, propose, warn};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::{Failure, database};
@@ -24,11 +25,11 @@ use crate::store::{By, Db, ReportQuery};
 #[derive(Args, Debug)]
 pub struct ReplayDayArgs {
     /// Calls that began at or after this moment (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    from: jiff::Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Timestamp,
     /// Calls that began before this moment
-    #[arg(long, value_name = "TIME")]
-    to: jiff::Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Timestamp,
     /// A configuration document, read over the present configuration
     #[arg(long = "with", value_name = "FILE")]
     draft: String,
@@ -52,19 +53,21 @@ struct Comparison {
     left_out: usize,
 }
 
-const RULES: [&str; 5] = [
+const RULES: [&str; 7] = [
     "A call that anybody answered is answered wherever it goes, after the same ringing",
     "and for the same conversation. An attempt that failed fails the same way on its own",
     "destination. A call nobody answered rings elsewhere in vain, until the ring time is",
     "over or the caller hangs up as they did. Nothing is remembered from before but live",
-    "calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike.",
+    "calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike. A call that only",
+    "a fallback number answered counts as not taken, in LOGGED too, without its talk and",
+    "cost. Balances are not replayed: in PRESENT and DRAFT no prepaid account runs out.",
 ];
 
 /// # Errors
 /// [`Failure::Input`] for a draft with faults, an unknown flow or an empty period; see
 /// [`database::failure`].
 pub async fn run(args: &ReplayDayArgs, config: &Config) -> anyhow::Result<()> {
-    let (from, to) = (Timestamp(args.from.as_millisecond()), Timestamp(args.to.as_millisecond()));
+    let (from, to) = (args.from, args.to);
     if from >= to {
         return Err(Failure::Input("--to is not after --from".to_owned()).into());
     }
@@ -116,8 +119,12 @@ async fn compare(
     let by = By::Destination;
     let query = ReportQuery { by, from, to, zone: Zone::UTC, flow, tests: false };
     for row in db.report(DEFAULT_ACCOUNT, &query).await? {
+        // What fallback numbers cost is in none of the three.
+        let Some(destination) = row.destination else {
+            continue;
+        };
         for cost in row.costs {
-            logged.charge(row.destination, cost.amount, &cost.currency.to_string());
+            logged.charge(Some(destination), cost.amount, &cost.currency.to_string());
         }
     }
     let run = |configuration: Configuration| {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
+use super::input::{moment_as_typed, word};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 use crate::store::By;
@@ -20,13 +21,13 @@ pub enum ReportsCommand {
 #[derive(Args, Debug)]
 pub struct CallsArgs {
     /// What the rows are: day, hour, flow or destination
-    #[arg(long, default_value_t = By::Day)]
+    #[arg(long, default_value_t = By::Day, value_parser = word::<By>())]
     by: By,
     /// Not before this moment (RFC 3339); the last 30 days unless given
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     from: Option<String>,
     /// Before this moment; now unless given
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     to: Option<String>,
     /// Whose days and hours; the account's unless given
     #[arg(long, value_name = "NAME")]

@@ -8,7 +8,10 @@
 //! * An attempt that failed fails in the same way, after the same time, on its own destination.
 //! * A call that nobody answered is not answered elsewhere either: it rings there until the ring
 //!   time is over, and the caller hangs up when they did.
+//! * A fallback number is no destination: a call that only it answered is one that nobody took, and
+//!   neither its conversation nor its cost counts.
 //! * Nothing is remembered from before the period but the calls that were still live.
+//! * Balances are not replayed: a prepaid account does not run out.
 //!
 //! Pure: calls in, figures out, the same every time. Reading calls and printing figures is not done
 //! here.
@@ -119,9 +122,11 @@ pub fn logged(calls: &[LoggedCall], period: Period) -> Figures {
         let counts = call.started_at >= period.from && call.started_at < period.to;
         if counts {
             figures.calls += 1;
-            figures.talk_ms += call.talk_ms;
+            let is_answer = |leg: &LegRecord| leg.outcome == Some(Outcome::Answered);
+            let by_fallback = legs.iter().any(|leg| is_answer(leg) && leg.destination.is_none());
+            figures.talk_ms += if by_fallback { 0 } else { call.talk_ms };
             match call.result {
-                Some(CallResult::Answered) => figures.answered += 1,
+                Some(CallResult::Answered) if !by_fallback => figures.answered += 1,
                 Some(CallResult::Abandoned) => figures.abandoned += 1,
                 _ => figures.not_taken += 1,
             }
@@ -530,10 +535,11 @@ impl Call<'_> {
 }
 
 impl LoggedCall {
-    /// How the answered leg went, if there was one. A conversation that goes on counts as far as it
-    /// is known: not at all.
+    /// How the leg went that a destination answered, if one did; a fallback number is none. A
+    /// conversation that goes on counts as far as it is known: not at all.
     fn answer(&self) -> Option<Answer> {
-        let leg = self.legs.iter().find(|leg| leg.outcome == Some(Outcome::Answered))?;
+        let mut legs = self.legs.iter().filter(|leg| leg.destination.is_some());
+        let leg = legs.find(|leg| leg.outcome == Some(Outcome::Answered))?;
         let (answered_at, ended_at) = (leg.answered_at?, leg.ended_at?);
         Some(Answer {
             after_ms: answered_at.since_ms(leg.started_at),

@@ -240,7 +240,9 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('+').unwrap_or(text);
-        if digits.len() > Self::MAX || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        // A lone plus is half a number, and must not become the price of all of them.
+        let is_lone_plus = digits.is_empty() && !text.is_empty();
+        if is_lone_plus || digits.len() > Self::MAX || !digits.bytes().all(|c| c.is_ascii_digit()) {
             return Err("type up to 15 digits in quotes, as \"1800\"; \"\" matches every number");
         }
         Ok(Self(digits.to_owned()))

@@ -82,7 +82,8 @@ impl Places {
         self.dids.get(&flow)?.get(did).map(String::as_str)
     }
 
-    fn account_key(&self, key: &str) -> Option<String> {
+    /// Where a setting of the account stands, or would; `None` when the document has no account.
+    pub(super) fn account_key(&self, key: &str) -> Option<String> {
         self.account.as_ref().map(|pointer| format!("{pointer}/{key}"))
     }
 
@@ -177,10 +178,13 @@ fn unrated(whole: &Configuration, places: &Places) -> Vec<Problem> {
             && let Some(pointer) = pointer.or_else(|| places.key(deck.id, "rates"))
             && deck.rate_for(number).is_none()
         {
-            let message = format!(
-                "rate deck {} has no rate for {number}, so that calls there cost nothing",
-                deck.name
-            );
+            let what = if whole.account.prepaid {
+                "no call goes there: a prepaid account has them refused"
+            } else {
+                "calls there cost nothing"
+            };
+            let message =
+                format!("rate deck {} has no rate for {number}, so that {what}", deck.name);
             let hint = "add a rate to it; the prefix \"\" matches every number";
             warnings.push(Problem::new(pointer, "no_rate", message, hint));
         }

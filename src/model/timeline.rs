@@ -204,7 +204,8 @@ impl Verdict {
             }
             Self::Closed => "closed".to_owned(),
             Self::Down { why: Down::Failing { failures } } => {
-                format!("down after {failures} failures")
+                let what = if failures == 1 { "failure" } else { "failures" };
+                format!("down after {failures} {what}")
             }
             Self::Down { why: Down::Offline } => "offline".to_owned(),
             Self::Down { why: Down::Probing } => "down, being tried".to_owned(),
@@ -348,8 +349,11 @@ impl Step {
                     RepeatAction::Reject => "rejected as busy",
                     RepeatAction::Tag => "marked",
                 };
-                let within = duration(i64::from(*within_sec) * 1_000);
-                format!("{calls} calls within {within} · {then}")
+                let times = match calls {
+                    1 => "once".to_owned(),
+                    times => format!("{times} times"),
+                };
+                format!("called at least {times} within {} · {then}", span(*within_sec))
             }
             Self::Received { did, caller, flow, is_test } => {
                 let flow = flow.as_ref().map_or_else(
@@ -439,13 +443,26 @@ fn skipped(candidates: &[Candidate]) -> String {
     text
 }
 
-/// `850 ms`, `12.4 s`, `3:42`.
+/// A length of time that somebody set: `24 h`, `5 min`, `90 s`.
+fn span(sec: u32) -> String {
+    match sec {
+        1.. if sec % 3_600 == 0 => format!("{} h", sec / 3_600),
+        1.. if sec % 60 == 0 => format!("{} min", sec / 60),
+        _ => format!("{sec} s"),
+    }
+}
+
+/// A length of time that was measured: `850 ms`, `12.4 s`, `3:42`, `2:03:05 h`.
 #[must_use]
 pub fn duration(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        _ => format!("{}:{:02}", ms / 60_000, ms / 1_000 % 60),
+        60_000..3_600_000 => format!("{}:{:02}", ms / 60_000, ms / 1_000 % 60),
+        _ => {
+            let (minutes, seconds) = (ms / 60_000, ms / 1_000 % 60);
+            format!("{}:{:02}:{seconds:02} h", minutes / 60, minutes % 60)
+        }
     }
 }
 
@@ -458,6 +475,27 @@ mod tests {
         assert_eq!(duration(850), "850 ms");
         assert_eq!(duration(12_480), "12.4 s");
         assert_eq!(duration(222_100), "3:42");
+        assert_eq!(duration(3_599_999), "59:59");
+        assert_eq!(duration(3_600_000), "1:00:00 h");
+        assert_eq!(duration(7_385_900), "2:03:05 h");
+    }
+
+    #[test]
+    fn a_repeated_caller_is_told_of_in_words() {
+        let sentence = |calls, within_sec| {
+            Step::Repeat { calls, within_sec, then: RepeatAction::Tag }.sentence()
+        };
+        assert_eq!(sentence(1, 86_400), "called at least once within 24 h · marked");
+        assert_eq!(sentence(3, 86_400), "called at least 3 times within 24 h · marked");
+        assert_eq!(sentence(2, 300), "called at least 2 times within 5 min · marked");
+        assert_eq!(sentence(2, 90), "called at least 2 times within 90 s · marked");
+    }
+
+    #[test]
+    fn one_failure_is_no_failures() {
+        let down = |failures| Verdict::Down { why: Down::Failing { failures } }.why_not().unwrap();
+        assert_eq!(down(1), "down after 1 failure");
+        assert_eq!(down(3), "down after 3 failures");
     }
 
     #[test]

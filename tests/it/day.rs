@@ -335,3 +335,18 @@ fn a_draft_costs_what_its_destinations_cost() {
     figures.charge(None, Micros(1), "USD");
     assert_eq!(cost(&figures), ("0.400001".to_owned(), vec!["0.40".to_owned()]));
 }
+
+#[test]
+fn what_a_fallback_number_answered_no_destination_did() {
+    let mut world = World::new();
+    let mut call = world.call(1, 0, &[("a", Outcome::Busy, 5, 0), answered("b", 5, 30)]);
+    call.legs[1].destination = None;
+    let calls = [call, world.call(2, 300, &[answered("a", 5, 60)])];
+    let draft = world.edited(&[("\"1001\", weight: 50", "\"1001\", weight: 60")]);
+    let was = logged(&calls, period());
+    assert_eq!(shares(&was), BTreeMap::from([("a", (2, 1, 60, 1))]));
+    for figures in [was, run(&world.configuration, &calls), run(&draft, &calls)] {
+        assert_eq!((figures.calls, figures.answered, figures.not_taken), (2, 1, 1), "{figures:?}");
+        assert_eq!(figures.talk_ms, 60 * SEC, "{figures:?}");
+    }
+}

@@ -180,10 +180,11 @@ fn what_people_type_is_read_or_refused() {
     for bad in ["US", "usd", "USDX", "U$D", ""] {
         assert!(bad.parse::<Currency>().is_err(), "{bad}");
     }
-    for bad in ["1234567890123456", "18a", "1 8", "++1", "-1"] {
+    for bad in ["1234567890123456", "18a", "1 8", "++1", "-1", "+"] {
         assert!(bad.parse::<Prefix>().is_err(), "{bad}");
     }
     assert_eq!("+1800".parse::<Prefix>().unwrap().as_str(), "1800");
+    assert_eq!("".parse::<Prefix>().unwrap().as_str(), "");
 }
 
 fn tariffs() -> impl Strategy<Value = Tariff> {

@@ -18,8 +18,6 @@ const RATE: [&str; 3] = ["increment", "per_minute", "prefix"];
 
 /// Whole minutes.
 const INCREMENT: Increment = Increment { first_sec: 60, step_sec: 60 };
-/// Of the currency's units, for a minute.
-const DEAREST: i64 = 1_000_000;
 
 impl Reader<'_> {
     /// What is left out is as it is in a new account.
@@ -98,10 +96,10 @@ fn read_price(fields: &mut Fields<'_, '_>) -> Option<Micros> {
         fields.missing(KEY, "type the price of a minute in quotes, as \"0.0120\"");
     }
     let price: Micros = fields.parsed(KEY, "an amount")?;
-    if (0..=DEAREST * Micros::UNIT).contains(&price.0) {
+    if (Micros(0)..=Rate::MAX_PER_MINUTE).contains(&price) {
         return Some(price);
     }
-    let hint = format!("type an amount from \"0.00\" to \"{DEAREST}.00\"");
+    let hint = format!("type an amount from \"0.00\" to \"{}\"", Rate::MAX_PER_MINUTE);
     fields.wrong(KEY, "out_of_range", format!("{price} is out of range"), hint);
     None
 }

@@ -48,6 +48,9 @@ fn read_rate(fields: &mut Fields<'_, '_>) -> Option<ArrivalRate> {
     if !rate.has("calls") {
         rate.missing("calls", "type how many calls may begin, as {calls: 5, per: second}");
     }
+    if !rate.has("per") {
+        rate.missing("per", "type second, minute or hour");
+    }
     Some(ArrivalRate {
         calls: rate.count("calls", &(1..=10_000)).unwrap_or(1),
         per: rate.choice("per").unwrap_or(RatePeriod::Second),

@@ -280,10 +280,37 @@ fn finish(
     if problems.is_empty() {
         warnings.extend(check::warnings(&next, &places));
         warnings.extend(moved(current, &next, &places));
+        warnings.extend(reckoned_anew(current, &next, &places));
         Ok(Reading { configuration: next, warnings, places })
     } else {
         Err(problems)
     }
+}
+
+/// Settings of the account that change what its money means.
+fn reckoned_anew(current: &Configuration, next: &Configuration, places: &Places) -> Vec<Problem> {
+    let (old, new) = (&current.account, &next.account);
+    let mut warnings = Vec::new();
+    if old.prepaid
+        && !new.prepaid
+        && let Some(pointer) = places.account_key("prepaid")
+    {
+        let message = "prepaid is turned off: calls go on when the balance is used up";
+        let hint = "type prepaid: true to keep it; what an account: leaves out takes its default";
+        warnings.push(Problem::new(pointer, "prepaid_off", message, hint));
+    }
+    if old.currency != new.currency
+        && let Some(pointer) = places.account_key("currency")
+    {
+        let (from, to) = (old.currency, new.currency);
+        let message = format!(
+            "the currency changes from {from} to {to}, and amounts booked so far keep their \
+             figures: 250.00 {from} in the balance would read as 250.00 {to}"
+        );
+        let hint = format!("type currency: {from} to keep it, or correct the balance by a credit");
+        warnings.push(Problem::new(pointer, "currency_changed", message, hint));
+    }
+    warnings
 }
 
 /// A DID that goes from one owner to another is worth a word: calls follow it at once.

@@ -1,6 +1,8 @@
 //! The description: complete, and every example in it works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use divert::api::document;
 use divert::model::account::DEFAULT_ACCOUNT;
@@ -38,6 +40,36 @@ async fn every_route_is_described() {
     let described: BTreeSet<&str> = operations().iter().map(|(_, path, _)| *path).collect();
     assert!(in_router.len() > 10, "the router tells its paths: {debug}");
     assert_eq!(in_router, described);
+}
+
+/// Of two types of one name the description has only the last, wherever either is meant.
+#[test]
+fn every_type_has_a_name_of_its_own() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api");
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for file in fs::read_dir(directory).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        for after in source.split("#[derive(").skip(1) {
+            let (derived, rest) = after.split_once(")]").unwrap();
+            if derived.contains("ToSchema") {
+                let mut words = rest.split(|c: char| !c.is_alphanumeric() && c != '_');
+                words.find(|word| ["struct", "enum"].contains(word)).unwrap();
+                *names.entry(words.next().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    assert!(names.contains_key("Money") && names.len() > 20, "{names:?}");
+    let shared: Vec<_> = names.iter().filter(|(_, types)| **types > 1).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+}
+
+#[test]
+fn what_a_report_costs_is_an_amount_of_a_currency() {
+    let schemas = &document()["components"]["schemas"];
+    let costs = &schemas["Row"]["properties"]["costs"]["items"]["$ref"];
+    let name = costs.as_str().unwrap().rsplit('/').next().unwrap();
+    let members: Vec<&String> = schemas[name]["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(members, ["amount", "currency"]);
 }
 
 #[test]

@@ -91,3 +91,31 @@ async fn every_fault_of_a_deck_is_told_at_once() {
     let twin = world.local(Ask::post("/v1/rate-decks").json(&deck("retail"))).await;
     twin.assert_problem(409, "taken");
 }
+
+#[tokio::test]
+async fn prices_are_set_by_whoever_runs_divert() {
+    let world = World::new().await;
+    let id = world.local(Ask::post("/v1/rate-decks").json(&deck("retail"))).await.id();
+    let path = format!("/v1/rate-decks/{id}");
+    let writer = world.key(&[Scope::FlowsWrite]).await;
+    for ask in [
+        Ask::post("/v1/rate-decks").json(&deck("cheap")),
+        Ask::put(&path).json(&deck("cheap")),
+        Ask::patch(&path).json(&json!({ "decimals": 0 })),
+        Ask::delete(&path),
+    ] {
+        world.keyed(ask.bearer(&writer)).await.assert_problem(403, "missing_scope");
+    }
+    assert_eq!(world.keyed(Ask::get(&path).bearer(&writer)).await.json["name"], "retail");
+    // The same key may change what calls go where.
+    let master = json!({ "name": "pbx", "role": "master" });
+    let made = world.keyed(Ask::post("/v1/servers").json(&master).bearer(&writer)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+
+    let admin = world.key(&[Scope::Admin]).await;
+    let patched =
+        world.keyed(Ask::patch(&path).json(&json!({ "decimals": 0 })).bearer(&admin)).await;
+    assert_eq!(patched.json["decimals"], 0, "{}", patched.text);
+    let gone = world.keyed(Ask::delete(&path).bearer(&admin)).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+}

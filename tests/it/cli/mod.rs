@@ -148,6 +148,28 @@ fn every_help_fits_80_columns_and_has_an_example() {
 }
 
 #[test]
+fn a_mistyped_option_is_answered_with_what_to_type() {
+    let dir = TempDir::new().unwrap();
+    let tell = |args: &[&str]| {
+        let mut command = divert(dir.path());
+        command.args(args).assert().code(2);
+        stderr(&mut command)
+    };
+    let text = tell(&["reports", "calls", "--by", "week"]);
+    assert!(text.contains("[possible values: day, destination, flow, hour]"), "{text}");
+    let text = tell(&["calls", "list", "--result", "lost"]);
+    assert!(text.contains("no_answer"), "{text}");
+    for command in
+        [&["reports", "calls"][..], &["calls", "list"], &["cdrs", "list"], &["replay-day"]]
+    {
+        for option in ["--from", "--to"] {
+            let text = tell(&[command, &[option, "2026-11-20"]].concat());
+            assert!(text.contains("type 2026-11-20T00:00:00Z"), "{command:?}: {text}");
+        }
+    }
+}
+
+#[test]
 fn completions_are_written_for_three_shells() {
     let dir = TempDir::new().unwrap();
     for (shell, word) in

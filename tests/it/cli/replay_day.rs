@@ -93,7 +93,9 @@ fn a_draft_is_held_against_the_day_it_would_have_had() {
     and for the same conversation. An attempt that failed fails the same way on its own
     destination. A call nobody answered rings elsewhere in vain, until the ring time is
     over or the caller hangs up as they did. Nothing is remembered from before but live
-    calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike.
+    calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike. A call that only
+    a fallback number answered counts as not taken, in LOGGED too, without its talk and
+    cost. Balances are not replayed: in PRESENT and DRAFT no prepaid account runs out.
 
     RESULT     LOGGED  PRESENT  DRAFT  ±
     answered   3       3        2      -1

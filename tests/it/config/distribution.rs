@@ -62,7 +62,7 @@ forwarding_flows:
         schedule:
           hours: {daily: "22:00-02:00"}
           holidays: [{date: "2026-12-24", hours: ["09:00-12:00"]}, "2026-12-26"]
-        rate: {calls: 1}
+        rate: {calls: 1, per: second}
         spacing_sec: 86400
         caps: [{per: month, count: billable_minutes, max: 1}]
 "#;
@@ -232,6 +232,7 @@ fn a_bad_throttle_says_what_to_type() {
     /destinations/0/caps/4/per: per is missing; type hour, day, month or total
     /destinations/0/caps/5: a number stands here, where a mapping is wanted; give it keys: count, max, per
     "#);
+    insta::assert_snapshot!(said("  rate: {calls: 60}\n", ""), @"/rate/per: per is missing; type second, minute or hour");
     insta::assert_snapshot!(said("  rate: 5\n  caps: 9\n  redial_gap_sec: 901\n", ""), @"
     /rate: a number stands here, where a mapping is wanted; give it keys: burst, calls, per
     /caps: a number stands here, where a list is wanted; type one item a line, each after a dash: - …
@@ -342,7 +343,7 @@ rate_decks:
       - {prefix: "1800", per_minute: 0.012, increment: 6}
       - {prefix: "+1800", per_minute: "-0.01"}
       - {prefix: 18a, per_minute: "0.0000001", increment: 0/6}
-      - {prefix: "44", per_minute: "1000000.01"}
+      - {prefix: "44", per_minute: "1000.01"}
       - {}
     bills_ring_time: on
     rounding: half
@@ -363,12 +364,12 @@ trunks:
     f.yaml:8: account.rate_deck: there is no rate deck "retial"; did you mean retail?
     f.yaml:12: rate_decks[0].rates[0].increment: "6" is not a first and a next length; type seconds as "30/6": the first 30, then every 6 begun
     f.yaml:12: rate_decks[0].rates[0].per_minute: it is read as the number 0.012, which may not be what was typed; put it in quotes
-    f.yaml:13: rate_decks[0].rates[1].per_minute: -0.01 is out of range; type an amount from "0.00" to "1000000.00"
+    f.yaml:13: rate_decks[0].rates[1].per_minute: -0.01 is out of range; type an amount from "0.00" to "1000.00"
     f.yaml:13: rate_decks[0].rates[1].prefix: the prefix "1800" has a rate already; keep one of them
     f.yaml:14: rate_decks[0].rates[2].increment: "0/6" is not a first and a next length; type seconds as "30/6": the first 30, then every 6 begun
     f.yaml:14: rate_decks[0].rates[2].per_minute: "0.0000001" is not an amount; type an amount as "0.0125", with at most 6 digits behind the point
     f.yaml:14: rate_decks[0].rates[2].prefix: "18a" is not a prefix; type up to 15 digits in quotes, as "1800"; "" matches every number
-    f.yaml:15: rate_decks[0].rates[3].per_minute: 1000000.01 is out of range; type an amount from "0.00" to "1000000.00"
+    f.yaml:15: rate_decks[0].rates[3].per_minute: 1000.01 is out of range; type an amount from "0.00" to "1000.00"
     f.yaml:16: rate_decks[0].rates[4].per_minute: per_minute is missing; type the price of a minute in quotes, as "0.0120"
     f.yaml:16: rate_decks[0].rates[4].prefix: prefix is missing; type how the numbers begin, as "1800"; "" matches every number
     f.yaml:17: rate_decks[0].bills_ring_time: text stands here, where true or false is wanted; type true, without quotes
@@ -452,6 +453,26 @@ forwarding_flows:
     f.yaml:23: forwarding_flows[0].destinations[4].number: rate deck retail has no rate for 12035550100, so that calls there cost nothing; add a rate to it; the prefix "" matches every number
     f.yaml:24: forwarding_flows[0].destinations[5].toll_free: rate deck retail has no rate for 18005550199, so that calls there cost nothing; add a rate to it; the prefix "" matches every number
     "#);
+    // A prepaid account is never called for nothing.
+    let text = text.replace("rate_deck: retail}", "rate_deck: retail, prepaid: true}");
+    let reading = read_into(&text, &nothing, Unnamed::Keep).unwrap();
+    assert_eq!(reading.warnings.len(), 4);
+    insta::assert_snapshot!(rendered(&reading.warnings[..1]), @r#"f.yaml:17: forwarding_flows[0].fallback.number: rate deck retail has no rate for 44, so that no call goes there: a prepaid account has them refused; add a rate to it; the prefix "" matches every number"#);
+}
+
+#[test]
+fn a_change_of_what_money_means_is_warned_of() {
+    let old = read("account: {prepaid: true, currency: USD}\n");
+    let warned = |text| read_into(text, &old, Unnamed::Keep).unwrap().warnings;
+    for silent in ["account: {prepaid: true}\n", "servers: []\n"] {
+        assert_eq!(warned(silent), [], "{silent}");
+    }
+    insta::assert_snapshot!(rendered(&warned("account:\n  max_live: 5\n  currency: EUR\n")), @"
+    f.yaml:1: account.prepaid: prepaid is turned off: calls go on when the balance is used up; type prepaid: true to keep it; what an account: leaves out takes its default
+    f.yaml:3: account.currency: the currency changes from USD to EUR, and amounts booked so far keep their figures: 250.00 USD in the balance would read as 250.00 EUR; type currency: USD to keep it, or correct the balance by a credit
+    ");
+    let codes: Vec<_> = warned("account: {currency: EUR}\n").iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["prepaid_off", "currency_changed"]);
 }
 
 #[test]
