@@ -446,8 +446,8 @@ fn skipped(candidates: &[Candidate]) -> String {
 /// A length of time that somebody set: `24 h`, `5 min`, `90 s`.
 fn span(sec: u32) -> String {
     match sec {
-        1.. if sec % 3_600 == 0 => format!("{} h", sec / 3_600),
-        1.. if sec % 60 == 0 => format!("{} min", sec / 60),
+        1.. if sec.is_multiple_of(3_600) => format!("{} h", sec / 3_600),
+        1.. if sec.is_multiple_of(60) => format!("{} min", sec / 60),
         _ => format!("{sec} s"),
     }
 }

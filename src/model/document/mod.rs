@@ -299,7 +299,9 @@ fn reckoned_anew(current: &Configuration, next: &Configuration, places: &Places)
         let hint = "type prepaid: true to keep it; what an account: leaves out takes its default";
         warnings.push(Problem::new(pointer, "prepaid_off", message, hint));
     }
+    // Without a deck nothing was ever booked.
     if old.currency != new.currency
+        && !current.rate_decks.is_empty()
         && let Some(pointer) = places.account_key("currency")
     {
         let (from, to) = (old.currency, new.currency);
