@@ -56,9 +56,11 @@ impl Health {
         }
     }
 
-    /// As routing wants it: `None` is not known.
-    fn is_up(self) -> Option<bool> {
+    /// As routing wants it: `None` is not known. An endpoint that divert makes itself may be there
+    /// before Asterisk is asked again: the first calls find out.
+    fn is_up(self, trunk: &Trunk) -> Option<bool> {
         match self {
+            Self::Missing if matches!(trunk.reach, Reach::Address(_)) => None,
             Self::Missing | Self::Offline => Some(false),
             Self::Online => Some(true),
             Self::Unwatched => None,
@@ -86,7 +88,7 @@ impl Trunks {
                 tell(trunk, health, known.is_none());
             }
             self.0.insert(trunk.id, (trunk.name.clone(), health));
-            all.push((trunk.id, health.is_up()));
+            all.push((trunk.id, health.is_up(trunk)));
         }
         for (name, _) in before.into_values() {
             gauge(&name, false);
@@ -115,7 +117,7 @@ fn tell(trunk: &Trunk, health: Health, is_new: bool) {
         (Health::Online | Health::Unwatched, _) if is_new => {}
         (Health::Online | Health::Unwatched, _) => info!("trunk {name:?} can be called again"),
     }
-    gauge(name, health.is_up() != Some(false));
+    gauge(name, health.is_up(trunk) != Some(false));
 }
 
 /// Trunks are made by hand, so there are few.
@@ -157,6 +159,9 @@ mod tests {
         assert_eq!(ups, [Some(true), Some(false), None, Some(false)]);
         let told = seen.see(trunks.iter(), &endpoints(EndpointState::Online));
         assert_eq!(told[1], (TrunkId::new(2), Some(true)));
+        let ours =
+            Trunk::new(TrunkId::new(9), "ours", Reach::Address("127.0.0.1".parse().unwrap()));
+        assert_eq!(seen.see([&ours].into_iter(), &Endpoints::new())[0].1, None, "on its way");
         assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
         assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
     }
