@@ -42,6 +42,8 @@ enum Health {
     Missing,
     Offline,
     Online,
+    /// Made a moment ago by divert: Asterisk calls such an endpoint offline until it has looked at it.
+    Settling,
     /// Asterisk was told not to watch it.
     Unwatched,
 }
@@ -63,7 +65,7 @@ impl Health {
             Self::Missing if matches!(trunk.reach, Reach::Address(_)) => None,
             Self::Missing | Self::Offline => Some(false),
             Self::Online => Some(true),
-            Self::Unwatched => None,
+            Self::Settling | Self::Unwatched => None,
         }
     }
 }
@@ -82,8 +84,14 @@ impl Trunks {
         let mut before = std::mem::take(&mut self.0);
         let mut all = Vec::new();
         for trunk in trunks {
-            let health = Health::of(trunk, endpoints);
             let known = before.remove(&trunk.id);
+            let was_there = known.as_ref().is_some_and(|(_, health)| *health != Health::Missing);
+            let health = match Health::of(trunk, endpoints) {
+                Health::Offline if !was_there && matches!(trunk.reach, Reach::Address(_)) => {
+                    Health::Settling
+                }
+                health => health,
+            };
             if known.as_ref().map(|(_, health)| *health) != Some(health) {
                 tell(trunk, health, known.is_none());
             }
@@ -107,13 +115,11 @@ fn tell(trunk: &Trunk, health: Health, is_new: bool) {
         (Health::Missing, Reach::Address(address)) => {
             info!("trunk {name:?} to {address} is not in Asterisk yet");
         }
-        (Health::Offline, Reach::Address(address)) if is_new => {
-            info!("trunk {name:?} to {address} does not reply yet");
-        }
         (Health::Offline, _) => warn!(
             "trunk {name:?} is offline: its peer does not reply to Asterisk's OPTIONS, or its \
              endpoint {endpoint:?} has no address"
         ),
+        (Health::Settling, _) => {}
         (Health::Online | Health::Unwatched, _) if is_new => {}
         (Health::Online | Health::Unwatched, _) => info!("trunk {name:?} can be called again"),
     }
@@ -162,6 +168,9 @@ mod tests {
         let ours =
             Trunk::new(TrunkId::new(9), "ours", Reach::Address("127.0.0.1".parse().unwrap()));
         assert_eq!(seen.see([&ours].into_iter(), &Endpoints::new())[0].1, None, "on its way");
+        let offline = Endpoints::from([(ours.endpoint(), EndpointState::Offline)]);
+        assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, None, "not looked at yet");
+        assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, Some(false), "it does not reply");
         assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
         assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
     }
