@@ -35,6 +35,10 @@ pub async fn ask(client: Client, at_once: Arc<Notify>, tell: mpsc::Sender<Endpoi
     }
 }
 
+/// Looks at a trunk that was just made before it counts as offline: longer than Asterisk takes to ask
+/// its peer and to give up on it (5 s and 2 s, see `trunks`).
+const SETTLING: u32 = 5;
+
 /// Whether calls over a trunk have any chance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Health {
@@ -42,8 +46,9 @@ enum Health {
     Missing,
     Offline,
     Online,
-    /// Made a moment ago by divert: Asterisk calls such an endpoint offline until it has looked at it.
-    Settling,
+    /// Made a moment ago by divert, and seen so many times since: Asterisk calls such an endpoint
+    /// offline until its peer has replied once, and calls it all the same.
+    Settling(u32),
     /// Asterisk was told not to watch it.
     Unwatched,
 }
@@ -65,7 +70,7 @@ impl Health {
             Self::Missing if matches!(trunk.reach, Reach::Address(_)) => None,
             Self::Missing | Self::Offline => Some(false),
             Self::Online => Some(true),
-            Self::Settling | Self::Unwatched => None,
+            Self::Settling(_) | Self::Unwatched => None,
         }
     }
 }
@@ -85,12 +90,15 @@ impl Trunks {
         let mut all = Vec::new();
         for trunk in trunks {
             let known = before.remove(&trunk.id);
-            let was_there = known.as_ref().is_some_and(|(_, health)| *health != Health::Missing);
-            let health = match Health::of(trunk, endpoints) {
-                Health::Offline if !was_there && matches!(trunk.reach, Reach::Address(_)) => {
-                    Health::Settling
-                }
-                health => health,
+            let health = match (Health::of(trunk, endpoints), &trunk.reach) {
+                (Health::Offline, Reach::Address(_)) => match &known {
+                    None | Some((_, Health::Missing)) => Health::Settling(1),
+                    Some((_, Health::Settling(looks))) if *looks < SETTLING => {
+                        Health::Settling(looks + 1)
+                    }
+                    Some(_) => Health::Offline,
+                },
+                (health, _) => health,
             };
             if known.as_ref().map(|(_, health)| *health) != Some(health) {
                 tell(trunk, health, known.is_none());
@@ -119,7 +127,7 @@ fn tell(trunk: &Trunk, health: Health, is_new: bool) {
             "trunk {name:?} is offline: its peer does not reply to Asterisk's OPTIONS, or its \
              endpoint {endpoint:?} has no address"
         ),
-        (Health::Settling, _) => {}
+        (Health::Settling(_), _) => {}
         (Health::Online | Health::Unwatched, _) if is_new => {}
         (Health::Online | Health::Unwatched, _) => info!("trunk {name:?} can be called again"),
     }
@@ -169,7 +177,9 @@ mod tests {
             Trunk::new(TrunkId::new(9), "ours", Reach::Address("127.0.0.1".parse().unwrap()));
         assert_eq!(seen.see([&ours].into_iter(), &Endpoints::new())[0].1, None, "on its way");
         let offline = Endpoints::from([(ours.endpoint(), EndpointState::Offline)]);
-        assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, None, "not looked at yet");
+        for look in 1..=SETTLING {
+            assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, None, "look {look}");
+        }
         assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, Some(false), "it does not reply");
         assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
         assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
