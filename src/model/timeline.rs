@@ -145,8 +145,6 @@ pub enum Verdict {
     Drained,
     /// The limits of several nodes could not be asked for.
     LedgerAway,
-    /// Another node took the last slot in the same moment.
-    LostRace,
     /// A call there costs, and the balance is used up.
     NoCredit,
     /// No trunk carries toll-free calls.
@@ -210,7 +208,6 @@ impl Verdict {
             Self::Down { why: Down::Offline } => "offline".to_owned(),
             Self::Down { why: Down::Probing } => "down, being tried".to_owned(),
             Self::LedgerAway => "its limit could not be asked for".to_owned(),
-            Self::LostRace => "another node was quicker".to_owned(),
             Self::NoCredit => "no credit".to_owned(),
             Self::NoTrunk => "no trunk carries toll-free calls".to_owned(),
             Self::SameAsLast => "had this caller the last time".to_owned(),

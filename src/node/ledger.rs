@@ -302,7 +302,7 @@ impl Asked {
     fn choose(&self, routing: &mut Routing<'_>, is_away: bool, choice: &mut Choice) {
         let Routing { snapshot, state } = routing;
         state.prepare(snapshot, self.ask.flow, self.ask.at);
-        let ledger = choose::Ledger { live: &self.full, is_away, ..choose::Ledger::default() };
+        let ledger = choose::Ledger { live: &self.full, is_away };
         choose(snapshot, state, &self.ask, &ledger, choice);
     }
 

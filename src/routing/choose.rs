@@ -12,7 +12,7 @@ use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
 use super::state::State;
 use super::sticky;
 use crate::model::destination::DestinationState;
-use crate::model::id::{DestinationId, TrunkId};
+use crate::model::id::TrunkId;
 use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
 use crate::model::timeline::{PassedOver, Unroutable, Verdict};
@@ -22,8 +22,6 @@ use super::ask::Ask;
 /// What a node knows of limits that it shares with other nodes; by default it shares none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ledger<'a> {
-    /// Where another node took the last slot while this one looked.
-    pub lost: &'a [DestinationId],
     /// How many slots all nodes together were heard to hold of some scopes.
     pub live: &'a [(Scope, u32)],
     /// It cannot be asked: nothing that has a limit may be used.
@@ -290,9 +288,6 @@ impl Question<'_> {
         if self.ask.tried.contains(&destination.id) {
             return no(Verdict::Tried);
         }
-        if self.ledger.lost.contains(&destination.id) {
-            return no(Verdict::LostRace);
-        }
         if !here.is_open(line, at) {
             return no(Verdict::Closed);
         }
@@ -423,7 +418,7 @@ fn common_reason(verdicts: &[Option<Verdict>]) -> Unroutable {
             Verdict::Closed => Unroutable::AllClosed,
             Verdict::Disabled => Unroutable::AllDisabled,
             Verdict::Down { .. } => Unroutable::AllDown,
-            Verdict::Full { .. } | Verdict::LostRace => Unroutable::AllFull,
+            Verdict::Full { .. } => Unroutable::AllFull,
             Verdict::NoCredit | Verdict::Unrated => Unroutable::NoCredit,
             Verdict::Paused => Unroutable::AllPaused,
             Verdict::Tried => Unroutable::AllTried,

@@ -150,8 +150,8 @@ fn a_node_that_shares_its_limits_asks_elsewhere() {
     let ask = world.question(&Asked::default());
     let plan = Arc::clone(world.snapshot.flow(FLOW).unwrap());
     let mut choice = Choice::default();
-    let mut look = |world: &World, lost: &[DestinationId], is_away| {
-        let ledger = Ledger { lost, is_away, ..Ledger::default() };
+    let mut look = |world: &World, live: &[(Scope, u32)], is_away| {
+        let ledger = Ledger { live, is_away };
         choose(&world.snapshot, &world.state, &ask, &ledger, &mut choice);
         choice.clone()
     };
@@ -165,9 +165,11 @@ fn a_node_that_shares_its_limits_asks_elsewhere() {
         (Scope::Trunk(TrunkId::new(1)), None),
     ];
     assert_eq!(scopes, wanted);
-    let second = look(&world, &[destination(0)], false);
+    // Other nodes took what this one saw free.
+    let second = look(&world, &[(Scope::Destination(destination(0)), 5)], false);
     let told: Vec<_> = second.verdicts().collect();
-    assert_eq!(told, [Verdict::LostRace, Verdict::Chosen, Verdict::LowerPriority]);
+    let full = Verdict::Full { scope: LimitScope::Destination, live: 5, max: 5 };
+    assert_eq!(told, [full, Verdict::Chosen, Verdict::LowerPriority]);
     let away: Vec<_> = look(&world, &[], true).verdicts().collect();
     assert_eq!(away, [Verdict::LedgerAway, Verdict::LedgerAway, Verdict::Chosen]);
 
