@@ -541,6 +541,9 @@ impl Core {
         let before = self.startup_time.replace(asterisk.startup_time.clone());
         let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
+        if before.as_ref() != Some(&asterisk.startup_time) {
+            self.trunks.begin_anew(self.snapshot.trunks());
+        }
         if before.is_some_and(|before| before != asterisk.startup_time) {
             warn!("Asterisk was restarted: its calls are gone");
             let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();

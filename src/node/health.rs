@@ -35,8 +35,8 @@ pub async fn ask(client: Client, at_once: Arc<Notify>, tell: mpsc::Sender<Endpoi
     }
 }
 
-/// Looks at a trunk that was just made before it counts as offline: longer than Asterisk takes to ask
-/// its peer and to give up on it (5 s and 2 s, see `trunks`).
+/// Looks at a trunk that Asterisk may not have asked yet before it counts as offline: longer than
+/// Asterisk takes to ask the peer of one of ours and to give up on it (5 s and 2 s, see `trunks`).
 const SETTLING: u32 = 5;
 
 /// Whether calls over a trunk have any chance.
@@ -46,8 +46,8 @@ enum Health {
     Missing,
     Offline,
     Online,
-    /// Made a moment ago by divert, and seen so many times since: Asterisk calls such an endpoint
-    /// offline until its peer has replied once, and calls it all the same.
+    /// Made by divert or read by a new Asterisk a moment ago, and seen so many times since: Asterisk
+    /// calls such an endpoint offline until its peer has replied once, so the first calls find out.
     Settling(u32),
     /// Asterisk was told not to watch it.
     Unwatched,
@@ -80,6 +80,12 @@ impl Health {
 pub struct Trunks(BTreeMap<TrunkId, (String, Health)>);
 
 impl Trunks {
+    /// Asterisk began anew, and has to ask its peers first: what it said of these before is void.
+    pub fn begin_anew<'a>(&mut self, trunks: impl Iterator<Item = &'a Trunk>) {
+        let settling = |trunk: &Trunk| (trunk.id, (trunk.name.clone(), Health::Settling(0)));
+        self.0.extend(trunks.map(settling));
+    }
+
     /// Takes note of what Asterisk says and gives it back for every trunk; changes are logged.
     pub fn see<'a>(
         &mut self,
@@ -90,14 +96,14 @@ impl Trunks {
         let mut all = Vec::new();
         for trunk in trunks {
             let known = before.remove(&trunk.id);
-            let health = match (Health::of(trunk, endpoints), &trunk.reach) {
-                (Health::Offline, Reach::Address(_)) => match &known {
-                    None | Some((_, Health::Missing)) => Health::Settling(1),
-                    Some((_, Health::Settling(looks))) if *looks < SETTLING => {
-                        Health::Settling(looks + 1)
-                    }
-                    Some(_) => Health::Offline,
-                },
+            let is_ours = matches!(trunk.reach, Reach::Address(_));
+            let health = match (Health::of(trunk, endpoints), &known) {
+                (Health::Offline, None | Some((_, Health::Missing))) if is_ours => {
+                    Health::Settling(1)
+                }
+                (Health::Offline, Some((_, Health::Settling(looks)))) if *looks < SETTLING => {
+                    Health::Settling(looks + 1)
+                }
                 (health, _) => health,
             };
             if known.as_ref().map(|(_, health)| *health) != Some(health) {
@@ -181,6 +187,13 @@ mod tests {
             assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, None, "look {look}");
         }
         assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, Some(false), "it does not reply");
+        let down = &trunks[1];
+        let offline = Endpoints::from([(down.endpoint(), EndpointState::Offline)]);
+        seen.begin_anew([down].into_iter());
+        for look in 1..=SETTLING {
+            assert_eq!(seen.see([down].into_iter(), &offline)[0].1, None, "look {look} since then");
+        }
+        assert_eq!(seen.see([down].into_iter(), &offline)[0].1, Some(false), "it was asked by now");
         assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
         assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
     }

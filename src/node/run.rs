@@ -279,7 +279,6 @@ impl Running {
                 self.core.hold_back();
                 self.outside.resync(self.generation, Resync::Connected);
                 self.trunks.want_anew(Arc::clone(&self.snapshot));
-                self.ask_endpoints.notify_one();
             }
             Some(SocketEvent::Disconnected { reason }) => {
                 self.is_connected = false;
@@ -313,6 +312,7 @@ impl Running {
                 if why == Resync::Connected {
                     self.outside.remember_startup(asterisk.startup_time);
                     self.readiness().asterisk = Ok(());
+                    self.ask_endpoints.notify_one();
                 }
             }
             Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {

@@ -18,7 +18,7 @@ const OPEN_MS: i64 = 15_000;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Circuit {
     /// What Asterisk says; `None` is not known, and taken for well.
-    pub is_online: Option<bool>,
+    is_online: Option<bool>,
     failures: u32,
     /// The circuit is open until then, and half open from then on.
     open_until: Option<Timestamp>,
@@ -58,6 +58,16 @@ impl Sign {
 }
 
 impl Circuit {
+    /// What Asterisk says of the endpoint. Of one that is back, the next call finds out at once whether
+    /// it works.
+    pub fn endpoint_is(&mut self, is_online: Option<bool>) {
+        let is_back = is_online == Some(true) && self.is_online != is_online;
+        if is_back && self.open_until.is_some() {
+            self.open_until = Some(Timestamp(0));
+        }
+        self.is_online = is_online;
+    }
+
     /// Why no call may go over it.
     #[must_use]
     pub fn down(&self, at: Timestamp) -> Option<Down> {
@@ -155,6 +165,20 @@ mod tests {
         let mut circuit = Circuit { is_online: Some(false), ..Circuit::default() };
         assert_eq!(circuit.down(Timestamp(0)), Some(Down::Offline));
         circuit.hear(leg(1), Sign::Works, Timestamp(0));
-        assert_eq!(circuit.is_online, Some(false), "only Asterisk says so");
+        assert_eq!(circuit.down(Timestamp(0)), Some(Down::Offline), "only Asterisk says so");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_back_is_tried_at_once() {
+        let mut circuit = opened();
+        circuit.endpoint_is(Some(false));
+        assert_eq!(circuit.down(Timestamp(1)), Some(Down::Offline));
+        circuit.endpoint_is(Some(true));
+        assert_eq!(circuit.down(Timestamp(2)), None);
+        circuit.begin(leg(9));
+        assert_eq!(circuit.down(Timestamp(2)), Some(Down::Probing), "by one call");
+        circuit.hear(leg(9), Sign::Fails, Timestamp(3));
+        circuit.endpoint_is(Some(true));
+        assert_eq!(circuit.down(Timestamp(4)), Some(Down::Failing { failures: 4 }), "no news");
     }
 }

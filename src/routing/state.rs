@@ -191,7 +191,7 @@ impl State {
     /// What Asterisk says of the endpoint of a trunk; `None` is not known.
     pub fn set_endpoint(&mut self, trunk: TrunkId, is_online: Option<bool>) {
         if let Some(at) = self.layout.trunk(trunk) {
-            self.trunks[at].is_online = is_online;
+            self.trunks[at].endpoint_is(is_online);
         }
     }
 

@@ -83,8 +83,12 @@ impl Core {
         explain::live(&self.snapshot, &self.state, flow, clock::now())
     }
 
-    /// What Asterisk says of the endpoints behind the trunks.
+    /// What Asterisk says of the endpoints behind the trunks. Void while it is not known whether it is
+    /// the Asterisk that was there before.
     pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        if self.held_back.is_some() {
+            return;
+        }
         self.state.follow(&self.snapshot);
         for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints) {
             self.state.set_endpoint(trunk, is_up);
