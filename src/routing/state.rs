@@ -195,6 +195,11 @@ impl State {
         }
     }
 
+    /// Asterisk began anew: whether trunks work is to be found out again.
+    pub fn forget_trunks(&mut self) {
+        self.trunks.fill(Circuit::anew());
+    }
+
     /// What is left of a prepaid account; `None` is not known, and takes for enough.
     pub fn set_balance(&mut self, account: AccountId, balance: Option<Micros>) {
         match balance {
