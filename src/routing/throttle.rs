@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_used_when_the_zone_moves() {
-        let cap = [(CapPeriod::Month, CapCount::Answers, 1), (CapPeriod::Day, CapCount::Answers, 1)];
+        let cap =
+            [(CapPeriod::Month, CapCount::Answers, 1), (CapPeriod::Day, CapCount::Answers, 1)];
         let (here, now) = (gate(&cap, &Zone::UTC), at("2026-11-20T15:00:00Z"));
         let mut used = meter(&here);
         used.add(&here, CapCount::Answers, 1, now);

@@ -109,6 +109,9 @@ impl Tx {
     ) -> Result<(), StoreError> {
         match change {
             Change::DeleteForwardingFlow(id) => {
+                for forget in FORGET_FLOW {
+                    run!(self, forget, account, *id);
+                }
                 run!(self, DELETE_DESTINATIONS, account, *id);
                 run!(self, DELETE_FLOW, account, *id);
             }
@@ -297,6 +300,9 @@ impl Tx {
         for (place, destination) in (0_i64..).zip(&flow.destinations) {
             self.put_destination(account, flow.id, place, destination).await?;
         }
+        for forget in FORGET_DESTINATIONS {
+            run!(self, forget, account, flow.id);
+        }
         run!(self, DELETE_DESTINATIONS_ASIDE, account, flow.id);
         Ok(())
     }
@@ -355,6 +361,22 @@ fn one_row(written: u64) -> Result<(), StoreError> {
 const COUNT_UP: &str = "UPDATE account SET version = version + 1, changed_at = $3, \
         numbers_version = CASE WHEN $4 THEN version + 1 ELSE numbers_version END \
     WHERE id = $1 AND version = $2 RETURNING version";
+
+// What routing remembers goes with what it is of; a destination that is disabled keeps no callers.
+const FORGET_FLOW: [&str; 4] = [
+    "DELETE FROM binding WHERE account_id = $1 AND flow_id = $2",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id = $2",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id IN \
+        (SELECT id FROM destination WHERE forwarding_flow_id = $2)",
+    "DELETE FROM wheel WHERE account_id = $1 AND flow_id = $2",
+];
+const FORGET_DESTINATIONS: [&str; 2] = [
+    "DELETE FROM binding WHERE account_id = $1 AND flow_id = $2 AND destination_id IN \
+        (SELECT id FROM destination \
+            WHERE forwarding_flow_id = $2 AND (place = -1 OR state = 'disabled'))",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id IN \
+        (SELECT id FROM destination WHERE forwarding_flow_id = $2 AND place = -1)",
+];
 
 const DELETE_FLOW: &str = "DELETE FROM forwarding_flow WHERE account_id = $1 AND id = $2";
 const DELETE_NUMBER: &str = "DELETE FROM number WHERE account_id = $1 AND id = $2";
