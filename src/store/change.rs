@@ -292,6 +292,7 @@ impl Tx {
                 .bind(repeat_caller)
                 .bind(caller_numbers)
                 .bind(Int(flow.redial_gap_sec))
+                .bind(Text(flow.state))
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
@@ -431,9 +432,9 @@ const PUT_NUMBER: &str = "INSERT INTO number (id, account_id, did, server_id, fo
 const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, master_id, spread, \
         ringback, ring_timeout_sec, ring_budget_sec, max_attempts, max_call_sec, fallback, \
         fallback_cause, fallback_trunk_id, fallback_number, time_zone, schedule, throttle, \
-        stickiness, repeat_caller, caller_numbers, redial_gap_sec) \
+        stickiness, repeat_caller, caller_numbers, redial_gap_sec, state) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-        $19, $20, $21) \
+        $19, $20, $21, $22) \
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, master_id = excluded.master_id, \
         spread = excluded.spread, ringback = excluded.ringback, \
         ring_timeout_sec = excluded.ring_timeout_sec, \
@@ -444,7 +445,8 @@ const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, maste
         fallback_number = excluded.fallback_number, time_zone = excluded.time_zone, \
         schedule = excluded.schedule, throttle = excluded.throttle, \
         stickiness = excluded.stickiness, repeat_caller = excluded.repeat_caller, \
-        caller_numbers = excluded.caller_numbers, redial_gap_sec = excluded.redial_gap_sec \
+        caller_numbers = excluded.caller_numbers, redial_gap_sec = excluded.redial_gap_sec, \
+        state = excluded.state \
     WHERE forwarding_flow.account_id = excluded.account_id";
 const PUT_DESTINATION: &str = "INSERT INTO destination (id, account_id, forwarding_flow_id, \
         place, name, server_id, trunk_id, toll_free, number, priority, weight, max_live, \

@@ -45,6 +45,21 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Whether a flow of `account` owns this DID, on whichever master.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_owned(&self, account: AccountId, did: &Did) -> Result<bool, StoreError> {
+        let owner: Option<Text<ForwardingFlowId>> = on!(self, db => {
+            sqlx::query_scalar(OWNER).bind(Text(account)).bind(Text(did)).fetch_optional(db).await
+        })?;
+        Ok(owner.is_some())
+    }
+}
+
+const OWNER: &str = "SELECT forwarding_flow_id FROM number \
+    WHERE account_id = $1 AND did = $2 AND forwarding_flow_id IS NOT NULL LIMIT 1";
 const NUMBERS_VERSION: &str = "SELECT numbers_version FROM account WHERE id = $1";
 // No DID contains a space.
 const OWNED_DIDS: &str = "SELECT forwarding_flow_id, server_id, STRING_AGG(did, ' ') FROM number \
