@@ -310,9 +310,15 @@ impl Caller {
             text.truncate(end);
             text
         };
-        let name: String = name.chars().filter(in_name).collect();
-        let name = name.replace("${", "{").replace("$[", "[");
-        Self { number: cap(number.chars().filter(in_number).collect()), name: cap(name) }
+        let mut plain = String::with_capacity(name.len());
+        for c in name.chars().filter(in_name) {
+            if matches!(c, '{' | '[') {
+                // All of them: of two, the one that is left would begin the same again.
+                plain.truncate(plain.trim_end_matches('$').len());
+            }
+            plain.push(c);
+        }
+        Self { number: cap(number.chars().filter(in_number).collect()), name: cap(plain) }
     }
 }
 
@@ -399,6 +405,14 @@ mod tests {
         assert_eq!(Caller::clean("", &"é".repeat(60)).name.len(), 80);
         let caller =
             Caller::clean("+1 (2)\r\n<;x=1>@%0a", "A\u{85}\u{2028}\u{202e}\u{fffd}$${SHELL(x)}é");
-        assert_eq!(caller, Caller { number: "+1(2)x10a".into(), name: "A${SHELL(x)}é".into() });
+        assert_eq!(caller, Caller { number: "+1(2)x10a".into(), name: "A{SHELL(x)}é".into() });
+        for (name, clean) in [
+            ("A\x07$${X}", "A{X}"),
+            ("A\r\nX-Evil: 1$${", "AX-Evil: 1{"),
+            ("$\n{X}$$$\x07[1+1]", "{X}[1+1]"),
+            ("$$ {$5} $", "$$ {$5} $"),
+        ] {
+            assert_eq!(Caller::clean("", name).name, clean, "{name:?}");
+        }
     }
 }

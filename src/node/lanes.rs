@@ -222,7 +222,14 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
 async fn correct(client: &Client, channel: &ChannelId, corrections: &[(Variable, String)]) {
     metrics::counter!("divert_callers_corrected_total").increment(1);
     for (variable, value) in corrections {
-        let done = client.set_channel_variable(channel, *variable, value).await;
+        let mut done = client.set_channel_variable(channel, *variable, value).await;
+        let is_text = matches!(variable, Variable::CallerName | Variable::CallerNumber);
+        if is_text && done.as_ref().is_err_and(|error| !matches!(error, AriError::NotFound { .. }))
+        {
+            // Rather nothing is shown than what was to be corrected.
+            unheeded(channel, "correct what the caller shows", done);
+            done = client.set_channel_variable(channel, *variable, "").await;
+        }
         unheeded(channel, "correct what the caller shows", done);
     }
 }
@@ -282,7 +289,11 @@ fn seconds(ms: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use wiremock::matchers::query_param;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
+    use crate::ari::Settings;
     use crate::model::id::LegId;
 
     #[test]
@@ -302,5 +313,31 @@ mod tests {
         let bridged = failed(channel.clone(), FailedCommand::Connect, Err(unknown()));
         assert_ne!(bridged, Some(gone(channel.clone())), "it may be the bridge");
         assert_eq!(failed(channel, FailedCommand::Dial, Ok(())), None);
+    }
+
+    #[tokio::test]
+    async fn what_asterisk_does_not_take_is_shown_to_nobody() {
+        for (status, sent) in [(204, &["A"][..]), (404, &["A"]), (500, &["A", ""])] {
+            let server = MockServer::start().await;
+            let answer = ResponseTemplate::new(status);
+            Mock::given(query_param("value", "A")).respond_with(answer).mount(&server).await;
+            let cleared = ResponseTemplate::new(204);
+            Mock::given(query_param("value", "")).respond_with(cleared).mount(&server).await;
+            let settings = Settings {
+                url: format!("{}/ari", server.uri()).parse().unwrap(),
+                user: "divert".into(),
+                password: "s3cret".into(),
+                app: "divert".into(),
+            };
+            let client = Client::new(&settings).unwrap();
+            let corrections = [(Variable::CallerName, "A".to_owned())];
+            correct(&client, &ChannelId("1.1".into()), &corrections).await;
+            let requests = server.received_requests().await.unwrap();
+            let value = |request: &wiremock::Request| {
+                let mut pairs = request.url.query_pairs();
+                pairs.find(|(name, _)| name == "value").unwrap().1.into_owned()
+            };
+            assert_eq!(requests.iter().map(value).collect::<Vec<_>>(), sent, "{status}");
+        }
     }
 }
