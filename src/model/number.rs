@@ -141,9 +141,11 @@ impl FromStr for TollFree {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix("+1").unwrap_or(text);
+        let (is_international, digits) =
+            text.strip_prefix('+').map_or((false, text), |digits| (true, digits));
         let digits: String = digits.chars().filter(|c| !"-. ()".contains(*c)).collect();
-        let ten = if digits.len() == 11 { digits.strip_prefix('1') } else { Some(&*digits) };
+        let has_country = is_international || digits.len() == 11;
+        let ten = if has_country { digits.strip_prefix('1') } else { Some(&*digits) };
         let ten = ten.unwrap_or_default();
         if !ten.bytes().all(|digit| digit.is_ascii_digit()) || ten.len() != 10 {
             return Err("a toll-free number has 10 digits, with or without +1 before them");
@@ -364,11 +366,24 @@ mod tests {
 
     #[test]
     fn a_toll_free_number_is_one_of_the_plan() {
-        for good in ["+18005550199", "18005550199", "8005550199", "800-555-0199"] {
+        for good in
+            ["+18005550199", "+1 (800) 555-0199", "18005550199", "8005550199", "800-555-0199"]
+        {
             assert_eq!(good.parse::<TollFree>().unwrap().as_str(), "8005550199", "{good}");
         }
         assert_eq!("8775550199".parse::<TollFree>().unwrap().dialled().as_str(), "18775550199");
-        for bad in ["800555019", "2025550100", "+448005550199", "8000550199", "", "800555019x"] {
+        for bad in [
+            "800555019",
+            "2025550100",
+            "+448005550199",
+            "+118005550199",
+            "118005550199",
+            "+8005550199",
+            "8000550199",
+            "",
+            "+",
+            "800555019x",
+        ] {
             assert!(bad.parse::<TollFree>().is_err(), "{bad}");
         }
     }
