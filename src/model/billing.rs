@@ -323,10 +323,11 @@ impl RateDeck {
     /// Digits behind the point unless a deck says otherwise.
     pub const DECIMALS: u8 = 4;
 
-    /// The rate of the longest prefix that `number` begins with; a `+` before it does not count.
+    /// The rate of the longest prefix that `number` begins with; only its digits count.
     #[must_use]
     pub fn rate_for(&self, number: &str) -> Option<&Rate> {
-        self.rates.longest(number.strip_prefix('+').unwrap_or(number))
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        self.rates.longest(&digits)
     }
 
     /// What a call to `number` will be billed by.
