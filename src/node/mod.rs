@@ -12,6 +12,7 @@ mod lanes;
 pub mod ledger;
 mod load;
 mod port;
+mod restore;
 mod run;
 mod trunks;
 mod watch;

@@ -20,6 +20,7 @@ use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
+use super::restore::{recall, take_over};
 use super::trunks::Trunks;
 use super::watch::{News, Watch, read_snapshot};
 use super::writer::Writer;
@@ -32,12 +33,10 @@ use crate::ari::variable::Global;
 use crate::ari::{self, AriError, resync};
 use crate::clock;
 use crate::config::{AriConfig, Config, SlotsMode};
-use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
-use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, Reconciled, StoreError};
+use crate::store::Db;
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -491,55 +490,4 @@ fn answer(core: &mut Core, request: Request) {
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
-}
-
-/// What earlier processes remembered of the flows of this node.
-async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for account in db.accounts().await? {
-        core.recall(db.remembered(account).await?);
-    }
-    for plan in snapshot.flows() {
-        if let Some(rule) = plan.flow.repeat_caller {
-            let since = clock::now().plus_ms(-i64::from(rule.within_sec) * 1_000);
-            let visits = db.visits(plan.account, plan.flow.id, since).await?;
-            core.recall_visits(plan.flow.id, visits);
-        }
-    }
-    if snapshot.has_prepaid() {
-        core.balances_are(&db.balances().await?);
-    }
-    Ok(())
-}
-
-/// The calls that an earlier process of this node left open.
-async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
-    core.remember_startup(db.startup(node).await?);
-    core.remember_heard(db.heard_at(node).await?);
-    for record in db.open_calls(node).await? {
-        let lines = db.journal(record.account, record.id).await?;
-        let mut journal = Vec::with_capacity(lines.len());
-        for line in lines {
-            match serde_json::from_value::<JournalEntry>(line.body) {
-                Ok(entry) => journal.push(entry),
-                Err(error) => bail!(
-                    "the journal of {} cannot be read by this version of divert ({error}); stop \
-                     with the version that wrote it and let its calls end",
-                    record.id
-                ),
-            }
-        }
-        core.restore(&record, &journal);
-    }
-    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
-    if found != Reconciled::default() {
-        info!(
-            released = found.released,
-            inserted = found.inserted,
-            miscounted = found.miscounted,
-            "slots in the ledger are set right"
-        );
-    }
-    let since = clock::now().plus_ms(-sessions::SPAN_MS);
-    core.restore_sessions(db.recent_calls(node, since).await?);
-    Ok(())
 }
