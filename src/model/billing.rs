@@ -37,7 +37,8 @@ pub struct RateDeck {
     /// Unique in the account, 1 to 60 characters.
     pub name: String,
     pub rates: Rates,
-    /// Seconds count from the first ring instead of the answer; who never answers is never billed.
+    /// Seconds count from the first ring instead of the answer, or from the dial where none is told
+    /// of; who never answers is never billed.
     pub bills_ring_time: bool,
     pub rounding: Rounding,
     /// Digits behind the point that an amount keeps, 0 to 6.

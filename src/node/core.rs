@@ -296,6 +296,13 @@ impl Core {
             return;
         }
         let test = test_call_on(&channel);
+        let awaited = test.and_then(|call| self.awaited_tests.remove(&call));
+        if test.is_some() && awaited.is_none() {
+            // Of a process that died, or of somebody who only named it so: no call, and no test.
+            warn!(channel.id = %channel, "hanging up a test call that nobody waits for");
+            self.lanes.hang_up_orphan(channel);
+            return;
+        }
         // A test call is the one by which somebody finds out what is wrong.
         if test.is_none() && !self.load.admits(self.lanes.outstanding()) {
             self.shed(channel, did, caller);
@@ -320,6 +327,7 @@ impl Core {
         let (is_test, now) = (test.is_some(), clock::now());
         let known = owner.zip(caller_key.as_ref());
         let repeat = known.and_then(|(plan, key)| self.state.repeat(plan, key, now));
+        let counts_as_visit = known.is_some_and(|(plan, _)| plan.flow.repeat_caller.is_some());
         if let Some((plan, key)) = known.filter(|_| !is_test) {
             self.state.visit(&self.snapshot, plan, key, call, now);
         }
@@ -336,12 +344,13 @@ impl Core {
             caller_key,
             session,
             repeat,
+            counts_as_visit,
             is_test,
             is_up,
             bridge,
             route,
         })));
-        if let Some(arrived) = self.awaited_tests.remove(&call) {
+        if let Some(arrived) = awaited {
             // Who asked for the test call may have gone away.
             let _ = arrived.send(());
         }

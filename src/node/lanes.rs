@@ -161,21 +161,25 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             let leg = channels.into_iter().next_back()?;
             failed(leg, FailedCommand::Connect, done)
         }
-        Command::Create { leg, endpoint, originator, limit_ms } => {
+        Command::Create { leg, endpoint, originator, limit_ms, is_test } => {
             let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
             let (call, no) = (leg.call.to_string(), leg.no.to_string());
             let limit = seconds(limit_ms).to_string();
+            let mut variables = vec![
+                (Variable::Call, call.as_str()),
+                (Variable::Leg, &no),
+                (Variable::CallHeader, &call),
+                (Variable::AbsoluteTimeout, &limit),
+            ];
+            if is_test {
+                variables.push((Variable::TestHeader, "1"));
+            }
             let create = CreateChannel {
                 channel_id: &id,
                 endpoint: &endpoint,
                 app_args: &args,
                 originator: Some(&originator),
-                variables: &[
-                    (Variable::Call, &call),
-                    (Variable::Leg, &no),
-                    (Variable::CallHeader, &call),
-                    (Variable::AbsoluteTimeout, &limit),
-                ],
+                variables: &variables,
             };
             let done = client.create(create).await;
             // A 404 here is the technology or endpoint, not the channel.
@@ -283,7 +287,7 @@ fn unheeded(channel: &ChannelId, what: &str, done: Result<(), AriError>) {
 }
 
 /// ARI counts in whole seconds; ours are never cut short.
-fn seconds(ms: i64) -> u32 {
+pub fn seconds(ms: i64) -> u32 {
     u32::try_from(ms.max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }
 
@@ -293,8 +297,8 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
-    use crate::ari::Settings;
     use crate::model::id::LegId;
+    use crate::node::tests::client_of;
 
     #[test]
     fn seconds_are_rounded_up() {
@@ -323,13 +327,7 @@ mod tests {
             Mock::given(query_param("value", "A")).respond_with(answer).mount(&server).await;
             let cleared = ResponseTemplate::new(204);
             Mock::given(query_param("value", "")).respond_with(cleared).mount(&server).await;
-            let settings = Settings {
-                url: format!("{}/ari", server.uri()).parse().unwrap(),
-                user: "divert".into(),
-                password: "s3cret".into(),
-                app: "divert".into(),
-            };
-            let client = Client::new(&settings).unwrap();
+            let client = client_of(&server);
             let corrections = [(Variable::CallerName, "A".to_owned())];
             correct(&client, &ChannelId("1.1".into()), &corrections).await;
             let requests = server.received_requests().await.unwrap();

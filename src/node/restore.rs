@@ -4,6 +4,7 @@ use anyhow::bail;
 use tracing::info;
 
 use super::core::Core;
+use super::watch::read_balances;
 use crate::clock;
 use crate::engine::journal::JournalEntry;
 use crate::routing::sessions;
@@ -12,8 +13,9 @@ use crate::store::{Db, Reconciled, StoreError};
 
 /// What earlier processes remembered of the flows of this node.
 pub async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for account in db.accounts().await? {
-        core.recall(db.remembered(account).await?);
+    let accounts = db.accounts().await?;
+    for account in &accounts {
+        core.recall(db.remembered(*account).await?);
     }
     for plan in snapshot.flows() {
         if let Some(rule) = plan.flow.repeat_caller {
@@ -23,7 +25,7 @@ pub async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(),
         }
     }
     if snapshot.has_prepaid() {
-        core.balances_are(&db.balances().await?);
+        core.balances_are(&read_balances(db, accounts).await?);
     }
     Ok(())
 }
@@ -59,4 +61,91 @@ pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<(
     let since = clock::now().plus_ms(-sessions::SPAN_MS);
     core.restore_sessions(db.recent_calls(node, since).await?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+    use wiremock::MockServer;
+
+    use super::*;
+    use crate::api::ExplainQuestion;
+    use crate::model::account::{AccountSettings, DEFAULT_ACCOUNT};
+    use crate::model::billing::{Rate, RateDeck, Rounding};
+    use crate::model::configuration::Configuration;
+    use crate::model::destination::{Destination, Landing};
+    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::id::{DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
+    use crate::model::number::Caller;
+    use crate::model::server::{Server, ServerRole};
+    use crate::model::timeline::Unroutable;
+    use crate::model::trunk::{Reach, Trunk};
+    use crate::node::lanes::Lanes;
+    use crate::node::ledger::Ledger;
+    use crate::node::tests::client_of;
+    use crate::node::writer::Writer;
+    use crate::routing::decide::Decision;
+
+    /// One flow of a prepaid account, on which every call costs.
+    fn prepaid() -> Configuration {
+        let (master, trunk, deck) = (ServerId::new(1), TrunkId::new(1), RateDeckId::new(1));
+        let landing = Landing::Trunk { trunk, number: "1001".parse().unwrap() };
+        let mut flow = ForwardingFlow::new(ForwardingFlowId::new(1), "flow", master);
+        flow.dids = vec!["100".parse().unwrap()];
+        flow.destinations = vec![Destination::new(DestinationId::new(1), "a", landing)];
+        let rate = Rate {
+            prefix: "".parse().unwrap(),
+            per_minute: "0.01".parse().unwrap(),
+            increment: "1/1".parse().unwrap(),
+        };
+        Configuration {
+            account: AccountSettings {
+                prepaid: true,
+                rate_deck: Some(deck),
+                ..AccountSettings::default()
+            },
+            rate_decks: vec![RateDeck {
+                id: deck,
+                name: "retail".into(),
+                rates: vec![rate].into(),
+                bills_ring_time: false,
+                rounding: Rounding::default(),
+                decimals: RateDeck::DECIMALS,
+            }],
+            servers: vec![Server {
+                id: master,
+                name: "master".into(),
+                role: ServerRole::Master,
+                trunk: None,
+                max_live: None,
+            }],
+            trunks: vec![Trunk::new(trunk, "phones", Reach::Endpoint("phones".parse().unwrap()))],
+            forwarding_flows: vec![flow],
+            ..Configuration::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_prepaid_account_that_was_never_paid_into_has_nothing_from_the_first_call_on() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+        let db = Db::open(&url).await.unwrap();
+        let snapshot = Arc::new(Snapshot::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master")));
+        let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(1).0);
+        let (writer, _) = Writer::start(db.clone(), "a".into());
+        let ledger = Ledger::memory(writer.clone());
+        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
+        recall(&mut core, &db, &snapshot).await.unwrap();
+
+        let (did, caller) = ("100".parse().unwrap(), Caller::default());
+        let question = ExplainQuestion { did, caller, at: clock::now() };
+        let told = core.explain(DEFAULT_ACCOUNT, &question).unwrap().explanation.decision;
+        let reason = match &told {
+            Decision::Unroutable { reason, .. } => Some(*reason),
+            Decision::Picked { .. } => None,
+        };
+        assert_eq!(reason, Some(Unroutable::NoCredit), "{told:?}");
+    }
 }
