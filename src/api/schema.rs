@@ -36,7 +36,8 @@ pub(super) struct RateDeckDocument {
     name: String,
     /// Each prefix once; the longest that fits a number counts.
     rates: Vec<Rate>,
-    /// Seconds count from the first ring instead of the answer; who never answers is never billed.
+    /// Seconds count from the first ring instead of the answer, or from the dial where none is told
+    /// of; who never answers is never billed.
     #[schema(default = false, required = false)]
     bills_ring_time: bool,
     #[schema(default = "up", required = false)]

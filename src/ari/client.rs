@@ -67,6 +67,8 @@ pub struct Originate<'a> {
     /// The id of the other half, where the endpoint is a `Local/` one.
     pub other_channel_id: Option<&'a ChannelId>,
     pub caller: Option<&'a Caller>,
+    /// How long it may ring; Asterisk's own patience is 30 s.
+    pub timeout_sec: u32,
     pub variables: &'a [(Variable, &'a str)],
 }
 
@@ -239,7 +241,8 @@ impl Client {
             .query("endpoint", originate.endpoint)
             .query("app", &self.app)
             .query("appArgs", originate.app_args)
-            .query("channelId", &originate.channel_id.0);
+            .query("channelId", &originate.channel_id.0)
+            .query("timeout", &originate.timeout_sec.to_string());
         if let Some(other) = originate.other_channel_id {
             request = request.query("otherChannelId", &other.0).refuse_if(id_fault(other));
         }

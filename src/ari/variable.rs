@@ -25,11 +25,9 @@ pub enum Variable {
     ConnectedName,
     /// The number a leg shows to who is called.
     ConnectedNumber,
-    /// Header `X-Divert-Hops` of the INVITE to come.
-    HopsHeader,
     /// `DIVERT_LEG`: the leg's number.
     Leg,
-    /// Header `X-Divert-Test` of the INVITE to come.
+    /// Header `X-Divert-Test` of the INVITE to come, of a test call.
     TestHeader,
 }
 
@@ -47,7 +45,6 @@ impl Variable {
             Self::CallerPresentation => "CALLERID(pres)",
             Self::ConnectedName => "CONNECTEDLINE(name,i)",
             Self::ConnectedNumber => "CONNECTEDLINE(num,i)",
-            Self::HopsHeader => "PJSIP_HEADER(add,X-Divert-Hops)",
             Self::Leg => "DIVERT_LEG",
             Self::TestHeader => "PJSIP_HEADER(add,X-Divert-Test)",
         }

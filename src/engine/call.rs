@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 
 use super::leg::{Departure, Leg, LegStage};
+use super::outcome;
+use super::receipt::Draft;
 use super::timer::Timers;
 use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedCommand, Route, Timer};
-use super::{outcome, receipt};
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
 use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Receipt, Step, TimelineEntry};
+use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{News, Report};
 
 /// How long Asterisk may take over a hang-up before it is told again.
@@ -45,7 +46,7 @@ pub(super) struct Call {
     /// The number of a leg whose decision is still owed, and may bring slots to give back.
     pub owed: Option<u16>,
     /// Of a test call, until it is handed out.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Draft>,
     next_step: u32,
 }
 
@@ -119,7 +120,7 @@ impl Call {
             over_at: None,
             answered_leg: None,
             owed: None,
-            receipt: arrival.is_test.then(Receipt::default),
+            receipt: arrival.is_test.then(|| Draft::new(arrival.counts_as_visit)),
             next_step: 0,
         };
         let received = Step::Received {
@@ -451,6 +452,9 @@ impl Call {
             leg.record.answered_at = Some(ended_at);
             if leg.taken_back.is_none() {
                 self.report(&leg, News::Answered, out);
+                if let Some(receipt) = &mut self.receipt {
+                    receipt.answered(&leg);
+                }
             }
         }
         leg.record.ended_at = Some(ended_at);
@@ -471,7 +475,9 @@ impl Call {
         if leg.holds_slots {
             out.push(Command::Release { leg: leg.id() });
         }
-        receipt::ended(self.receipt.as_mut(), &leg, cdr.as_ref());
+        if let Some(receipt) = &mut self.receipt {
+            receipt.ended(&leg, cdr.as_ref());
+        }
         if let Some(cdr) = cdr.filter(|_| !self.record.is_test) {
             out.push(Command::Bill(Box::new(cdr)));
         }
@@ -492,7 +498,7 @@ impl Call {
             && self.legs.is_empty()
             && let Some(receipt) = self.receipt.take()
         {
-            self.note(now, Step::Receipt(receipt), out);
+            self.note(now, Step::Receipt(receipt.finish()), out);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::call::{Call, GUARD_GRACE_MS, Out, Stage};
 use super::leg::{Departure, Leg, LegStage};
-use super::{Command, FallbackRoute, Timer, outcome, receipt};
+use super::{Command, FallbackRoute, Timer, outcome};
 use crate::model::call::CallStatus;
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::forwarding_flow::Ringback;
@@ -79,8 +79,10 @@ impl Call {
                 self.stage = Stage::Hunting(no);
                 self.start_leg(now, no, offer, candidates, out);
                 if let Some((leg, would)) = self.legs.get_mut(&no).zip(would) {
-                    receipt::picked(self.receipt.as_mut(), &would);
-                    leg.would = would;
+                    leg.would = *would;
+                    if let Some(receipt) = &mut self.receipt {
+                        receipt.picked(leg);
+                    }
                 }
             }
             // The call ended while the question was open.
@@ -129,6 +131,7 @@ impl Call {
             endpoint: leg.record.endpoint.clone(),
             originator: self.record.channel.clone(),
             limit_ms: self.longest_ms(),
+            is_test: self.record.is_test,
         });
         self.timers.set(Timer::Ready, now.plus_ms(READY_MS));
     }
@@ -160,6 +163,7 @@ impl Call {
             return;
         }
         leg.stage = LegStage::Dialled;
+        leg.dialled_at = Some(now);
         let timeout_ms = if is_fallback {
             leg.ring_timeout_ms
         } else {
@@ -220,6 +224,9 @@ impl Call {
         // Too late, it costs but nobody talked: the caller does not belong there.
         if let Some(leg) = self.legs.get(&no).filter(|_| !was_taken_back) {
             self.report(leg, News::Answered, out);
+            if let Some(receipt) = &mut self.receipt {
+                receipt.answered(leg);
+            }
         }
         if is_awaited && !was_taken_back {
             self.talk(now, no, out);

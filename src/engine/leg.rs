@@ -15,6 +15,8 @@ use crate::routing::snapshot::Offer;
 pub(super) struct Leg {
     pub record: LegRecord,
     pub stage: LegStage,
+    /// When Asterisk was told to dial it.
+    pub dialled_at: Option<Timestamp>,
     /// Slots are held for it, to be given back when the channel is gone.
     pub holds_slots: bool,
     /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
@@ -74,6 +76,7 @@ impl Leg {
         Self {
             record,
             stage: LegStage::Creating,
+            dialled_at: None,
             holds_slots: offer.destination.is_some(),
             taken_back: None,
             ring_timeout_ms: offer.ring_timeout_ms,
@@ -87,7 +90,8 @@ impl Leg {
         let tariff = Arc::clone(self.tariff.as_ref()?);
         let (answered_at, ended_at) = (self.record.answered_at?, self.record.ended_at?);
         let started_at = self.record.started_at;
-        let rang_since = self.record.ringing_at.unwrap_or(answered_at);
+        // Carriers that send 183 and never 180 ring all the same.
+        let rang_since = self.record.ringing_at.or(self.dialled_at).unwrap_or(answered_at);
         let charge =
             tariff.charge(answered_at.since_ms(rang_since), ended_at.since_ms(answered_at));
         Some(Cdr {

@@ -137,18 +137,31 @@ impl Sim {
 
     /// A call arrives; its first commands are carried out at once.
     pub fn call(&mut self, did: &Did, caller: Caller) -> (CallId, ChannelId) {
+        self.arrive(did, caller, false)
+    }
+
+    /// The same as a test.
+    pub fn test_call(&mut self, did: &Did, caller: Caller) -> (CallId, ChannelId) {
+        self.arrive(did, caller, true)
+    }
+
+    fn arrive(&mut self, did: &Did, caller: Caller, is_test: bool) -> (CallId, ChannelId) {
         self.minted += 1;
         let call = CallId::new(u128::from(self.minted));
         let channel = ChannelId(format!("caller.{}", self.minted));
         self.channels.insert(channel.clone(), Channel::default());
         let owner = self.snapshot.owner(did);
         let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
-        let mut repeat = None;
+        let (mut repeat, mut counts_as_visit) = (None, false);
         if let Some((plan, key)) = owner.zip(caller_key.as_ref()) {
             self.state.follow(&self.snapshot);
             repeat = self.state.repeat(plan, key, self.now);
-            self.state.visit(&self.snapshot, plan, key, call, self.now);
+            counts_as_visit = plan.flow.repeat_caller.is_some();
+            if !is_test {
+                self.state.visit(&self.snapshot, plan, key, call, self.now);
+            }
         }
+        let route = owner.map(|plan| Route::of(plan, &self.snapshot));
         let arrival = Arrival {
             call,
             account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),
@@ -158,10 +171,11 @@ impl Sim {
             caller,
             session: call,
             repeat,
-            is_test: false,
+            counts_as_visit,
+            is_test,
             is_up: false,
             bridge: BridgeId(format!("bridge.{}", self.minted)),
-            route: owner.map(|plan| Route::of(plan, &self.snapshot)),
+            route: if is_test { route.map(Route::for_test) } else { route },
         };
         self.feed(Input::Arrived(Box::new(arrival)));
         (call, channel)

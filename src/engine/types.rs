@@ -111,6 +111,9 @@ pub struct Arrival {
     pub session: CallId,
     /// The flow's rule about callers who call again and again, if it holds for this call.
     pub repeat: Option<RepeatRule>,
+    /// The flow has such a rule, and the call counts for it; a test call would.
+    #[serde(default)]
+    pub counts_as_visit: bool,
     /// Set only for calls that divert itself originated as a test.
     pub is_test: bool,
     /// The dialplan had answered the call before it came to us.
@@ -136,6 +139,8 @@ pub struct Route {
 impl Route {
     /// The longest a test call may last, ringing and talking each.
     const TEST_MS: i64 = 60_000;
+    /// The longest a test call may ring: its destinations, and then the fallback number.
+    pub const TEST_RING_MS: i64 = 2 * Self::TEST_MS;
 
     /// What a call on this flow keeps.
     #[must_use]
@@ -176,6 +181,9 @@ impl Route {
     pub fn for_test(mut self) -> Self {
         self.ring_budget_ms = self.ring_budget_ms.min(Self::TEST_MS);
         self.max_call_ms = self.max_call_ms.min(Self::TEST_MS);
+        if let FallbackRoute::Dial(offer) = &mut self.fallback {
+            offer.ring_timeout_ms = offer.ring_timeout_ms.min(Self::TEST_MS);
+        }
         self
     }
 }
@@ -211,12 +219,15 @@ pub enum Command {
         channels: Vec<ChannelId>,
     },
     /// ARI `POST /channels/create` with the leg's own channel id; codecs are taken from
-    /// `originator`. A leg outlives the dead-man time `limit_ms` under no circumstances.
+    /// `originator`. A leg outlives the dead-man time `limit_ms` under no circumstances, and tells
+    /// who is called when the call is a test.
     Create {
         leg: LegId,
         endpoint: String,
         originator: ChannelId,
         limit_ms: i64,
+        #[serde(default)]
+        is_test: bool,
     },
     /// Choose a destination and take its slots, all or none.
     Decide(Ask),
@@ -264,5 +275,76 @@ impl Command {
             self,
             Self::Bill(_) | Self::Note(_) | Self::Report(_) | Self::Save(_) | Self::SaveLeg(_)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::tests::tariff;
+    use crate::model::id::TrunkId;
+
+    fn route(fallback: FallbackRoute) -> Route {
+        Route {
+            flow: ForwardingFlowId::new(1),
+            name: "flow".into(),
+            ringback: Ringback::Ring,
+            ring_budget_ms: 600_000,
+            max_attempts: 3,
+            max_call_ms: 3_600_000,
+            fallback,
+        }
+    }
+
+    fn dial(tariff: Option<Tariff>) -> FallbackRoute {
+        FallbackRoute::Dial(Offer {
+            destination: None,
+            name: "fallback".into(),
+            trunk: TrunkId::new(1),
+            endpoint: "PJSIP/1@a".into(),
+            ring_timeout_ms: 120_000,
+            tariff: tariff.map(Arc::new),
+        })
+    }
+
+    #[test]
+    fn a_fallback_number_that_nobody_could_pay_for_is_not_called() {
+        let hang_up = |cause| FallbackRoute::HangUp(cause);
+        let busy = || hang_up(Some(HangupCause::USER_BUSY));
+        let costs = |tariff: Option<&Tariff>| tariff.is_some();
+        for (fallback, left) in [
+            (dial(Some(tariff())), hang_up(None)),
+            (dial(None), dial(None)),
+            (busy(), busy()),
+            (FallbackRoute::Dialplan, FallbackRoute::Dialplan),
+        ] {
+            let route = route(fallback);
+            assert_eq!(route.clone().unless_unpaid(|_| false), route);
+            assert_eq!(route.unless_unpaid(costs).fallback, left);
+        }
+        let asked_of = std::cell::RefCell::new(Vec::new());
+        let refuses = |tariff: Option<&Tariff>| {
+            asked_of.borrow_mut().push(tariff.cloned());
+            true
+        };
+        assert_eq!(route(dial(Some(tariff()))).unless_unpaid(refuses).fallback, hang_up(None));
+        assert_eq!(route(busy()).unless_unpaid(refuses).fallback, busy());
+        assert_eq!(
+            asked_of.into_inner(),
+            [Some(tariff())],
+            "of its own price, and of nothing else"
+        );
+    }
+
+    #[test]
+    fn a_test_call_rings_no_longer_than_is_waited_for_it() {
+        let route = route(dial(None)).for_test();
+        let FallbackRoute::Dial(Offer { ring_timeout_ms, .. }) = route.fallback else {
+            panic!("{route:?}");
+        };
+        assert!(route.ring_budget_ms + ring_timeout_ms <= Route::TEST_RING_MS);
+        assert_eq!((route.ring_budget_ms, route.max_call_ms), (60_000, 60_000));
     }
 }

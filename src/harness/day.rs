@@ -543,7 +543,8 @@ impl LoggedCall {
         let (answered_at, ended_at) = (leg.answered_at?, leg.ended_at?);
         Some(Answer {
             after_ms: answered_at.since_ms(leg.started_at),
-            rang_ms: answered_at.since_ms(leg.ringing_at.unwrap_or(answered_at)),
+            // Where no ring was told of it counts from the dial, and that was just before.
+            rang_ms: answered_at.since_ms(leg.ringing_at.unwrap_or(leg.started_at)),
             lasts_ms: ended_at.since_ms(answered_at),
             talk_ms: self.call.talk_ms,
         })

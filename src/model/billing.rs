@@ -37,7 +37,8 @@ pub struct RateDeck {
     /// Unique in the account, 1 to 60 characters.
     pub name: String,
     pub rates: Rates,
-    /// Seconds count from the first ring instead of the answer; who never answers is never billed.
+    /// Seconds count from the first ring instead of the answer, or from the dial where none is told
+    /// of; who never answers is never billed.
     pub bills_ring_time: bool,
     pub rounding: Rounding,
     /// Digits behind the point that an amount keeps, 0 to 6.
@@ -323,10 +324,11 @@ impl RateDeck {
     /// Digits behind the point unless a deck says otherwise.
     pub const DECIMALS: u8 = 4;
 
-    /// The rate of the longest prefix that `number` begins with; a `+` before it does not count.
+    /// The rate of the longest prefix that `number` begins with; only its digits count.
     #[must_use]
     pub fn rate_for(&self, number: &str) -> Option<&Rate> {
-        self.rates.longest(number.strip_prefix('+').unwrap_or(number))
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        self.rates.longest(&digits)
     }
 
     /// What a call to `number` will be billed by.

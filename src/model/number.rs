@@ -141,9 +141,11 @@ impl FromStr for TollFree {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix("+1").unwrap_or(text);
+        let (is_international, digits) =
+            text.strip_prefix('+').map_or((false, text), |digits| (true, digits));
         let digits: String = digits.chars().filter(|c| !"-. ()".contains(*c)).collect();
-        let ten = if digits.len() == 11 { digits.strip_prefix('1') } else { Some(&*digits) };
+        let has_country = is_international || digits.len() == 11;
+        let ten = if has_country { digits.strip_prefix('1') } else { Some(&*digits) };
         let ten = ten.unwrap_or_default();
         if !ten.bytes().all(|digit| digit.is_ascii_digit()) || ten.len() != 10 {
             return Err("a toll-free number has 10 digits, with or without +1 before them");
@@ -310,9 +312,15 @@ impl Caller {
             text.truncate(end);
             text
         };
-        let name: String = name.chars().filter(in_name).collect();
-        let name = name.replace("${", "{").replace("$[", "[");
-        Self { number: cap(number.chars().filter(in_number).collect()), name: cap(name) }
+        let mut plain = String::with_capacity(name.len());
+        for c in name.chars().filter(in_name) {
+            if matches!(c, '{' | '[') {
+                // All of them: of two, the one that is left would begin the same again.
+                plain.truncate(plain.trim_end_matches('$').len());
+            }
+            plain.push(c);
+        }
+        Self { number: cap(number.chars().filter(in_number).collect()), name: cap(plain) }
     }
 }
 
@@ -358,11 +366,24 @@ mod tests {
 
     #[test]
     fn a_toll_free_number_is_one_of_the_plan() {
-        for good in ["+18005550199", "18005550199", "8005550199", "800-555-0199"] {
+        for good in
+            ["+18005550199", "+1 (800) 555-0199", "18005550199", "8005550199", "800-555-0199"]
+        {
             assert_eq!(good.parse::<TollFree>().unwrap().as_str(), "8005550199", "{good}");
         }
         assert_eq!("8775550199".parse::<TollFree>().unwrap().dialled().as_str(), "18775550199");
-        for bad in ["800555019", "2025550100", "+448005550199", "8000550199", "", "800555019x"] {
+        for bad in [
+            "800555019",
+            "2025550100",
+            "+448005550199",
+            "+118005550199",
+            "118005550199",
+            "+8005550199",
+            "8000550199",
+            "",
+            "+",
+            "800555019x",
+        ] {
             assert!(bad.parse::<TollFree>().is_err(), "{bad}");
         }
     }
@@ -399,6 +420,14 @@ mod tests {
         assert_eq!(Caller::clean("", &"é".repeat(60)).name.len(), 80);
         let caller =
             Caller::clean("+1 (2)\r\n<;x=1>@%0a", "A\u{85}\u{2028}\u{202e}\u{fffd}$${SHELL(x)}é");
-        assert_eq!(caller, Caller { number: "+1(2)x10a".into(), name: "A${SHELL(x)}é".into() });
+        assert_eq!(caller, Caller { number: "+1(2)x10a".into(), name: "A{SHELL(x)}é".into() });
+        for (name, clean) in [
+            ("A\x07$${X}", "A{X}"),
+            ("A\r\nX-Evil: 1$${", "AX-Evil: 1{"),
+            ("$\n{X}$$$\x07[1+1]", "{X}[1+1]"),
+            ("$$ {$5} $", "$$ {$5} $"),
+        ] {
+            assert_eq!(Caller::clean("", name).name, clean, "{name:?}");
+        }
     }
 }

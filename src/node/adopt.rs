@@ -170,6 +170,7 @@ mod tests {
             caller_key: None,
             session: CALL,
             repeat: None,
+            counts_as_visit: false,
             is_test: false,
             is_up: false,
             bridge: BridgeId("b-1".into()),

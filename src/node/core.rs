@@ -3,15 +3,18 @@
 
 mod routing;
 mod rows;
+mod test_call;
 
 use self::routing::Billed;
 use self::rows::{count, row, tell};
+use self::test_call::test_call_on;
+pub use self::test_call::{ExpectedTest, test_channel};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::adopt::{self, Differences};
 use super::bridges::Bridges;
@@ -30,7 +33,7 @@ use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Ro
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
-use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
+use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::slot::Holding;
 use crate::model::time::Timestamp;
@@ -39,20 +42,6 @@ use crate::routing::decide::{self, Decision, State};
 use crate::routing::sessions::Sessions;
 use crate::routing::snapshot::{FlowPlan, Snapshot};
 use crate::store::{JournalBody, Record};
-
-/// Prefix of the channel on which a test call enters the dialplan. Only who may originate over ARI
-/// can name a channel, so no carrier and no header can make a call a test.
-const TEST_CHANNEL: &str = "tc-";
-
-/// The channel on which the test call `call` enters the dialplan.
-#[must_use]
-pub fn test_channel(call: CallId) -> ChannelId {
-    ChannelId(format!("{TEST_CHANNEL}{}", call.digits()))
-}
-
-fn test_call_on(channel: &ChannelId) -> Option<CallId> {
-    CallId::from_digits(channel.0.strip_prefix(TEST_CHANNEL)?)
-}
 
 pub struct Core {
     pub engine: Engine,
@@ -81,16 +70,6 @@ pub struct Core {
     startup_time: Option<String>,
     /// Calls taken over from the journal that Asterisk has not confirmed yet.
     must_adopt: bool,
-}
-
-/// A test call about to be originated.
-#[derive(Debug)]
-pub struct ExpectedTest {
-    pub call: CallId,
-    /// What it dials.
-    pub did: Did,
-    /// Told when it has come back to us through the dialplan.
-    pub arrived: oneshot::Receiver<()>,
 }
 
 /// A [`JournalEntry`] as it is written.
@@ -317,6 +296,13 @@ impl Core {
             return;
         }
         let test = test_call_on(&channel);
+        let awaited = test.and_then(|call| self.awaited_tests.remove(&call));
+        if test.is_some() && awaited.is_none() {
+            // Of a process that died, or of somebody who only named it so: no call, and no test.
+            warn!(channel.id = %channel, "hanging up a test call that nobody waits for");
+            self.lanes.hang_up_orphan(channel);
+            return;
+        }
         // A test call is the one by which somebody finds out what is wrong.
         if test.is_none() && !self.load.admits(self.lanes.outstanding()) {
             self.shed(channel, did, caller);
@@ -341,6 +327,7 @@ impl Core {
         let (is_test, now) = (test.is_some(), clock::now());
         let known = owner.zip(caller_key.as_ref());
         let repeat = known.and_then(|(plan, key)| self.state.repeat(plan, key, now));
+        let counts_as_visit = known.is_some_and(|(plan, _)| plan.flow.repeat_caller.is_some());
         if let Some((plan, key)) = known.filter(|_| !is_test) {
             self.state.visit(&self.snapshot, plan, key, call, now);
         }
@@ -357,12 +344,13 @@ impl Core {
             caller_key,
             session,
             repeat,
+            counts_as_visit,
             is_test,
             is_up,
             bridge,
             route,
         })));
-        if let Some(arrived) = self.awaited_tests.remove(&call) {
+        if let Some(arrived) = awaited {
             // Who asked for the test call may have gone away.
             let _ = arrived.send(());
         }
@@ -409,54 +397,6 @@ impl Core {
                 warn!(channel.id = %channel, %error, "could not pass a call on");
             }
         });
-    }
-
-    /// Our own end of a test call was answered: whoever picked up hears that somebody is there.
-    fn test_caller_is_up(&self, channel: ChannelId, call: CallId) {
-        if self.engine.call(call).is_none() {
-            self.lanes.hang_up_orphan(channel);
-            return;
-        }
-        let client = self.lanes.client().clone();
-        tokio::spawn(async move {
-            let playback = format!("p-{}", call.digits());
-            if let Err(error) = client.play(&channel, "tone:440/200,0/2800", &playback).await {
-                debug!(%error, "the test caller stays silent");
-            }
-        });
-    }
-
-    /// Prepares a test call.
-    ///
-    /// # Errors
-    /// In words for the user.
-    pub fn expect_test(
-        &mut self,
-        account: AccountId,
-        flow: ForwardingFlowId,
-        did: Option<Did>,
-    ) -> Result<ExpectedTest, String> {
-        let plan = self.snapshot.flow(flow).filter(|plan| plan.account == account);
-        let Some(plan) = plan else {
-            return Err("this node does not serve the flow: is its master this server?".to_owned());
-        };
-        let did = match did {
-            Some(did) if plan.flow.dids.contains(&did) => did,
-            Some(did) => return Err(format!("the flow does not own the DID {did}")),
-            None => match plan.flow.dids.first() {
-                Some(did) => did.clone(),
-                None => return Err("the flow has no DID to call".to_owned()),
-            },
-        };
-        let call = CallId::new(clock::mint());
-        let (sender, arrived) = oneshot::channel();
-        self.awaited_tests.insert(call, sender);
-        Ok(ExpectedTest { call, did, arrived })
-    }
-
-    /// A test call that never came is forgotten.
-    pub fn forget_tests(&mut self) {
-        self.awaited_tests.retain(|_, sender| !sender.is_closed());
     }
 
     pub fn fire_timers(&mut self) {

@@ -161,21 +161,25 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             let leg = channels.into_iter().next_back()?;
             failed(leg, FailedCommand::Connect, done)
         }
-        Command::Create { leg, endpoint, originator, limit_ms } => {
+        Command::Create { leg, endpoint, originator, limit_ms, is_test } => {
             let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
             let (call, no) = (leg.call.to_string(), leg.no.to_string());
             let limit = seconds(limit_ms).to_string();
+            let mut variables = vec![
+                (Variable::Call, call.as_str()),
+                (Variable::Leg, &no),
+                (Variable::CallHeader, &call),
+                (Variable::AbsoluteTimeout, &limit),
+            ];
+            if is_test {
+                variables.push((Variable::TestHeader, "1"));
+            }
             let create = CreateChannel {
                 channel_id: &id,
                 endpoint: &endpoint,
                 app_args: &args,
                 originator: Some(&originator),
-                variables: &[
-                    (Variable::Call, &call),
-                    (Variable::Leg, &no),
-                    (Variable::CallHeader, &call),
-                    (Variable::AbsoluteTimeout, &limit),
-                ],
+                variables: &variables,
             };
             let done = client.create(create).await;
             // A 404 here is the technology or endpoint, not the channel.
@@ -222,7 +226,14 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
 async fn correct(client: &Client, channel: &ChannelId, corrections: &[(Variable, String)]) {
     metrics::counter!("divert_callers_corrected_total").increment(1);
     for (variable, value) in corrections {
-        let done = client.set_channel_variable(channel, *variable, value).await;
+        let mut done = client.set_channel_variable(channel, *variable, value).await;
+        let is_text = matches!(variable, Variable::CallerName | Variable::CallerNumber);
+        if is_text && done.as_ref().is_err_and(|error| !matches!(error, AriError::NotFound { .. }))
+        {
+            // Rather nothing is shown than what was to be corrected.
+            unheeded(channel, "correct what the caller shows", done);
+            done = client.set_channel_variable(channel, *variable, "").await;
+        }
         unheeded(channel, "correct what the caller shows", done);
     }
 }
@@ -276,14 +287,18 @@ fn unheeded(channel: &ChannelId, what: &str, done: Result<(), AriError>) {
 }
 
 /// ARI counts in whole seconds; ours are never cut short.
-fn seconds(ms: i64) -> u32 {
+pub fn seconds(ms: i64) -> u32 {
     u32::try_from(ms.max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use wiremock::matchers::query_param;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
     use crate::model::id::LegId;
+    use crate::node::tests::client_of;
 
     #[test]
     fn seconds_are_rounded_up() {
@@ -302,5 +317,25 @@ mod tests {
         let bridged = failed(channel.clone(), FailedCommand::Connect, Err(unknown()));
         assert_ne!(bridged, Some(gone(channel.clone())), "it may be the bridge");
         assert_eq!(failed(channel, FailedCommand::Dial, Ok(())), None);
+    }
+
+    #[tokio::test]
+    async fn what_asterisk_does_not_take_is_shown_to_nobody() {
+        for (status, sent) in [(204, &["A"][..]), (404, &["A"]), (500, &["A", ""])] {
+            let server = MockServer::start().await;
+            let answer = ResponseTemplate::new(status);
+            Mock::given(query_param("value", "A")).respond_with(answer).mount(&server).await;
+            let cleared = ResponseTemplate::new(204);
+            Mock::given(query_param("value", "")).respond_with(cleared).mount(&server).await;
+            let client = client_of(&server);
+            let corrections = [(Variable::CallerName, "A".to_owned())];
+            correct(&client, &ChannelId("1.1".into()), &corrections).await;
+            let requests = server.received_requests().await.unwrap();
+            let value = |request: &wiremock::Request| {
+                let mut pairs = request.url.query_pairs();
+                pairs.find(|(name, _)| name == "value").unwrap().1.into_owned()
+            };
+            assert_eq!(requests.iter().map(value).collect::<Vec<_>>(), sent, "{status}");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod lanes;
 pub mod ledger;
 mod load;
 mod port;
+mod restore;
 mod run;
 mod trunks;
 mod watch;
@@ -19,3 +20,22 @@ pub mod writer;
 
 pub use run::run;
 pub use watch::{Versions, read_snapshot};
+
+#[cfg(test)]
+mod tests {
+    use wiremock::MockServer;
+
+    use crate::ari::Settings;
+    use crate::ari::client::Client;
+
+    /// Who talks to this server instead of Asterisk.
+    pub fn client_of(server: &MockServer) -> Client {
+        let settings = Settings {
+            url: format!("{}/ari", server.uri()).parse().unwrap(),
+            user: "divert".into(),
+            password: "s3cret".into(),
+            app: "divert".into(),
+        };
+        Client::new(&settings).unwrap()
+    }
+}

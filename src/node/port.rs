@@ -9,17 +9,22 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::warn;
 
 use super::core::{ExpectedTest, test_channel};
+use super::lanes::seconds;
 use crate::api::{ExplainQuestion, Node, Readiness, TestCallRefused, TestCallRequest};
 use crate::ari::AriError;
 use crate::ari::client::{Client, Originate};
 use crate::ari::role::Role;
 use crate::ari::variable::Variable;
+use crate::engine::Route;
+use crate::model::cause::HangupCause;
 use crate::model::id::{AccountId, CallId, ChannelId, ForwardingFlowId};
 use crate::model::number::{Caller, Did};
 use crate::routing::explain::{ExplainedCall, FlowLive};
 
 /// How long a test call may take from the dialplan's door to us.
 const ARRIVAL: Duration = Duration::from_secs(3);
+/// How long its near end waits for an answer: it must not give up before the call does.
+const PATIENCE_MS: i64 = Route::TEST_RING_MS + 15_000;
 
 /// A question to the loop.
 pub enum Request {
@@ -81,12 +86,14 @@ impl Port {
             expected.map_err(|why| refused("not_served", why))?;
         let caller = request.caller.unwrap_or_else(|| Caller::clean("", "Test call"));
         let endpoint = format!("Local/{did}@{}/n", self.context);
+        let channel = ChannelId(format!("tcaller-{}", call.digits()));
         let originate = Originate {
             endpoint: &endpoint,
             app_args: &Role::TestCaller(call).to_string(),
-            channel_id: &ChannelId(format!("tcaller-{}", call.digits())),
+            channel_id: &channel,
             other_channel_id: Some(&test_channel(call)),
             caller: Some(&caller),
+            timeout_sec: seconds(PATIENCE_MS),
             variables: &[(Variable::CdrDisable, "1")],
         };
         self.client.originate(originate).await.map_err(|error| match error {
@@ -97,6 +104,10 @@ impl Port {
             return Ok(call);
         }
         warn!(call.id = %call, "a test call did not arrive");
+        // Wherever the dialplan has sent it instead, nobody follows it there.
+        if let Err(error) = self.client.hang_up(&channel, HangupCause::NORMAL).await {
+            warn!(channel.id = %channel, %error, "it could not be hung up");
+        }
         let context = &self.context;
         Err(refused(
             "not_arrived",
@@ -144,5 +155,56 @@ impl Node for Port {
 
     fn readiness(&self) -> Readiness {
         self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::node::tests::client_of;
+
+    #[tokio::test]
+    async fn a_test_call_may_ring_as_long_as_its_flow_lets_it_and_is_hung_up_if_it_is_lost() {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+        let (requests, mut asked) = mpsc::channel(1);
+        let readiness = Readiness { asterisk: Ok(()), store: Ok(()) };
+        let port = Port {
+            requests,
+            changed: Arc::default(),
+            readiness: Arc::new(Mutex::new(readiness)),
+            client: client_of(&server),
+            context: "from-carrier".into(),
+        };
+        let call = CallId::new(7);
+        tokio::spawn(async move {
+            let Some(Request::ExpectTest { reply, .. }) = asked.recv().await else {
+                panic!("a test call is announced first");
+            };
+            let (never, arrived) = oneshot::channel();
+            let expected = ExpectedTest { call, did: "100".parse().unwrap(), arrived };
+            assert!(reply.send(Ok(expected)).is_ok());
+            std::future::pending::<()>().await;
+            drop(never);
+        });
+        let request = TestCallRequest { did: None, caller: None };
+        let refused = port.test_call(DEFAULT_ACCOUNT, ForwardingFlowId::new(1), request).await;
+        assert_eq!(refused.unwrap_err().code, "not_arrived");
+
+        let requests = server.received_requests().await.unwrap();
+        let [originate, hang_up] = &requests[..] else { panic!("{requests:?}") };
+        let query = |name: &str| {
+            let pairs = originate.url.query_pairs().find(|(known, _)| known == name);
+            pairs.unwrap().1.into_owned()
+        };
+        // A minute for the destinations, a minute for the fallback number.
+        assert!(query("timeout").parse::<u32>().unwrap() > 120, "{}", originate.url);
+        let channel = query("channelId");
+        assert_eq!(hang_up.method.as_str(), "DELETE");
+        assert!(hang_up.url.path().ends_with(&format!("/channels/{channel}")), "{}", hang_up.url);
     }
 }

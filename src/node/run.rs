@@ -20,8 +20,9 @@ use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
+use super::restore::{recall, take_over};
 use super::trunks::Trunks;
-use super::watch::{News, Recalled, Watch, read_snapshot, recall};
+use super::watch::{News, Recalled, Watch, read_snapshot};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -32,12 +33,10 @@ use crate::ari::variable::Global;
 use crate::ari::{self, AriError, resync};
 use crate::clock;
 use crate::config::{AriConfig, Config, SlotsMode};
-use crate::engine::journal::JournalEntry;
 use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
-use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, Reconciled};
+use crate::store::Db;
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -132,11 +131,7 @@ impl Running {
         let lanes = Lanes::new(client.clone(), results);
         let (ledger, answers, settling) = ledger(config, &db, &writer);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
-        let recalled = recall(&db, &Snapshot::default(), &snapshot).await;
-        core.recall(recalled.context("reading what routing remembers")?);
-        if snapshot.has_prepaid() {
-            core.balances_are(&db.balances().await.context("reading the balances")?);
-        }
+        recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
         let changed = Arc::new(Notify::new());
@@ -496,37 +491,4 @@ fn answer(core: &mut Core, request: Request) {
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
-}
-
-/// The calls that an earlier process of this node left open.
-async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
-    core.remember_startup(db.startup(node).await?);
-    core.remember_heard(db.heard_at(node).await?);
-    for record in db.open_calls(node).await? {
-        let lines = db.journal(record.account, record.id).await?;
-        let mut journal = Vec::with_capacity(lines.len());
-        for line in lines {
-            match serde_json::from_value::<JournalEntry>(line.body) {
-                Ok(entry) => journal.push(entry),
-                Err(error) => bail!(
-                    "the journal of {} cannot be read by this version of divert ({error}); stop \
-                     with the version that wrote it and let its calls end",
-                    record.id
-                ),
-            }
-        }
-        core.restore(&record, &journal);
-    }
-    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
-    if found != Reconciled::default() {
-        info!(
-            released = found.released,
-            inserted = found.inserted,
-            miscounted = found.miscounted,
-            "slots in the ledger are set right"
-        );
-    }
-    let since = clock::now().plus_ms(-sessions::SPAN_MS);
-    core.restore_sessions(db.recent_calls(node, since).await?);
-    Ok(())
 }

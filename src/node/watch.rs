@@ -58,9 +58,24 @@ async fn read(db: &Db) -> Result<(Vec<(AccountId, Configuration)>, Versions), St
     Ok((accounts, versions))
 }
 
+/// What is left of every account, of those that were never paid into too.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be read.
+pub async fn read_balances(
+    db: &Db,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<BTreeMap<AccountId, Micros>, StoreError> {
+    let mut balances = db.balances().await?;
+    for account in accounts {
+        balances.entry(account).or_default();
+    }
+    Ok(balances)
+}
+
 /// What the node is told.
 pub enum News {
-    /// What is left of every account, of those that were never paid into too.
+    /// Of every account.
     Balances(BTreeMap<AccountId, Micros>),
     /// With what was remembered of all that is new in it.
     Configuration(Arc<Snapshot>, Recalled),
@@ -135,10 +150,7 @@ impl Watch {
             let _ = tell.send(News::Configuration(Arc::clone(snapshot), recalled)).await;
         }
         if snapshot.has_prepaid() {
-            let mut balances = self.db.balances().await?;
-            for account in known.keys() {
-                balances.entry(*account).or_default();
-            }
+            let balances = read_balances(&self.db, known.keys().copied()).await?;
             let _ = tell.send(News::Balances(balances)).await;
         }
         Ok(())

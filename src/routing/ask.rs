@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Offer;
+use super::sticky::Tie;
 use crate::model::cause::Outcome;
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, LegId, TrunkId};
 use crate::model::number::CallerKey;
@@ -36,7 +37,7 @@ pub enum Decision {
         candidates: Vec<Candidate>,
         /// For test calls only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        would: Option<Would>,
+        would: Option<Box<Would>>,
     },
     Unroutable {
         reason: Unroutable,
@@ -50,8 +51,12 @@ pub struct Would {
     pub turns_wheel: bool,
     /// Whose caps it would have been counted for: the name of a destination or flow, and what.
     pub caps: Vec<(String, CapCount)>,
-    /// Until when the caller would have belonged to the destination; `None` is not at all.
+    /// Until when the caller would have belonged to the destination, had it answered at once; `None`
+    /// is not at all.
     pub binds_until: Option<Timestamp>,
+    /// What it takes to tell that for any moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie: Option<Tie>,
     /// It would have counted for the rule about callers who come again.
     pub visits: bool,
 }

@@ -10,8 +10,9 @@ use super::slots::Scope;
 use super::snapshot::{FlowPlan, Snapshot};
 use super::state::Stake;
 pub use super::state::State;
-use super::sticky;
+use super::sticky::Tie;
 use crate::model::stickiness::StickyOn;
+use crate::model::throttle::CapCount;
 use crate::model::timeline::{Candidate, Unroutable};
 
 /// Chooses a destination for `ask` and takes its slots, or says why there is none.
@@ -38,7 +39,7 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
         chosen.passed_over = passed_over(snapshot, state, ask, choice);
     }
     if let Some((_, way)) = choice.chosen(plan) {
-        let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
+        let would = ask.is_test.then(|| Box::new(would(snapshot, state, ask, choice)));
         return Decision::Picked { offer: way.offer.clone(), candidates, would };
     }
     let reason = choice.reason().unwrap_or(Unroutable::Mixed);
@@ -114,25 +115,30 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
 
 /// What committing would change beside the slots, and the answer later.
 pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) -> Would {
-    let found = snapshot.layout.flow(ask.flow).zip(choice.picked());
-    let Some(((at, plan), picked)) = found.filter(|_| state.follows(snapshot)) else {
+    let found = snapshot.layout.flow(ask.flow).filter(|_| state.follows(snapshot));
+    let Some((at, plan)) = found else {
         return Would::default();
+    };
+    let is_first = ask.tried.is_empty();
+    let visits = is_first && ask.caller.is_some() && plan.flow.repeat_caller.is_some();
+    let Some(picked) = choice.picked() else {
+        return Would { visits, ..Would::default() };
     };
     let line = &plan.lines[picked.line];
     let here = &state.flows[at];
-    let of_line = line.gate.as_deref().map(|gate| (&line.destination.name, gate));
-    let of_flow = plan.gate.as_deref().filter(|_| ask.tried.is_empty());
-    let of_flow = of_flow.map(|gate| (&plan.flow.name, gate));
-    let caps = [of_line, of_flow]
-        .into_iter()
-        .flatten()
-        .flat_map(|(whose, gate)| gate.counts().map(move |count| (whose.clone(), count)));
-    let binds_until = ask.caller.as_ref().and_then(|caller| {
-        let (stickiness, zone) = (&plan.flow.stickiness, &plan.zone);
-        let before = here.ties.get(caller);
-        let after = sticky::bind(stickiness, zone, before, line.destination.id, ask.at)?;
-        sticky::until(stickiness.window, zone, &after)
+    let of_line = line.gate.as_deref().map(|gate| (&line.destination.name, gate, true));
+    // To its flow a call is one attempt, however many it takes.
+    let of_flow = plan.gate.as_deref().map(|gate| (&plan.flow.name, gate, is_first));
+    let caps = [of_line, of_flow].into_iter().flatten().flat_map(|(whose, gate, is_attempt)| {
+        let counts = gate.counts().filter(move |count| is_attempt || *count != CapCount::Attempts);
+        counts.map(|count| (whose.clone(), count))
     });
+    let tie = ask.caller.as_ref().map(|caller| Tie {
+        stickiness: plan.flow.stickiness,
+        zone: plan.zone.clone(),
+        binding: here.ties.get(caller).copied(),
+    });
+    let binds_until = tie.clone().and_then(|mut tie| tie.bind(line.destination.id, ask.at));
     Would {
         turns_wheel: match picked.by {
             By::Rule | By::Sticky => here.wheel.charges(&choice.eligible, picked.line),
@@ -140,7 +146,8 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
         },
         caps: caps.collect(),
         binds_until,
-        visits: ask.caller.is_some() && plan.flow.repeat_caller.is_some() && ask.tried.is_empty(),
+        tie,
+        visits,
     }
 }
 

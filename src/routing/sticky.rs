@@ -3,6 +3,8 @@
 //! Days are those of the flow's zone by its calendar, never 24 hours: a day on which the clocks
 //! change is one day. A window holds up to and with its last moment.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::id::DestinationId;
 use crate::model::memory::Binding;
 use crate::model::stickiness::{Stickiness, StickyWindow};
@@ -59,6 +61,24 @@ pub fn bind(
             Some(Binding { touched_at: at.max(known.touched_at), ..*known })
         }
         Some(_) => stickiness.rebind.then_some(new),
+    }
+}
+
+/// To whom a caller belongs, by the rules of a flow, apart from all others: to find out what a call
+/// would change.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Tie {
+    pub stickiness: Stickiness,
+    pub zone: Zone,
+    pub binding: Option<Binding>,
+}
+
+impl Tie {
+    /// `destination` takes a call of the caller: until when they belong together then, if that is so.
+    pub fn bind(&mut self, destination: DestinationId, at: Timestamp) -> Option<Timestamp> {
+        let after = bind(&self.stickiness, &self.zone, self.binding.as_ref(), destination, at)?;
+        self.binding = Some(after);
+        until(self.stickiness.window, &self.zone, &after)
     }
 }
 

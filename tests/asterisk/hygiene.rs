@@ -37,6 +37,7 @@ const NAMES: &[(&[u8], &str)] = &[
     (b"A\xff\xfeB", "AB"),
     // Nothing that a dialplan could expand.
     (b"${SHELL(id)} $[1+1] $5", "{SHELL(id)} [1+1] $5"),
+    (b"A\x07$${X} $$$[1+1]", "A{X} [1+1]"),
     // Asterisk keeps 79 bytes.
     (
         &[b'x'; 200],
@@ -221,17 +222,21 @@ async fn a_name_that_the_dialplan_made_is_cleaned_as_well() {
     with_divert(&stage::to_peer(&peer), async |lab| {
         lab.divert.until_trunk("peer", true).await;
         let endpoint = format!("Local/{}@from-carrier/n", stage::own_did());
-        let query = [
-            ("endpoint", endpoint.as_str()),
-            ("context", "nowhere"),
-            ("extension", "s"),
-            ("callerId", "\"A\r\nX-Evil: 1\" <+12025550199>"),
-        ];
-        lab.pbx.post("/channels", &query, &json!({})).await;
-        let invite = peer.invite(0).await;
-        assert_eq!(faults(&invite), Vec::<String>::new());
-        let from = invite.header("From").unwrap();
-        assert!(from.starts_with("\"AX-Evil: 1\" <sip:+12025550199@"), "{from}");
+        let names = [("A\r\nX-Evil: 1", "AX-Evil: 1"), ("A\r\nX-Evil: 1$${", "AX-Evil: 1{")];
+        for (at, (name, shown)) in names.into_iter().enumerate() {
+            let caller = format!("\"{name}\" <+12025550199>");
+            let query = [
+                ("endpoint", endpoint.as_str()),
+                ("context", "nowhere"),
+                ("extension", "s"),
+                ("callerId", caller.as_str()),
+            ];
+            lab.pbx.post("/channels", &query, &json!({})).await;
+            let invite = peer.invite(at).await;
+            assert_eq!(faults(&invite), Vec::<String>::new());
+            let from = invite.header("From").unwrap();
+            assert!(from.starts_with(&format!("\"{shown}\" <sip:+12025550199@")), "{from}");
+        }
     })
     .await;
 }

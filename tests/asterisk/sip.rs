@@ -105,6 +105,8 @@ impl Message {
 /// What a [`Peer`] does with calls and with questions whether it is there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
+    /// Answers every call, and says nothing before that or in it.
+    Answer,
     /// Rejects every call with this status and is there.
     Reject(u16),
     /// Neither replies to calls nor to questions.
@@ -114,6 +116,7 @@ pub enum Manner {
 #[derive(Debug)]
 struct Peered {
     manner: Manner,
+    port: u16,
     invites: BTreeMap<String, Message>,
     order: Vec<String>,
 }
@@ -130,7 +133,7 @@ impl Peer {
     pub async fn start(manner: Manner) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = socket.local_addr().unwrap().port();
-        let shared = Peered { manner, invites: BTreeMap::new(), order: Vec::new() };
+        let shared = Peered { manner, port, invites: BTreeMap::new(), order: Vec::new() };
         let shared = Arc::new(Mutex::new(shared));
         let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
         Self { port, shared, task }
@@ -187,6 +190,16 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
     }
     if is_invite {
         return match peered.manner {
+            Manner::Answer => {
+                let port = peered.port;
+                let sdp = sdp(port);
+                let more = format!(
+                    "Contact: <sip:peer@127.0.0.1:{port}>\r\nContent-Type: application/sdp\r\n\
+                     Content-Length: {}\r\n\r\n{sdp}",
+                    sdp.len(),
+                );
+                vec![message.answer(200, &more)]
+            }
             Manner::Reject(status) => vec![message.answer(status, "")],
             Manner::Silent => Vec::new(),
         };
@@ -200,6 +213,14 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     vec![message.answer(200, "")]
+}
+
+/// A session with audio on this port (RFC 4566).
+fn sdp(port: u16) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    )
 }
 
 /// A carrier's call, in bytes of the test's own.
@@ -227,11 +248,7 @@ pub async fn call(port: u16, call: &Call<'_>) -> Option<u16> {
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let own = socket.local_addr().unwrap();
     let id = divert::clock::mint();
-    let sdp = format!(
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
-        own.port(),
-    );
+    let sdp = sdp(own.port());
     let head = |method: &str, tag: &str| {
         let start = format!(
             "{method} sip:{}@127.0.0.1:{port} SIP/2.0\r\n\

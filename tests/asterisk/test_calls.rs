@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::cause::CallResult;
 use divert::model::id::CallId;
 use divert::model::number::Caller;
 use divert::model::throttle::CapCount;
@@ -16,6 +18,7 @@ use sqlx::SqlitePool;
 
 use crate::lab::{Lab, eventually, with_divert};
 use crate::phones::at_divert;
+use crate::sip::{self, Manner, Peer};
 use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +74,78 @@ async fn nobody_outside_can_make_a_call_a_test() {
     .await;
 }
 
+/// Only divert's own test calls are known by the name of their channel, and only while it waits for
+/// them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_is_only_named_like_a_test_is_no_call_at_all() {
+    with_divert(&stage::one(&["1001"]), async |lab| {
+        let endpoint = format!("Local/{}@from-carrier/n", stage::own_did());
+        let forged = format!("tc-{}", CallId::new(clock::mint()).digits());
+        let query = [
+            ("endpoint", endpoint.as_str()),
+            ("context", "nowhere"),
+            ("extension", "s"),
+            ("channelId", "forged"),
+            ("otherChannelId", forged.as_str()),
+        ];
+        lab.pbx.post("/channels", &query, &json!({})).await;
+        eventually("it to be hung up", Duration::from_secs(5), async || {
+            lab.pbx.get("/channels").await.as_array().is_some_and(Vec::is_empty).then_some(())
+        })
+        .await;
+        assert_eq!(lab.divert.get("/v1/calls").await["data"], json!([]));
+        assert_eq!(lab.phones.called("1001").len(), 0);
+    })
+    .await;
+}
+
+/// Slaves and carriers can tell; the fallback number is told as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_legs_of_a_test_call_say_so_and_no_others() {
+    let peer = Peer::start(Manner::Reject(486)).await;
+    let mut document = stage::to_peer(&peer);
+    document["forwarding_flows"][0]["fallback"] = json!({ "trunk": "peer", "number": "1002" });
+    with_divert(&document, async |lab| {
+        lab.divert.until_trunk("peer", true).await;
+        let watch = Watch::new(lab).await;
+        let test = watch.place().await;
+        lab.divert.ended(test, Duration::from_secs(5)).await;
+        let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+        let headers = b"X-Divert-Test: 1\r\n";
+        let (did, patience) = (stage::own_did(), Duration::from_secs(10));
+        let call = sip::Call { user: did.as_str(), from, headers, patience };
+        assert_eq!(sip::call(lab.pbx_sip(), &call).await, Some(486));
+        let invites = peer.invites();
+        let said = invites.iter().map(|invite| invite.headers("X-Divert-Test"));
+        let said: Vec<Vec<String>> = said.collect();
+        assert_eq!(said, [vec!["1".to_owned()], vec!["1".to_owned()], vec![], vec![]]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_that_outlives_divert_stays_one() {
+    with_divert(&remembering(&["1001", "1002"]), async |lab| {
+        let watch = Watch::new(lab).await;
+        let number = number_of(&watch.next().await);
+        let test = watch.place().await;
+        drop(watch);
+        let phone = lab.phones.talking(number).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        lab.divert.kill();
+        lab.divert.start().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(lab.phones.is_alive(&phone), "divert hung up a test call that it takes over");
+        lab.phones.hang_up(&phone).await;
+        let (detail, _) = lab.divert.ended(test, Duration::from_secs(5)).await;
+        assert!(detail.call.is_test);
+        assert_eq!(receipts_of(&detail).len(), 1, "{:?}", detail.timeline);
+        let db = lab.divert.db().await;
+        assert_eq!(db.cdrs_of_call(DEFAULT_ACCOUNT, test).await.unwrap(), []);
+    })
+    .await;
+}
+
 const PER_MINUTE: &str = "0.0137";
 const PER_MINUTE_MICROS: i64 = 13_700;
 /// Kolkata is ahead of UTC by this, all year.
@@ -79,14 +154,14 @@ const DAY_MS: i64 = 86_400_000;
 /// How soon a slot that was taken is in the database.
 const WRITTEN: Duration = Duration::from_millis(200);
 
-/// A flow on which an ordinary call changes all there is to change.
-fn remembering() -> Value {
+/// A flow on which an ordinary call to one of two numbers changes all there is to change.
+fn remembering(numbers: &[&str; 2]) -> Value {
     let caps = json!([
         { "per": "day", "count": "attempts", "max": 50 },
         { "per": "day", "count": "answers", "max": 40 },
         { "per": "day", "count": "billable_minutes", "max": 30 },
     ]);
-    let mut flow = stage::flow("remembering", stage::own_did().as_str(), &["1001", "1002"]);
+    let mut flow = stage::flow("remembering", stage::own_did().as_str(), numbers);
     flow["time_zone"] = json!("Asia/Kolkata");
     flow["stickiness"] = json!("same_day");
     flow["repeat_caller"] = json!({ "calls": 1, "within_sec": 3600, "then": "tag" });
@@ -178,6 +253,14 @@ impl<'a> Watch<'a> {
         Observed { dump: self.dump().await, told }
     }
 
+    /// Places a test call of Ann's.
+    async fn place(&self) -> CallId {
+        let path = format!("/v1/forwarding-flows/{}/test-calls", self.flow);
+        let caller = json!({ "caller": { "number": "+12025550199", "name": "Ann" } });
+        let placed = self.lab.divert.post(&path, &caller).await;
+        placed["id"].as_str().unwrap_or_else(|| panic!("no id in {placed}")).parse().unwrap()
+    }
+
     /// Who gets the next new caller.
     async fn next(&self) -> String {
         self.live().await["next"]["name"].as_str().unwrap().to_owned()
@@ -229,7 +312,7 @@ fn end_of_day(detail: &CallDetail) -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_call_changes_nothing_and_says_what_it_would_have_changed() {
-    with_divert(&remembering(), async |lab| {
+    with_divert(&remembering(&["1001", "1002"]), async |lab| {
         let watch = Watch::new(lab).await;
         let bob = Caller::clean("+12025550198", "Bob");
         watch.call(&bob, Duration::from_secs(1)).await;
@@ -240,12 +323,9 @@ async fn a_test_call_changes_nothing_and_says_what_it_would_have_changed() {
         let next = watch.next().await;
 
         // It holds one slot of its destination as long as it lives.
-        let path = format!("/v1/forwarding-flows/{}/test-calls", watch.flow);
-        let placed = json!({ "caller": { "number": "+12025550199", "name": "Ann" } });
         let number = number_of(&next);
         let rung = lab.phones.called(number).len();
-        let placed = lab.divert.post(&path, &placed).await;
-        let test: CallId = placed["id"].as_str().unwrap().parse().unwrap();
+        let test = watch.place().await;
         eventually("the phone to ring", Duration::from_secs(5), async || {
             (lab.phones.called(number).len() > rung).then_some(())
         })
@@ -323,6 +403,60 @@ async fn a_test_call_changes_nothing_and_says_what_it_would_have_changed() {
         let again = watch.call(&stage::ann(), Duration::from_secs(1)).await;
         assert!(again.call.is_repeat);
         assert_eq!(again.legs[0].name, next);
+    })
+    .await;
+}
+
+/// It rings as long as the flow says, which is longer than Asterisk's own patience.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_that_nobody_takes_changes_nothing_either() {
+    let mut document = remembering(&["1201", "1202"]);
+    let flow = &mut document["forwarding_flows"][0];
+    flow["ring_timeout_sec"] = json!(33);
+    flow["max_attempts"] = json!(1);
+    with_divert(&document, async |lab| {
+        let watch = Watch::new(lab).await;
+        let before = watch.observe().await;
+        let next = watch.next().await;
+        let test = watch.place().await;
+        let (unanswered, _) = lab.divert.ended(test, Duration::from_secs(40)).await;
+        assert_eq!(unanswered.call.result, Some(CallResult::NoAnswer), "{unanswered:?}");
+        let leg = &unanswered.legs[0];
+        let rang_ms = leg.ended_at.unwrap().since_ms(leg.ringing_at.unwrap());
+        assert!((32_000..35_000).contains(&rang_ms), "it rang for {rang_ms} ms");
+        let of = |whose: &str| (whose.to_owned(), CapCount::Attempts, 1);
+        let wanted = Receipt {
+            wheel_turns: 1,
+            caps: vec![of(&next), of("remembering")],
+            counts_as_visit: true,
+            ..Receipt::default()
+        };
+        assert_eq!(receipts_of(&unanswered), [&wanted]);
+
+        for destination in ["first", "second"] {
+            let path = lab.divert.destination(destination).await;
+            lab.divert.patch(&path, &json!({ "state": "paused" })).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let test = watch.place().await;
+        let (refused, _) = lab.divert.ended(test, Duration::from_secs(5)).await;
+        assert_eq!(refused.legs.len(), 0, "{refused:?}");
+        let wanted = Receipt { counts_as_visit: true, ..Receipt::default() };
+        assert_eq!(receipts_of(&refused), [&wanted]);
+        for destination in ["first", "second"] {
+            let path = lab.divert.destination(destination).await;
+            lab.divert.patch(&path, &json!({ "state": "active" })).await;
+        }
+
+        let after = watch.observe().await;
+        assert_eq!(after.dump, before.dump);
+        assert_eq!(after.told, before.told);
+        let db = lab.divert.db().await;
+        for call in [unanswered, refused] {
+            assert!(call.call.is_test && !call.call.is_repeat, "{:?}", call.call);
+            let bills = db.cdrs_of_call(DEFAULT_ACCOUNT, call.call.id).await.unwrap();
+            assert_eq!(bills, []);
+        }
     })
     .await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::timeline::Step;
 use serde_json::{Value, json};
 
@@ -80,6 +81,48 @@ async fn a_trunk_that_is_away_is_no_way_for_a_toll_free_call() {
         assert_eq!(call(lab).await, Some(486));
         assert_eq!(second.invite(0).await.user(), "18005550199");
         assert_eq!(first.invites().len(), 0);
+    })
+    .await;
+}
+
+/// By the deck of the trunk it went over, and the longest beginning of the number there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toll_free_call_costs_what_its_trunk_asks_for_the_number() {
+    let first = Peer::start(Manner::Silent).await;
+    let second = Peer::start(Manner::Answer).await;
+    let mut document = configuration(&first, &second);
+    let rate = |prefix: &str, per_minute: &str| json!({ "prefix": prefix, "per_minute": per_minute, "increment": "6/6" });
+    let deck = |name: &str, rates: &[Value]| json!({ "name": name, "rates": rates });
+    document["rate_decks"] = json!([
+        deck("others", &[rate("18005550199", "0.5000")]),
+        deck("second", &[rate("", "0.4000"), rate("1", "0.3000"), rate("1800", "0.0200")]),
+    ]);
+    document["account"]["rate_deck"] = json!("others");
+    for trunk in document["trunks"].as_array_mut().unwrap() {
+        if trunk["name"] == "b-second" {
+            trunk["rate_deck"] = json!("second");
+        }
+    }
+    with_divert(&document, async |lab| {
+        lab.divert.until_trunk("a-first", false).await;
+        lab.divert.until_trunk("b-second", true).await;
+        let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
+        line.until_up(Duration::from_secs(5)).await;
+        line.hang_up().await;
+        let call = lab.divert.newest(1).await;
+        lab.divert.ended(call, Duration::from_secs(5)).await;
+
+        let db = lab.divert.db().await;
+        let bills = db.cdrs_of_call(DEFAULT_ACCOUNT, call).await.unwrap();
+        let [bill] = &bills[..] else { panic!("{bills:?}") };
+        assert_eq!(bill.tariff.prefix.as_str(), "1800");
+        let talk_ms = bill.ended_at.since_ms(bill.answered_at);
+        let (billed_sec, amount) = stage::price(20_000, talk_ms);
+        assert_eq!((bill.charge.billed_sec, bill.charge.amount.0), (billed_sec, amount));
+        let trunks = lab.divert.get("/v1/trunks").await;
+        let over = trunks["data"].as_array().unwrap().iter().find(|one| one["name"] == "b-second");
+        assert_eq!(bill.trunk.unwrap().to_string(), over.unwrap()["id"].as_str().unwrap());
+        assert_eq!(second.invite(0).await.user(), "18005550199");
     })
     .await;
 }

@@ -62,6 +62,7 @@ impl Told {
             caller_key: None,
             session: CALL,
             repeat: None,
+            counts_as_visit: false,
             is_test,
             is_up: false,
             bridge: BridgeId("b-1".into()),
@@ -161,7 +162,7 @@ fn an_answered_leg_is_billed_once_from_answer_to_end() {
 }
 
 #[test]
-fn ring_time_counts_from_the_first_ring() {
+fn ring_time_counts_from_the_first_ring_or_the_dial() {
     let rings = Tariff { bills_ring_time: true, ..tariff() };
     let mut told = Told::new(Some(rings.clone()), false);
     told.leg(2_000, 1, ChannelEvent::Ringing);
@@ -169,8 +170,20 @@ fn ring_time_counts_from_the_first_ring() {
     told.leg(5_000, 1, UP);
     told.leg(15_000, 1, gone(ChannelState::Up));
     assert_eq!(told.billed(), [[1_000, 5_000, 15_000, 13]]);
-    // Who never rang is billed from the answer.
+    // Its carrier sent 183 and no 180: it was dialled at once, and the second one 400 ms after it was
+    // asked for.
+    let mut told = Told::new(Some(rings.clone()), false);
+    told.leg(5_000, 1, UP);
+    told.leg(15_000, 1, gone(ChannelState::Up));
+    assert_eq!(told.billed(), [[1_000, 5_000, 15_000, 14]]);
     let mut told = Told::new(Some(rings), false);
+    told.leg(2_000, 1, gone(ChannelState::Down));
+    told.leg(2_400, 2, ChannelEvent::Ready);
+    told.leg(5_000, 2, UP);
+    told.leg(7_000, 2, gone(ChannelState::Up));
+    assert_eq!(told.billed(), [[2_000, 5_000, 7_000, 5]]);
+    // Where ringing costs nothing, neither does this.
+    let mut told = Told::new(Some(tariff()), false);
     told.leg(5_000, 1, UP);
     told.leg(15_000, 1, gone(ChannelState::Up));
     assert_eq!(told.billed(), [[1_000, 5_000, 15_000, 10]]);

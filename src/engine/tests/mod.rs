@@ -3,6 +3,7 @@
 mod billing;
 mod calls;
 mod order;
+mod receipts;
 
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::{Currency, Prefix, Rounding, Tariff};

@@ -144,7 +144,8 @@ impl World {
                     }
                 }
                 Command::Close { .. } => assert!(self.closed.insert(call)),
-                Command::Create { leg, .. } => {
+                Command::Create { leg, is_test, .. } => {
+                    assert_eq!(*is_test, self.tests.contains(&call));
                     self.channels.insert(leg.channel());
                 }
                 Command::Decide(ask) => self.owed.push((call, ask.clone())),
@@ -208,6 +209,7 @@ impl World {
                     caller_key: None,
                     session: CallId::new(self.minted),
                     repeat: None,
+                    counts_as_visit: false,
                     is_test: test,
                     is_up: up,
                     bridge: BridgeId("b".into()),

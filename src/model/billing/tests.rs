@@ -133,8 +133,10 @@ fn the_longest_prefix_holds() {
         ("", ""),
         ("+", ""),
         ("*72#", ""),
+        ("1-800-555-0198", "1800"),
+        ("+1.800.555.0199", "18005550199"),
         ("1800555019912345678", "180055501991234"),
-        ("é1800", ""),
+        ("abc", ""),
     ] {
         assert_eq!(deck.rate_for(number).unwrap().prefix.as_str(), prefix, "{number}");
     }
@@ -262,11 +264,11 @@ proptest! {
     #[test]
     fn the_rate_is_the_one_that_a_look_at_all_of_them_finds(
         prefixes in prop::collection::btree_set("[0-3]{0,5}", 0..60),
-        number in "[+]?[0-3]{0,7}",
+        number in "[+]?([0-3][-.]?){0,7}",
     ) {
         let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
         let deck = deck(&prefixes);
-        let digits = number.trim_start_matches('+');
+        let digits = number.replace(['+', '-', '.'], "");
         let longest = prefixes.iter().filter(|prefix| digits.starts_with(**prefix));
         let longest = longest.max_by_key(|prefix| prefix.len()).copied();
         prop_assert_eq!(deck.rate_for(&number).map(|rate| rate.prefix.as_str()), longest);

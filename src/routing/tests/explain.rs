@@ -4,6 +4,7 @@ use super::super::explain::{explain, live};
 use super::*;
 use crate::model::destination::DestinationState;
 use crate::model::forwarding_flow::Fallback;
+use crate::model::stickiness::{RepeatCount, RepeatRule};
 use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
 use crate::model::timeline::LimitScope;
 
@@ -58,6 +59,35 @@ fn an_explanation_ends_where_the_call_may_not_go_on() {
     let gone = Ask { flow: ForwardingFlowId::new(7), ..ask };
     let told = explain(&world.snapshot, &world.state, &gone);
     assert_eq!((told.ends, told.fallback), (Some(Unroutable::FlowGone), None));
+}
+
+/// A caller has called, whatever becomes of the call; to its flow it is one attempt.
+#[test]
+fn what_a_call_would_change_is_told_of_any_attempt_and_of_a_refused_one() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    let cap = |count| VolumeCap { per: CapPeriod::Day, count, max: 5 };
+    world.change(|world| {
+        world.flow().repeat_caller = Some(RepeatRule {
+            calls: 1,
+            within_sec: 60,
+            count: RepeatCount::Any,
+            then: RepeatAction::Tag,
+        });
+        world.flow().throttle.caps = vec![cap(CapCount::Attempts), cap(CapCount::Answers)];
+    });
+    let would = |world: &mut World, tried: &[u128]| {
+        let asked = Asked { caller: Some("12025550100"), tried, ..Asked::default() };
+        let ask = world.question(&asked);
+        let would = explain(&world.snapshot, &world.state, &ask).would;
+        let counts: Vec<CapCount> = would.caps.iter().map(|(_, count)| *count).collect();
+        (would.visits, counts)
+    };
+    assert_eq!(would(&mut world, &[]), (true, vec![CapCount::Attempts, CapCount::Answers]));
+    assert_eq!(would(&mut world, &[0]), (false, vec![CapCount::Answers]));
+    for line in [0, 1] {
+        world.change(|world| world.line(line).state = DestinationState::Paused);
+    }
+    assert_eq!(would(&mut world, &[]), (true, vec![]));
 }
 
 #[test]

@@ -89,6 +89,7 @@ async fn each_command_is_sent_as_asterisk_expects_it() {
             channel_id: &caller,
             other_channel_id: Some(&leg),
             caller: Some(&from),
+            timeout_sec: 45,
             variables: &[],
         })
         .await
@@ -111,7 +112,7 @@ async fn each_command_is_sent_as_asterisk_expects_it() {
     POST /bridges/b%2B1?type=mixing%2Cdtmf_events&name=divert%2Fa%2Fx
     POST /bridges/b%2B1/addChannel?channel=1795.1%2Cd-00000000000000000000000007-1&inhibitConnectedLineUpdates=true
     DELETE /bridges/b%2B1
-    POST /channels?endpoint=Local%2F1%23%40in&app=divert-a&appArgs=testcaller%2Ccall_1&channelId=1795.1&otherChannelId=d-00000000000000000000000007-1&callerId=%22Ann%22%20%3C%2B1202%3E {"variables":{}}
+    POST /channels?endpoint=Local%2F1%23%40in&app=divert-a&appArgs=testcaller%2Ccall_1&channelId=1795.1&timeout=45&otherChannelId=d-00000000000000000000000007-1&callerId=%22Ann%22%20%3C%2B1202%3E {"variables":{}}
     POST /channels/1795.1/play/p%2F1?media=sound%3Aa%26b
     DELETE /playbacks/p%2F1
     PUT /applications/divert-a/eventFilter {"allowed":[],"disallowed":[{"type":"BridgeCreated"},{"type":"BridgeDestroyed"}]}

@@ -1,0 +1,141 @@
+//! What an earlier process of the node left in the store, taken back at the start.
+
+use anyhow::bail;
+use tracing::info;
+
+use super::core::Core;
+use super::watch;
+use crate::clock;
+use crate::engine::journal::JournalEntry;
+use crate::routing::sessions;
+use crate::routing::snapshot::Snapshot;
+use crate::store::{Db, Reconciled, StoreError};
+
+/// What earlier processes remembered of the flows of this node.
+pub async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
+    core.recall(watch::recall(db, &Snapshot::default(), snapshot).await?);
+    if snapshot.has_prepaid() {
+        core.balances_are(&watch::read_balances(db, db.accounts().await?).await?);
+    }
+    Ok(())
+}
+
+/// The calls that an earlier process of this node left open.
+pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
+    core.remember_startup(db.startup(node).await?);
+    core.remember_heard(db.heard_at(node).await?);
+    for record in db.open_calls(node).await? {
+        let lines = db.journal(record.account, record.id).await?;
+        let mut journal = Vec::with_capacity(lines.len());
+        for line in lines {
+            match serde_json::from_value::<JournalEntry>(line.body) {
+                Ok(entry) => journal.push(entry),
+                Err(error) => bail!(
+                    "the journal of {} cannot be read by this version of divert ({error}); stop \
+                     with the version that wrote it and let its calls end",
+                    record.id
+                ),
+            }
+        }
+        core.restore(&record, &journal);
+    }
+    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
+    if found != Reconciled::default() {
+        info!(
+            released = found.released,
+            inserted = found.inserted,
+            miscounted = found.miscounted,
+            "slots in the ledger are set right"
+        );
+    }
+    let since = clock::now().plus_ms(-sessions::SPAN_MS);
+    core.restore_sessions(db.recent_calls(node, since).await?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+    use wiremock::MockServer;
+
+    use super::*;
+    use crate::api::ExplainQuestion;
+    use crate::model::account::{AccountSettings, DEFAULT_ACCOUNT};
+    use crate::model::billing::{Rate, RateDeck, Rounding};
+    use crate::model::configuration::Configuration;
+    use crate::model::destination::{Destination, Landing};
+    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::id::{DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
+    use crate::model::number::Caller;
+    use crate::model::server::{Server, ServerRole};
+    use crate::model::timeline::Unroutable;
+    use crate::model::trunk::{Reach, Trunk};
+    use crate::node::lanes::Lanes;
+    use crate::node::ledger::Ledger;
+    use crate::node::tests::client_of;
+    use crate::node::writer::Writer;
+    use crate::routing::decide::Decision;
+
+    /// One flow of a prepaid account, on which every call costs.
+    fn prepaid() -> Configuration {
+        let (master, trunk, deck) = (ServerId::new(1), TrunkId::new(1), RateDeckId::new(1));
+        let landing = Landing::Trunk { trunk, number: "1001".parse().unwrap() };
+        let mut flow = ForwardingFlow::new(ForwardingFlowId::new(1), "flow", master);
+        flow.dids = vec!["100".parse().unwrap()];
+        flow.destinations = vec![Destination::new(DestinationId::new(1), "a", landing)];
+        let rate = Rate {
+            prefix: "".parse().unwrap(),
+            per_minute: "0.01".parse().unwrap(),
+            increment: "1/1".parse().unwrap(),
+        };
+        Configuration {
+            account: AccountSettings {
+                prepaid: true,
+                rate_deck: Some(deck),
+                ..AccountSettings::default()
+            },
+            rate_decks: vec![RateDeck {
+                id: deck,
+                name: "retail".into(),
+                rates: vec![rate].into(),
+                bills_ring_time: false,
+                rounding: Rounding::default(),
+                decimals: RateDeck::DECIMALS,
+            }],
+            servers: vec![Server {
+                id: master,
+                name: "master".into(),
+                role: ServerRole::Master,
+                trunk: None,
+                max_live: None,
+            }],
+            trunks: vec![Trunk::new(trunk, "phones", Reach::Endpoint("phones".parse().unwrap()))],
+            forwarding_flows: vec![flow],
+            ..Configuration::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_prepaid_account_that_was_never_paid_into_has_nothing_from_the_first_call_on() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+        let db = Db::open(&url).await.unwrap();
+        let snapshot = Arc::new(Snapshot::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master")));
+        let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(1).0);
+        let (writer, _) = Writer::start(db.clone(), "a".into());
+        let ledger = Ledger::memory(writer.clone());
+        let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
+        recall(&mut core, &db, &snapshot).await.unwrap();
+
+        let (did, caller) = ("100".parse().unwrap(), Caller::default());
+        let question = ExplainQuestion { did, caller, at: clock::now() };
+        let told = core.explain(DEFAULT_ACCOUNT, &question).unwrap().explanation.decision;
+        let reason = match &told {
+            Decision::Unroutable { reason, .. } => Some(*reason),
+            Decision::Picked { .. } => None,
+        };
+        assert_eq!(reason, Some(Unroutable::NoCredit), "{told:?}");
+    }
+}
