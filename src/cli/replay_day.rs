@@ -53,7 +53,7 @@ struct Comparison {
     left_out: usize,
 }
 
-const RULES: [&str; 7] = [
+const RULES: [&str; 9] = [
     "A call that anybody answered is answered wherever it goes, after the same ringing",
     "and for the same conversation. An attempt that failed fails the same way on its own",
     "destination. A call nobody answered rings elsewhere in vain, until the ring time is",
@@ -61,6 +61,8 @@ const RULES: [&str; 7] = [
     "calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike. A call that only",
     "a fallback number answered counts as not taken, in LOGGED too, without its talk and",
     "cost. Balances are not replayed: in PRESENT and DRAFT no prepaid account runs out.",
+    "Whether Asterisk could reach a trunk's endpoint is not in the log: there every endpoint",
+    "counts as online, and only calls that fail on a trunk keep others off it.",
 ];
 
 /// # Errors

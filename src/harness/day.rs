@@ -208,7 +208,7 @@ enum End {
     /// The flow's time for ringing is over.
     Budget,
     Caller,
-    Destination(Outcome),
+    Destination(News),
 }
 
 struct Day<'a> {
@@ -449,12 +449,12 @@ impl<'a> Day<'a> {
         let Some(attempt) = call.attempt.take() else {
             return;
         };
-        let outcome = match end {
-            End::Budget => Outcome::NoAnswer,
-            End::Caller => Outcome::Abandoned,
-            End::Destination(outcome) => outcome,
+        let news = match end {
+            End::Budget => News::Failed(Outcome::NoAnswer),
+            End::Caller => News::Failed(Outcome::Abandoned),
+            End::Destination(news) => news,
         };
-        let report = call.report(&attempt, News::Failed(outcome));
+        let report = call.report(&attempt, news);
         self.state.report(self.snapshot, now, &report);
         self.state.release(attempt.leg);
         self.goes(attempt.destination);
@@ -497,21 +497,22 @@ impl Call<'_> {
         &self,
         destination: DestinationId,
         offer: &Offer,
-    ) -> (i64, Option<Outcome>, Option<Answer>) {
+    ) -> (i64, Option<News>, Option<Answer>) {
         let own = self.logged.legs.iter().find(|leg| leg.destination == Some(destination));
         // What the caller or divert cut short says nothing about the destination.
         let failed = own.and_then(|leg| {
             let outcome = leg.outcome.filter(|outcome| {
                 !matches!(outcome, Outcome::Abandoned | Outcome::Answered | Outcome::Cancelled)
             })?;
-            Some((leg.ended_at?.since_ms(leg.started_at), outcome))
+            let news = News::unanswered(outcome, leg.sip_code);
+            Some((leg.ended_at?.since_ms(leg.started_at), news))
         });
-        if let Some((after_ms, outcome)) = failed {
-            return (after_ms.min(offer.ring_timeout_ms), Some(outcome), None);
+        if let Some((after_ms, news)) = failed {
+            return (after_ms.min(offer.ring_timeout_ms), Some(news), None);
         }
         match self.logged.answer().filter(|answer| answer.after_ms <= offer.ring_timeout_ms) {
             Some(answer) => (answer.after_ms, None, Some(answer)),
-            None => (offer.ring_timeout_ms, Some(Outcome::NoAnswer), None),
+            None => (offer.ring_timeout_ms, Some(News::Failed(Outcome::NoAnswer)), None),
         }
     }
 

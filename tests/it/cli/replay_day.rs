@@ -117,6 +117,8 @@ fn a_draft_is_held_against_the_day_it_would_have_had() {
     sales / overflow       0       0        1      +1
     sales / slave-a-sales  3       3        1      -2
 
+    Whether Asterisk could reach a trunk's endpoint is not in the log: there every endpoint
+    counts as online, and only calls that fail on a trunk keep others off it.
     TALK                   LOGGED  PRESENT  DRAFT  ±
     sales / overflow       0 ms    0 ms     1:00   +1:00
     sales / slave-a-sales  3:00    3:00     1:00   -2:00
