@@ -16,11 +16,11 @@ use crate::harness::day::{self, Figures, LoggedCall, Period, Share};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::Micros;
 use crate::model::configuration::Configuration;
-use crate::model::id::{DestinationId, ForwardingFlowId};
+use crate::model::id::{DestinationId, ForwardingFlowId, ServerId};
 use crate::model::time::{Timestamp, Zone};
 use crate::model::timeline::duration;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{By, Db, ReportQuery};
+use crate::store::{By, CallUnderWay, Db, ReportQuery};
 
 #[derive(Args, Debug)]
 pub struct ReplayDayArgs {
@@ -53,7 +53,7 @@ struct Comparison {
     left_out: usize,
 }
 
-const RULES: [&str; 7] = [
+const RULES: [&str; 9] = [
     "A call that anybody answered is answered wherever it goes, after the same ringing",
     "and for the same conversation. An attempt that failed fails the same way on its own",
     "destination. A call nobody answered rings elsewhere in vain, until the ring time is",
@@ -61,6 +61,8 @@ const RULES: [&str; 7] = [
     "calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike. A call that only",
     "a fallback number answered counts as not taken, in LOGGED too, without its talk and",
     "cost. Balances are not replayed: in PRESENT and DRAFT no prepaid account runs out.",
+    "Whether Asterisk could reach a trunk's endpoint is not in the log: there every endpoint",
+    "counts as online, and only calls that fail on a trunk keep others off it.",
 ];
 
 /// # Errors
@@ -109,11 +111,8 @@ async fn compare(
     let Period { from, to, flow } = period;
     let calls = db.calls_under_way(DEFAULT_ACCOUNT, from, to).await?;
     let all = calls.len();
-    let calls: Vec<LoggedCall> = calls
-        .into_iter()
-        .filter(|(call, _)| call.ended_at.is_some())
-        .map(|(call, legs)| LoggedCall { call, legs })
-        .collect();
+    let mut calls = with_masters(calls, &old);
+    calls.retain(|logged| logged.call.ended_at.is_some());
     let mut logged = day::logged(&calls, period);
     logged.refusals = db.refusals(DEFAULT_ACCOUNT, from, to, flow).await?;
     let by = By::Destination;
@@ -133,6 +132,22 @@ async fn compare(
     };
     let (present, draft) = (run(old), run(new));
     Ok(Comparison { logged, present, draft, left_out: all - calls.len() })
+}
+
+/// Two masters may have the same DID. A call arrived on that of its flow; if nobody owned its DID, or
+/// the flow is gone, where the other calls of its node did: a node serves one master.
+fn with_masters(calls: Vec<CallUnderWay>, present: &Configuration) -> Vec<LoggedCall> {
+    let flows = present.forwarding_flows.iter();
+    let of_flow: BTreeMap<ForwardingFlowId, ServerId> =
+        flows.map(|flow| (flow.id, flow.master)).collect();
+    let by_flow = |one: &CallUnderWay| of_flow.get(&one.call.flow.as_ref()?.0).copied();
+    let of_node: BTreeMap<String, ServerId> =
+        calls.iter().filter_map(|one| Some((one.node.clone(), by_flow(one)?))).collect();
+    let logged = |one: CallUnderWay| {
+        let master = by_flow(&one).or_else(|| of_node.get(&one.node).copied());
+        LoggedCall { call: one.call, master, legs: one.legs }
+    };
+    calls.into_iter().map(logged).collect()
 }
 
 impl Comparison {

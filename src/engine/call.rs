@@ -463,9 +463,7 @@ impl Call {
         leg.record.sip_code = sip_code;
         let cdr = leg.cdr(&self.record);
         let news = match (&cdr, leg.record.answered_at) {
-            // Asterisk makes 408 of it when no response came at all (RFC 3261 §8.1.3.1).
-            (_, None) if sip_code == Some(408) => News::NoReply,
-            (_, None) => News::Failed(outcome),
+            (_, None) => News::unanswered(outcome, sip_code),
             (cdr, Some(answered)) => News::Ended {
                 talk_ms: ended_at.since_ms(answered),
                 billed_sec: cdr.as_ref().map(|cdr| cdr.charge.billed_sec),

@@ -12,6 +12,11 @@
 //!   neither its conversation nor its cost counts.
 //! * Nothing is remembered from before the period but the calls that were still live.
 //! * Balances are not replayed: a prepaid account does not run out.
+//! * A trunk is as its calls show it, and nothing else: what Asterisk said of its endpoint is not
+//!   logged, so every endpoint is taken for online.
+//! * A call arrives on the master where it arrived; if nobody owns its DID there, its flow may have
+//!   taken the DID along to another one. Where it arrived on a master that is not known, it belongs
+//!   to the only flow with its DID; to nobody, if there are several.
 //!
 //! Pure: calls in, figures out, the same every time. Reading calls and printing figures is not done
 //! here.
@@ -23,7 +28,7 @@ use serde::Serialize;
 use crate::model::billing::{Charge, Micros};
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{CallResult, Outcome};
-use crate::model::id::{CallId, DestinationId, ForwardingFlowId, LegId};
+use crate::model::id::{CallId, DestinationId, ForwardingFlowId, LegId, ServerId};
 use crate::model::number::CallerKey;
 use crate::model::stickiness::RepeatAction;
 use crate::model::time::Timestamp;
@@ -35,6 +40,8 @@ use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
 #[derive(Clone, Debug)]
 pub struct LoggedCall {
     pub call: CallRecord,
+    /// Where it arrived; `None` is not known.
+    pub master: Option<ServerId>,
     /// In order of dialling.
     pub legs: Vec<LegRecord>,
 }
@@ -115,7 +122,7 @@ pub fn logged(calls: &[LoggedCall], period: Period) -> Figures {
     let mut figures = Figures::default();
     // Each leg with its end; at one moment, ends come before beginnings.
     let mut moves: BTreeSet<(Timestamp, bool, LegId, DestinationId)> = BTreeSet::new();
-    for LoggedCall { call, legs } in calls {
+    for LoggedCall { call, legs, .. } in calls {
         let Some(flow) = period.name_of(call) else {
             continue;
         };
@@ -208,7 +215,7 @@ enum End {
     /// The flow's time for ringing is over.
     Budget,
     Caller,
-    Destination(Outcome),
+    Destination(News),
 }
 
 struct Day<'a> {
@@ -314,7 +321,7 @@ impl<'a> Day<'a> {
 
     fn arrives(&mut self, now: Timestamp, logged: &'a LoggedCall) {
         let (snapshot, call) = (self.snapshot, logged.call.id);
-        let Some(plan) = snapshot.owner(&logged.call.did) else {
+        let Some(plan) = logged.owner(snapshot) else {
             if self.period.flow.is_none() {
                 self.figures.calls += 1;
                 self.figures.not_taken += 1;
@@ -449,12 +456,12 @@ impl<'a> Day<'a> {
         let Some(attempt) = call.attempt.take() else {
             return;
         };
-        let outcome = match end {
-            End::Budget => Outcome::NoAnswer,
-            End::Caller => Outcome::Abandoned,
-            End::Destination(outcome) => outcome,
+        let news = match end {
+            End::Budget => News::Failed(Outcome::NoAnswer),
+            End::Caller => News::Failed(Outcome::Abandoned),
+            End::Destination(news) => news,
         };
-        let report = call.report(&attempt, News::Failed(outcome));
+        let report = call.report(&attempt, news);
         self.state.report(self.snapshot, now, &report);
         self.state.release(attempt.leg);
         self.goes(attempt.destination);
@@ -497,21 +504,22 @@ impl Call<'_> {
         &self,
         destination: DestinationId,
         offer: &Offer,
-    ) -> (i64, Option<Outcome>, Option<Answer>) {
+    ) -> (i64, Option<News>, Option<Answer>) {
         let own = self.logged.legs.iter().find(|leg| leg.destination == Some(destination));
         // What the caller or divert cut short says nothing about the destination.
         let failed = own.and_then(|leg| {
             let outcome = leg.outcome.filter(|outcome| {
                 !matches!(outcome, Outcome::Abandoned | Outcome::Answered | Outcome::Cancelled)
             })?;
-            Some((leg.ended_at?.since_ms(leg.started_at), outcome))
+            let news = News::unanswered(outcome, leg.sip_code);
+            Some((leg.ended_at?.since_ms(leg.started_at), news))
         });
-        if let Some((after_ms, outcome)) = failed {
-            return (after_ms.min(offer.ring_timeout_ms), Some(outcome), None);
+        if let Some((after_ms, news)) = failed {
+            return (after_ms.min(offer.ring_timeout_ms), Some(news), None);
         }
         match self.logged.answer().filter(|answer| answer.after_ms <= offer.ring_timeout_ms) {
             Some(answer) => (answer.after_ms, None, Some(answer)),
-            None => (offer.ring_timeout_ms, Some(Outcome::NoAnswer), None),
+            None => (offer.ring_timeout_ms, Some(News::Failed(Outcome::NoAnswer)), None),
         }
     }
 
@@ -535,6 +543,16 @@ impl Call<'_> {
 }
 
 impl LoggedCall {
+    fn owner<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a FlowPlan> {
+        let owners = || snapshot.owners(self.call.did.as_str()).map(|plan| &**plan);
+        let Some(master) = self.master else {
+            return owners().next().filter(|_| owners().nth(1).is_none());
+        };
+        let own = self.call.flow.as_ref().map(|(flow, _)| *flow);
+        let here = owners().find(|plan| plan.flow.master == master);
+        here.or_else(|| owners().find(|plan| Some(plan.flow.id) == own))
+    }
+
     /// How the leg went that a destination answered, if one did; a fallback number is none. A
     /// conversation that goes on counts as far as it is known: not at all.
     fn answer(&self) -> Option<Answer> {

@@ -91,6 +91,18 @@ pub enum News {
     Ringing,
 }
 
+impl News {
+    /// Of a leg that ended without an answer.
+    #[must_use]
+    pub fn unanswered(outcome: Outcome, sip_code: Option<u16>) -> Self {
+        match sip_code {
+            // Asterisk makes 408 of it when no response came at all (RFC 3261 §8.1.3.1).
+            Some(408) => Self::NoReply,
+            _ => Self::Failed(outcome),
+        }
+    }
+}
+
 /// A leg that lived before this state did.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveLeg {

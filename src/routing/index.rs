@@ -42,8 +42,9 @@ where
         self.0.get(key).copied()
     }
 
-    pub fn insert(&mut self, key: K, value: V) {
-        self.0.insert(key, value);
+    /// What was there before is handed back.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.0.insert(key, value)
     }
 
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
@@ -100,8 +101,8 @@ mod tests {
     #[test]
     fn a_key_finds_what_was_put_last() {
         let mut index: Index<String, u8> = Index::with_capacity(2);
-        index.insert("a".to_owned(), 1);
-        index.insert("a".to_owned(), 2);
+        assert_eq!(index.insert("a".to_owned(), 1), None);
+        assert_eq!(index.insert("a".to_owned(), 2), Some(1));
         assert_eq!((index.get("a"), index.get("b"), index.len()), (Some(2), None, 1));
         assert_eq!(index.remove("a"), Some(2));
         assert!(index.is_empty());

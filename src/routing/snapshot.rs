@@ -25,8 +25,10 @@ use crate::model::trunk::Trunk;
 /// Immutable.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Each with the place of its flow.
+    /// Each with the place of its flow; of several flows, the last.
     dids: Arc<Index<Did, u32>>,
+    /// The places of the others, which there are only with several masters.
+    namesakes: Arc<BTreeMap<Did, Vec<u32>>>,
     pub(super) layout: Arc<Layout>,
 }
 
@@ -113,12 +115,16 @@ impl Snapshot {
         let layout = Layout::build(accounts, master);
         let flows = || layout.flows.iter().map(|plan| &plan.flow.dids);
         let mut dids = Index::with_capacity(flows().map(Vec::len).sum());
+        let mut namesakes: BTreeMap<Did, Vec<u32>> = BTreeMap::new();
         for (place, owned) in (0..).zip(flows()) {
             for did in owned {
-                dids.insert(did.clone(), place);
+                if let Some(other) = dids.insert(did.clone(), place) {
+                    namesakes.entry(did.clone()).or_default().push(other);
+                }
             }
         }
-        Self { dids: Arc::new(dids), layout: Arc::new(layout) }
+        let (dids, namesakes) = (Arc::new(dids), Arc::new(namesakes));
+        Self { dids, namesakes, layout: Arc::new(layout) }
     }
 
     /// The next snapshot after a change that touched no number: `accounts` come without their DIDs,
@@ -141,14 +147,24 @@ impl Snapshot {
         let ids = |layout: &Layout| -> Vec<_> {
             layout.flows.iter().map(|plan| (plan.flow.id, plan.account)).collect()
         };
-        (ids(&layout) == ids(&self.layout))
-            .then(|| Self { dids: Arc::clone(&self.dids), layout: Arc::new(layout) })
+        (ids(&layout) == ids(&self.layout)).then(|| Self {
+            dids: Arc::clone(&self.dids),
+            namesakes: Arc::clone(&self.namesakes),
+            layout: Arc::new(layout),
+        })
     }
 
-    /// Who owns a DID, byte for byte.
+    /// Who owns a DID, byte for byte. With several masters, see [`Snapshot::owners`].
     #[must_use]
     pub fn owner(&self, did: &Did) -> Option<&Arc<FlowPlan>> {
         self.layout.flows.get(self.dids.get(did.as_str())? as usize)
+    }
+
+    /// Who owns a DID on any master: at most one flow on each.
+    pub fn owners(&self, did: &str) -> impl Iterator<Item = &Arc<FlowPlan>> {
+        let others = self.namesakes.get(did).into_iter().flatten().copied();
+        let places = self.dids.get(did).into_iter().chain(others);
+        places.filter_map(|at| self.layout.flows.get(at as usize))
     }
 
     #[must_use]
@@ -177,10 +193,7 @@ impl Snapshot {
         let numbers = &plan.flow.caller_numbers;
         let key = CallerKey::of(&caller.number, numbers)?;
         let digits = key.as_str();
-        let is_own = |spelling: &str| {
-            let place = self.dids.get(spelling);
-            place.is_some_and(|at| self.layout.flows[at as usize].flow.id == plan.flow.id)
-        };
+        let is_own = |did: &str| self.owners(did).any(|owner| owner.flow.id == plan.flow.id);
         let is_known = is_own(&caller.number) || is_own(digits) || is_own(&format!("+{digits}"));
         let country = numbers.country.as_ref().map_or("", |country| country.as_str());
         let at_home = digits.strip_prefix(country).filter(|_| !country.is_empty());

@@ -223,7 +223,7 @@ impl Db {
 pub(super) struct CallRow {
     id: Text<CallId>,
     account_id: Text<AccountId>,
-    node: Text<String>,
+    pub(super) node: Text<String>,
     did: Text<Did>,
     caller_number: Text<String>,
     caller_name: Text<String>,

@@ -11,9 +11,19 @@ use crate::model::call::{CallRecord, LegRecord};
 use crate::model::id::{AccountId, CallId, ForwardingFlowId};
 use crate::model::time::Timestamp;
 
+/// A call of a period, or one that reaches into it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CallUnderWay {
+    pub call: CallRecord,
+    /// The node that owned it last.
+    pub node: String,
+    /// In order of dialling.
+    pub legs: Vec<LegRecord>,
+}
+
 impl Db {
     /// The calls of `account` that were under way at some moment from `from` on and before `to`,
-    /// with their legs in order of dialling, the oldest first; no test calls.
+    /// the oldest first; no test calls.
     ///
     /// A call that began longer than [`LONGEST_MS`] before `from` is not looked for.
     ///
@@ -24,7 +34,7 @@ impl Db {
         account: AccountId,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<(CallRecord, Vec<LegRecord>)>, StoreError> {
+    ) -> Result<Vec<CallUnderWay>, StoreError> {
         macro_rules! under_way {
             ($query:ident) => {
                 $query.push(" WHERE account_id = ").push_bind(Text(account));
@@ -53,10 +63,11 @@ impl Db {
         for leg in legs.into_iter().map(LegRow::into_leg) {
             legs_of.entry(leg.call).or_default().push(leg);
         }
-        let whole = |call: CallRow| {
-            let call = call.into_call();
+        let whole = |row: CallRow| {
+            let node = row.node.0.clone();
+            let call = row.into_call();
             let legs = legs_of.remove(&call.id).unwrap_or_default();
-            (call, legs)
+            CallUnderWay { call, node, legs }
         };
         Ok(calls.into_iter().map(whole).collect())
     }

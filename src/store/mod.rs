@@ -63,6 +63,7 @@ mod record;
 pub use billing::{AccountBalance, CdrFilter};
 pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use configuration::Version;
+pub use day::CallUnderWay;
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;

@@ -1,6 +1,6 @@
 //! A day of calls run through another configuration, against figures worked out by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use divert::harness::day::{Figures, LoggedCall, Period, Share, logged, replay};
 use divert::model::account::DEFAULT_ACCOUNT;
@@ -9,8 +9,10 @@ use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::configuration::Configuration;
 use divert::model::document::Unnamed;
-use divert::model::id::{BridgeId, CallId, ChannelId, DestinationId, RateDeckId};
-use divert::model::number::Caller;
+use divert::model::id::{
+    BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, RateDeckId, ServerId,
+};
+use divert::model::number::{Caller, Did};
 use divert::model::time::Timestamp;
 use divert::routing::snapshot::Snapshot;
 use divert::yaml;
@@ -125,7 +127,7 @@ impl World {
             channel: ChannelId(String::new()),
             bridge: BridgeId(String::new()),
         };
-        LoggedCall { call, legs }
+        LoggedCall { call, master: Some(flow.master), legs }
     }
 }
 
@@ -269,6 +271,185 @@ fn the_same_calls_give_the_same_figures_in_whatever_order_they_come() {
     // A draft that changes nothing makes no difference.
     let same = world.draft(PRESENT);
     assert_eq!(run(&same, &calls), run(&world.configuration, &calls));
+}
+
+/// A call that no destination is sent to because of how the trunk did before is one that nobody
+/// tried there: so the log has it too.
+#[test]
+fn a_trunk_that_fails_is_left_alone_until_one_call_finds_out() {
+    let mut world = World::new();
+    world.configuration = world.edited(&[
+        ("servers:", "servers:\n  - { name: slave, role: slave, trunk: spare }"),
+        ("trunks:", "trunks:\n  - { name: spare, address: 10.0.0.3 }"),
+        ("trunk: carrier, number: \"1002\", weight: 50", "server: slave, did: b, priority: 2"),
+    ]);
+    let failing = |world: &World, outcome, sip_code| {
+        let mut calls: Vec<LoggedCall> = [0, 2, 4]
+            .map(|at| {
+                let both = [("a", outcome, 1, 0), answered("b", 5, 1)];
+                let mut call = world.call(u128::try_from(at).unwrap(), at, &both);
+                call.legs[0].sip_code = sip_code;
+                call
+            })
+            .into();
+        // While the circuit is open, and when one call may find out.
+        calls.push(world.call(9, 10, &[answered("b", 5, 1)]));
+        calls.push(world.call(10, 30, &[answered("a", 5, 1)]));
+        calls
+    };
+    let dead = BTreeMap::from([("a", (4, 1, 1, 1)), ("b", (4, 4, 4, 3))]);
+    for (outcome, sip_code) in
+        [(Outcome::TrunkFailed, Some(503)), (Outcome::Unreachable, Some(408))]
+    {
+        let figures = run(&world.configuration, &failing(&world, outcome, sip_code));
+        assert_eq!(shares(&figures), dead, "{outcome}");
+    }
+    // One phone that is not there says nothing of the trunk.
+    let figures = run(&world.configuration, &failing(&world, Outcome::Unreachable, Some(480)));
+    let alive = BTreeMap::from([("a", (5, 2, 2, 1)), ("b", (3, 3, 3, 3))]);
+    assert_eq!(shares(&figures), alive);
+    // Where nobody else is left, a dead trunk is why.
+    let mut alone = world.configuration.clone();
+    alone.forwarding_flows[0].destinations.retain(|one| one.name == "a");
+    let figures = run(&alone, &failing(&world, Outcome::TrunkFailed, Some(503)));
+    assert_eq!((figures.answered, figures.not_taken), (1, 4));
+    assert_eq!(figures.refusals, BTreeMap::from([("all_down".to_owned(), 1)]));
+}
+
+#[test]
+fn callers_come_back_to_who_answered_them_for_as_long_as_the_draft_says() {
+    let mut world = World::new();
+    let x = "+12025559999";
+    let calls = |x: &str| -> Vec<LoggedCall> {
+        let mut calls = ten(&world);
+        calls.truncate(4);
+        for at in [0, 3] {
+            calls[at].call.caller.number = x.to_owned();
+        }
+        calls
+    };
+    let (stays, returns) = ((2, 2, 120, 1), (3, 3, 180, 1));
+    let by_wheel = BTreeMap::from([("a", stays), ("b", stays)]);
+    assert_eq!(shares(&run(&world.configuration, &calls(x))), by_wheel);
+    let (known, unknown) = (calls(x), calls("anonymous"));
+    let mut with =
+        |rule: &str| world.edited(&[("master: pbx", &format!("master: pbx\n    {rule}"))]);
+    let sticky = BTreeMap::from([("a", returns), ("b", (1, 1, 60, 1))]);
+    let day = with("stickiness: same_day");
+    assert_eq!(shares(&run(&day, &known)), sticky);
+    assert_eq!(shares(&run(&day, &unknown)), by_wheel, "nobody knows who that is");
+    // From the answer at 5 s to the second call are 295 s.
+    let window = |sec| format!("stickiness: {{ rolling_sec: {sec} }}");
+    assert_eq!(shares(&run(&with(&window(295)), &known)), sticky);
+    assert_eq!(shares(&run(&with(&window(294)), &known)), by_wheel);
+    let reject = with("repeat_caller: { calls: 1, within_sec: 300, then: reject }");
+    let figures = run(&reject, &known);
+    assert_eq!(figures.refusals, BTreeMap::from([("repeat_caller".to_owned(), 1)]));
+    assert_eq!((figures.answered, figures.not_taken), (3, 1));
+}
+
+#[test]
+fn caps_count_what_the_replayed_calls_use_up() {
+    let mut world = World::new();
+    // Six conversations of 61 seconds, two minutes each, and one 1900 seconds into the period.
+    let talks = |at: i64| world.call(u128::try_from(at).unwrap(), at, &[answered("a", 5, 61)]);
+    let calls = [0, 100, 200, 300, 400, 500, 1_900].map(talks);
+    let second = ("\"1002\", weight: 50", "\"1002\", priority: 2");
+    let mut of_a = |throttle: &str| {
+        let first = format!("\"1001\", {throttle}");
+        let draft = world.edited(&[("\"1001\", weight: 50", &first), second]);
+        let figures = run(&draft, &calls);
+        assert_eq!((figures.answered, figures.not_taken), (7, 0), "{throttle}");
+        let shares = shares(&figures);
+        assert_eq!(shares["a"].0 + shares["b"].0, 7, "{throttle}");
+        shares["a"].0
+    };
+    let cap = |rest: &str| format!("caps: [{{ {rest} }}]");
+    assert_eq!(of_a(&cap("per: day, count: attempts, max: 5")), 5);
+    assert_eq!(of_a(&cap("per: day, count: answers, max: 2")), 2);
+    assert_eq!(of_a(&cap("per: day, count: billable_minutes, max: 6")), 3);
+    // There the hour changes 1800 seconds into the period.
+    let hour = cap("per: hour, count: answers, max: 2") + ", time_zone: Asia/Kolkata";
+    assert_eq!(of_a(&hour), 3);
+    assert_eq!(of_a("spacing_sec: 150"), 4);
+    // A cap of the flow refuses the call, and says so.
+    let flow = "master: pbx\n    caps: [{ per: day, count: attempts, max: 4 }]";
+    let figures = run(&world.edited(&[("master: pbx", flow)]), &calls);
+    assert_eq!((figures.calls, figures.answered, figures.not_taken), (7, 4, 3));
+    assert_eq!(figures.refusals, BTreeMap::from([("flow_capped".to_owned(), 3)]));
+    assert_eq!(figures.talk_ms, 4 * 61 * SEC);
+}
+
+#[test]
+fn a_number_that_two_masters_have_is_a_number_on_each() {
+    let mut world = World::new();
+    let other = "  - name: support\n    master: pbx-2\n    dids: [\"800\"]\n    destinations:\n      \
+                 - { name: c, trunk: carrier, number: \"1003\" }\n";
+    let masters = "servers:\n  - { name: pbx-2, role: master }\n  - { name: pbx-3, role: master }";
+    world.configuration = world.draft(&(PRESENT.replace("servers:", masters) + other));
+    let present = world.configuration.clone();
+    let named = |name: &str| {
+        let mut flows = present.forwarding_flows.iter();
+        flows.position(|flow| flow.name == name).unwrap()
+    };
+    let (sales, support) = (named("sales"), named("support"));
+    let [pbx, pbx_2] = [sales, support].map(|at| present.forwarding_flows[at].master);
+    // Four calls of sales, and three of support, one after the other.
+    let mut calls = ten(&world);
+    calls.truncate(7);
+    for (no, one) in calls.iter_mut().enumerate() {
+        let (at, name) = if no < 4 { (sales, "a") } else { (support, "c") };
+        let flow = &present.forwarding_flows[at];
+        one.call.flow = Some((flow.id, flow.name.clone()));
+        one.master = Some(flow.master);
+        one.legs[0].destination = Some(world.destination(name));
+    }
+    let (half, three) = ((2, 2, 120, 1), (3, 3, 180, 1));
+    let of_sales = BTreeMap::from([("a", half), ("b", half)]);
+    let apart = BTreeMap::from([("a", half), ("b", half), ("c", three)]);
+    assert_eq!(shares(&run(&present, &calls)), apart);
+
+    // The flow of the second master goes: its number is nobody's there, whoever has it elsewhere.
+    let mut gone = present.clone();
+    gone.forwarding_flows.remove(support);
+    let figures = run(&gone, &calls);
+    assert_eq!(shares(&figures), of_sales);
+    assert_eq!((figures.answered, figures.not_taken), (4, 3));
+    // Another flow of that master has the number.
+    let mut heir = present.clone();
+    heir.forwarding_flows[support].id = ForwardingFlowId::new(99);
+    assert_eq!(shares(&run(&heir, &calls)), apart);
+    // The flow moves to a third master, and the number with it.
+    let mut moved = present.clone();
+    let pbx_3 = moved.servers.iter().find(|server| server.name == "pbx-3").unwrap().id;
+    moved.forwarding_flows[support].master = pbx_3;
+    assert_eq!(shares(&run(&moved, &calls)), apart);
+
+    // Nobody owned the number when they called.
+    for one in &mut calls {
+        one.call.flow = None;
+    }
+    assert_eq!(shares(&run(&present, &calls)), apart);
+    assert_eq!(shares(&run(&moved, &calls)), of_sales);
+    // Nor is it known where: who could have had them is only clear of one.
+    for one in &mut calls {
+        one.master = None;
+    }
+    assert_eq!(run(&present, &calls).not_taken, 7);
+    assert_eq!(run(&gone, &calls).answered, 7);
+
+    // A flow's own number is no caller's, also if another flow has it too.
+    let mut own = present;
+    let did: Did = "+12025550100".parse().unwrap();
+    for flow in &mut own.forwarding_flows {
+        flow.dids = vec![did.clone()];
+    }
+    let snapshot = Snapshot::build(&[(DEFAULT_ACCOUNT, own)], None);
+    let masters: BTreeSet<ServerId> =
+        snapshot.owners(did.as_str()).map(|plan| plan.flow.master).collect();
+    assert_eq!(masters, BTreeSet::from([pbx, pbx_2]));
+    let caller = Caller { number: did.to_string(), name: String::new() };
+    assert!(snapshot.flows().all(|plan| snapshot.caller_key(plan, &caller).is_none()));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::model::time::Timestamp;
 use crate::model::timeline::{Unroutable, Verdict};
 use crate::model::trunk::{Reach, Trunk};
 
+mod allocations;
 mod callers;
 mod explain;
 mod follow;

@@ -1,10 +1,14 @@
 //! `divert replay-day`, from the database to the table.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
+use divert::model::configuration::Configuration;
+use divert::model::forwarding_flow::ForwardingFlow;
 use divert::model::id::{BridgeId, CallId, ChannelId};
 use divert::model::number::Caller;
 use divert::model::time::Timestamp;
@@ -22,39 +26,57 @@ const TEN: Timestamp = Timestamp(1_795_168_800_000);
 /// A database with the flow `sales` and four answered calls at once.
 fn world() -> TempDir {
     let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("present.yaml"), GOOD.to_owned() + TWO).unwrap();
-    with_database(dir.path()).args(["apply", "present.yaml", "--yes"]).assert().success();
-    let url = format!("sqlite:{}", dir.path().join("d.sqlite").display());
+    apply(dir.path(), GOOD.to_owned() + TWO);
+    log(dir.path(), "n", |configuration| {
+        let flow = &configuration.forwarding_flows[0];
+        let call = |no| call(no, Some(flow));
+        vec![call(0), call(1), call(2), CallRecord { is_test: true, ..call(3) }]
+    });
+    dir
+}
+
+fn apply(dir: &Path, document: String) {
+    fs::write(dir.join("present.yaml"), document).unwrap();
+    with_database(dir).args(["apply", "present.yaml", "--yes"]).assert().success();
+}
+
+/// A call of a minute, begun at ten.
+fn call(no: u128, flow: Option<&ForwardingFlow>) -> CallRecord {
+    let id = CallId::new(no);
+    CallRecord {
+        id,
+        account: DEFAULT_ACCOUNT,
+        did: "8005550199".parse().unwrap(),
+        caller: Caller::default(),
+        caller_key: None,
+        session: id,
+        is_repeat: false,
+        flow: flow.map(|flow| (flow.id, flow.name.clone())),
+        is_test: false,
+        status: CallStatus::Ended,
+        started_at: TEN,
+        answered_at: Some(TEN.plus_ms(5_000)),
+        ended_at: Some(TEN.plus_ms(65_000)),
+        talk_ms: 60_000,
+        result: Some(CallResult::Answered),
+        ended_by: Some(EndedBy::Caller),
+        cause: None,
+        channel: ChannelId(String::new()),
+        bridge: BridgeId(String::new()),
+    }
+}
+
+/// Writes calls of a node, those of a flow with a leg to its first destination.
+fn log(dir: &Path, node: &str, calls: impl FnOnce(&Configuration) -> Vec<CallRecord>) {
+    let url = format!("sqlite:{}", dir.join("d.sqlite").display());
     Runtime::new().unwrap().block_on(async {
         let db = Db::open(&url).await.unwrap();
         let (configuration, _) = db.configuration(DEFAULT_ACCOUNT).await.unwrap();
-        let flow = &configuration.forwarding_flows[0];
         let mut batch = Vec::new();
-        for no in 0..4 {
-            let id = CallId::new(no);
-            let call = CallRecord {
-                id,
-                account: DEFAULT_ACCOUNT,
-                did: "8005550199".parse().unwrap(),
-                caller: Caller::default(),
-                caller_key: None,
-                session: id,
-                is_repeat: false,
-                flow: Some((flow.id, flow.name.clone())),
-                is_test: no == 3,
-                status: CallStatus::Ended,
-                started_at: TEN,
-                answered_at: Some(TEN.plus_ms(5_000)),
-                ended_at: Some(TEN.plus_ms(65_000)),
-                talk_ms: 60_000,
-                result: Some(CallResult::Answered),
-                ended_by: Some(EndedBy::Caller),
-                cause: None,
-                channel: ChannelId(String::new()),
-                bridge: BridgeId(String::new()),
-            };
-            let leg = LegRecord {
-                call: id,
+        for call in calls(&configuration) {
+            let flow = call.flow.as_ref().and_then(|(id, _)| configuration.forwarding_flow(*id));
+            let leg = flow.map(|flow| LegRecord {
+                call: call.id,
                 no: 1,
                 destination: Some(flow.destinations[0].id),
                 trunk: None,
@@ -67,13 +89,12 @@ fn world() -> TempDir {
                 outcome: Some(Outcome::Answered),
                 cause: None,
                 sip_code: None,
-            };
+            });
             batch.push(Record::Call(call));
-            batch.push(Record::Leg { account: DEFAULT_ACCOUNT, leg });
+            batch.extend(leg.map(|leg| Record::Leg { account: DEFAULT_ACCOUNT, leg }));
         }
-        db.record("n", &batch).await.unwrap();
+        db.record(node, &batch).await.unwrap();
     });
-    dir
 }
 
 const PERIOD: [&str; 5] =
@@ -96,6 +117,8 @@ fn a_draft_is_held_against_the_day_it_would_have_had() {
     calls: wheels, ties and caps begin anew in PRESENT and DRAFT alike. A call that only
     a fallback number answered counts as not taken, in LOGGED too, without its talk and
     cost. Balances are not replayed: in PRESENT and DRAFT no prepaid account runs out.
+    Whether Asterisk could reach a trunk's endpoint is not in the log: there every endpoint
+    counts as online, and only calls that fail on a trunk keep others off it.
 
     RESULT     LOGGED  PRESENT  DRAFT  ±
     answered   3       3        2      -1
@@ -138,6 +161,46 @@ fn a_draft_like_the_present_changes_nothing() {
     let rows = text.lines().skip_while(|line| !line.starts_with("RESULT"));
     let rows: Vec<&str> = rows.filter(|line| !line.is_empty() && !line.ends_with('±')).collect();
     assert!(rows.len() > 5 && rows.iter().all(|row| row.ends_with('=')), "{text}");
+}
+
+#[test]
+fn calls_of_two_masters_stay_apart() {
+    let dir = TempDir::new().unwrap();
+    let support = "  - name: support\n    master: pbx-2\n    dids: [\"8005550199\"]\n    \
+                   destinations:\n      - { name: help, server: slave-a, did: \"1003\" }\n";
+    let masters = "servers:\n  - { name: pbx-2, role: master }";
+    let present = GOOD.replace("servers:", masters) + support;
+    apply(dir.path(), present.clone());
+    // On each node, a call of its flow and one from a time when nobody owned the number there.
+    for (node, flow, no) in [("a", "sales", 0), ("b", "support", 2), ("b", "support", 4)] {
+        log(dir.path(), node, |configuration| {
+            let mut flows = configuration.forwarding_flows.iter();
+            let flow = flows.find(|one| one.name == flow);
+            vec![call(no, flow), call(no + 1, None)]
+        });
+    }
+    let calls = |draft: String| {
+        fs::write(dir.path().join("draft.yaml"), draft).unwrap();
+        let mut command = with_database(dir.path());
+        command.args(PERIOD).args(["--with", "draft.yaml", "--prune", "--json"]);
+        let json: Value = serde_json::from_str(&stdout(&mut command)).unwrap();
+        let calls = |figures: &Value| {
+            let shares = figures["destinations"].as_object().unwrap().values();
+            let of = |share: &Value| (share["name"].to_string(), share["calls"].as_u64().unwrap());
+            (shares.map(of).collect::<BTreeMap<_, _>>(), figures["not_taken"].as_u64().unwrap())
+        };
+        (calls(&json["present"]), calls(&json["draft"]))
+    };
+    let shares = |shares: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        shares.iter().map(|(name, calls)| (format!("\"{name}\""), *calls)).collect()
+    };
+    let both = shares(&[("slave-a-sales", 2), ("help", 4)]);
+    let (present, draft) = calls(present);
+    assert_eq!((&present.0, &draft.0), (&both, &both));
+    assert_eq!((present.1, draft.1), (3, 3), "who was not answered rings in vain");
+    // Without the other master its calls are nobody's.
+    let (_, draft) = calls(GOOD.to_owned());
+    assert_eq!(draft, (shares(&[("slave-a-sales", 2)]), 5));
 }
 
 #[test]
