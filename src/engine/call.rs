@@ -147,6 +147,7 @@ impl Call {
         match event {
             CallEvent::Adopted => self.adopted(now, out),
             CallEvent::AsteriskRestarted { seen_at } => self.lost(now, seen_at, out),
+            CallEvent::ClockSet { by_ms } => self.clock_set(by_ms, out),
             CallEvent::Decided { leg, decision } => self.decided(now, leg, decision, out),
             CallEvent::EndRequested => self.cut(now, out),
             CallEvent::Expired(timer) => {
@@ -385,6 +386,25 @@ impl Call {
         if self.stage != Stage::Ending {
             self.note(now, Step::Adopted, out);
         }
+    }
+
+    /// Every length of time stays what it was, and every timer runs as long as it would have.
+    fn clock_set(&mut self, by_ms: i64, out: Out<'_>) {
+        let Self { record, over_at, .. } = self;
+        record.started_at = record.started_at.plus_ms(by_ms);
+        for at in [&mut record.answered_at, &mut record.ended_at, over_at].into_iter().flatten() {
+            *at = at.plus_ms(by_ms);
+        }
+        self.budget_ends = self.budget_ends.plus_ms(by_ms);
+        if let Stage::Talking { since, .. } = &mut self.stage {
+            *since = since.plus_ms(by_ms);
+        }
+        self.timers.move_by(by_ms);
+        for leg in self.legs.values_mut() {
+            leg.move_by(by_ms);
+            out.push(Command::SaveLeg(Box::new(leg.record.clone())));
+        }
+        self.save(out);
     }
 
     /// Asterisk was restarted under the call.

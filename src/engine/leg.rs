@@ -85,6 +85,17 @@ impl Leg {
         }
     }
 
+    /// For a clock that was set.
+    pub fn move_by(&mut self, ms: i64) {
+        let Self { record, dialled_at, .. } = self;
+        record.started_at = record.started_at.plus_ms(ms);
+        let times =
+            [&mut record.ringing_at, &mut record.answered_at, &mut record.ended_at, dialled_at];
+        for at in times.into_iter().flatten() {
+            *at = at.plus_ms(ms);
+        }
+    }
+
     /// What is billed of it, now that it has ended: nothing unless it was answered.
     pub fn cdr(&self, call: &CallRecord) -> Option<Cdr> {
         let tariff = Arc::clone(self.tariff.as_ref()?);

@@ -32,7 +32,7 @@ impl Draft {
             self.tie.clone_from(&leg.would.tie);
         }
         if self.tie.as_ref().is_some_and(|tie| tie.stickiness.on == StickyOn::Offered) {
-            self.bind(leg, leg.record.started_at);
+            self.bind(leg, (StickyOn::Offered, leg.record.started_at));
         }
     }
 
@@ -40,7 +40,7 @@ impl Draft {
     pub fn answered(&mut self, leg: &Leg) {
         self.count(leg, CapCount::Answers, 1);
         if let Some(at) = leg.record.answered_at {
-            self.bind(leg, at);
+            self.bind(leg, (StickyOn::Answered, at));
         }
     }
 
@@ -57,9 +57,9 @@ impl Draft {
         self.receipt
     }
 
-    fn bind(&mut self, leg: &Leg, at: Timestamp) {
+    fn bind(&mut self, leg: &Leg, when: (StickyOn, Timestamp)) {
         let bound = self.tie.as_mut().zip(leg.record.destination);
-        if let Some(until) = bound.and_then(|(tie, destination)| tie.bind(destination, at)) {
+        if let Some(until) = bound.and_then(|(tie, destination)| tie.bind(destination, when)) {
             self.receipt.sticky = Some((leg.record.name.clone(), Some(until)));
         }
     }
@@ -139,7 +139,8 @@ mod tests {
             ((Offered, false, true), vec![(1, None)], Some(("1", 61))),
             ((Offered, false, true), vec![(1, Some(5))], Some(("1", 61))),
             ((Offered, true, true), vec![(1, Some(5))], Some(("1", 65))),
-            ((Offered, false, true), vec![(1, None), (21, None)], Some(("2", 81))),
+            ((Offered, false, true), vec![(1, None), (21, None)], Some(("1", 61))),
+            ((Offered, false, true), vec![(1, None), (21, Some(25))], Some(("2", 85))),
             ((Offered, false, false), vec![(1, None), (21, Some(25))], Some(("1", 61))),
         ];
         for ((on, sliding, rebind), legs, wanted) in table {

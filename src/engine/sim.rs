@@ -206,6 +206,17 @@ impl Sim {
         self.run_until(self.now.plus_ms(ms));
     }
 
+    /// Sets the clock, and nothing else: what is ahead is as far ahead as before.
+    pub fn set_clock(&mut self, by_ms: i64) {
+        self.now = self.now.plus_ms(by_ms);
+        let ahead = std::mem::take(&mut self.ahead).into_iter();
+        self.ahead = ahead.map(|((at, no), what)| ((at.plus_ms(by_ms), no), what)).collect();
+        self.state.clock_set(by_ms);
+        for call in self.engine.calls().map(|call| call.id).collect::<Vec<_>>() {
+            self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });
+        }
+    }
+
     /// When something happens next, if anything does.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

@@ -39,6 +39,13 @@ impl Timers {
         self.0.remove(&timer).is_some()
     }
 
+    /// Each runs as long as before on a clock that was set.
+    pub fn move_by(&mut self, ms: i64) {
+        for at in self.0.values_mut() {
+            *at = at.plus_ms(ms);
+        }
+    }
+
     pub fn clear_all(&mut self) {
         self.0.clear();
     }

@@ -41,6 +41,9 @@ pub enum CallEvent {
     Adopted,
     /// Asterisk was restarted: every channel of the call is gone. They were there at `seen_at`.
     AsteriskRestarted { seen_at: Timestamp },
+    /// The clock that tells the time of inputs was set by so much: whatever is under way goes on as
+    /// if it had always been so.
+    ClockSet { by_ms: i64 },
     /// The answer to [`Command::Decide`] for the leg with this number.
     Decided { leg: u16, decision: Decision },
     /// Somebody asked divert to end the call.

@@ -516,12 +516,26 @@ impl Core {
 
     /// Once a second: bridges nobody uses are given up.
     pub fn tidy(&mut self) {
+        if let Some(by_ms) = clock::follow() {
+            self.clock_set(by_ms);
+        }
         self.forget_tests();
         self.remember_wheels();
         let retired = self.bridges.retire(clock::now());
         self.lanes.destroy(retired);
         let live = u32::try_from(self.engine.calls().count()).unwrap_or(u32::MAX);
         metrics::gauge!("divert_calls_live").set(f64::from(live));
+    }
+
+    /// The wall clock was set, and ours with it: so is whatever it has timed.
+    fn clock_set(&mut self, by_ms: i64) {
+        warn!(by_ms, "the clock was set: calls go on as if it had always shown the present time");
+        self.load.clock_set();
+        self.state.clock_set(by_ms);
+        self.heard_at = self.heard_at.map(|at| at.plus_ms(by_ms));
+        for call in self.engine.calls().map(|call| call.id).collect::<Vec<_>>() {
+            self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });
+        }
     }
 
     /// Calls that nobody has answered yet.

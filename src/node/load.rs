@@ -47,6 +47,11 @@ impl Load {
         self.lag_ms = took - this.min(last);
     }
 
+    /// One of the two clocks was set: what was quick by them is not known any more.
+    pub fn clock_set(&mut self) {
+        (self.window, self.lag_ms) = (None, 0);
+    }
+
     /// Whether a call that has just come may be taken, with so many commands still to be done.
     pub fn admits(&mut self, commands: usize) -> bool {
         let admits = self.lag_ms < MAX_LAG_MS && commands < MAX_COMMANDS;

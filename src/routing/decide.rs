@@ -103,9 +103,8 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
         }
         if let Some(caller) = ask.caller.as_ref()
             && plan.flow.stickiness.on == StickyOn::Offered
-            && !state.belongs_elsewhere(plan, flow, caller, line.destination.id, ask.at)
         {
-            state.bind(plan, flow, caller, line.destination.id, ask.at);
+            state.bind(plan, flow, caller, line.destination.id, (StickyOn::Offered, ask.at));
         }
     }
     let sent_over = (way.limits.as_slice(), way.trunk as usize);
@@ -138,7 +137,8 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
         zone: plan.zone.clone(),
         binding: here.ties.get(caller).copied(),
     });
-    let binds_until = tie.clone().and_then(|mut tie| tie.bind(line.destination.id, ask.at));
+    let binds_until =
+        tie.clone().and_then(|mut tie| tie.bind(line.destination.id, (StickyOn::Answered, ask.at)));
     Would {
         turns_wheel: match picked.by {
             By::Rule | By::Sticky => here.wheel.charges(&choice.eligible, picked.line),

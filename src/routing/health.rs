@@ -77,6 +77,11 @@ impl Circuit {
         self.is_awaited |= is_online == Some(false);
     }
 
+    /// For a clock that was set.
+    pub fn move_by(&mut self, ms: i64) {
+        self.open_until = self.open_until.map(|until| until.plus_ms(ms));
+    }
+
     /// Why no call may go over it.
     #[must_use]
     pub fn down(&self, at: Timestamp) -> Option<Down> {

@@ -26,6 +26,14 @@ pub struct Pace(Quota);
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Due(Option<u64>);
 
+impl Due {
+    /// For a clock that was set.
+    #[must_use]
+    pub fn moved_by(self, ms: i64) -> Self {
+        Self(self.0.map(|due| due.saturating_add_signed(ms.saturating_mul(1_000_000))))
+    }
+}
+
 impl Pace {
     /// `None` for a rate of nothing, which no configuration has.
     #[must_use]

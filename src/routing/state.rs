@@ -19,7 +19,7 @@ use crate::model::billing::{Micros, Tariff};
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId, TrunkId};
 use crate::model::memory::{Remembered, Throttled, Visit};
 use crate::model::number::CallerKey;
-use crate::model::stickiness::RepeatRule;
+use crate::model::stickiness::{RepeatRule, StickyOn};
 use crate::model::throttle::CapCount;
 use crate::model::time::Timestamp;
 
@@ -175,7 +175,7 @@ impl State {
             News::Answered => {
                 self.count(plan, place, report.destination, CapCount::Answers, 1, now);
                 if let Some(caller) = &report.caller {
-                    self.bind(plan, place, caller, report.destination, now);
+                    self.bind(plan, place, caller, report.destination, (StickyOn::Answered, now));
                     self.visited(plan, place, caller, |rule, visits| {
                         visits.answer(rule, report.leg.call, report.destination, now);
                     });
@@ -201,6 +201,20 @@ impl State {
     pub fn set_endpoint(&mut self, trunk: TrunkId, is_online: Option<bool>) {
         if let Some(at) = self.layout.trunk(trunk) {
             self.trunks[at].endpoint_is(is_online);
+        }
+    }
+
+    /// The clock that tells the time of questions was set by so much: rates, spacings and circuits go
+    /// on as if it had always been so. Days, hours and windows of callers are those of the calendar.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        for flow in &mut self.flows {
+            flow.meter.move_by(by_ms);
+            for line in &mut flow.lines {
+                line.meter.move_by(by_ms);
+            }
+        }
+        for circuit in &mut self.trunks {
+            circuit.move_by(by_ms);
         }
     }
 
@@ -409,33 +423,18 @@ impl State {
         }
     }
 
-    /// Whether `caller` has a destination of their own that is another one.
-    pub(super) fn belongs_elsewhere(
-        &self,
-        plan: &FlowPlan,
-        place: usize,
-        caller: &CallerKey,
-        destination: DestinationId,
-        at: Timestamp,
-    ) -> bool {
-        let window = plan.flow.stickiness.window;
-        self.flows[place].ties.get(caller).is_some_and(|known| {
-            known.destination != destination && sticky::holds(window, &plan.zone, known, at)
-        })
-    }
-
-    /// `caller` is with `destination` now.
+    /// `caller` is with `destination` now, by an offer or an answer.
     pub(super) fn bind(
         &mut self,
         plan: &FlowPlan,
         place: usize,
         caller: &CallerKey,
         destination: DestinationId,
-        at: Timestamp,
+        when: (StickyOn, Timestamp),
     ) {
         let ties = &mut self.flows[place].ties;
         let before = ties.get(caller);
-        let after = sticky::bind(&plan.flow.stickiness, &plan.zone, before, destination, at);
+        let after = sticky::bind(&plan.flow.stickiness, &plan.zone, before, destination, when);
         let Some(after) = after.filter(|_| may_have_callers(plan, destination)) else {
             return;
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::id::DestinationId;
 use crate::model::memory::Binding;
-use crate::model::stickiness::{Stickiness, StickyWindow};
+use crate::model::stickiness::{Stickiness, StickyOn, StickyWindow};
 use crate::model::time::{Timestamp, Zone};
 
 /// Most callers who are kept for one flow; who was longest not heard of goes first.
@@ -42,14 +42,15 @@ pub fn until(window: StickyWindow, zone: &Zone, binding: &Binding) -> Option<Tim
     }
 }
 
-/// What becomes of `before` when `destination` takes a call of the caller; `None` is no change.
+/// What becomes of `before` when `destination` is offered a call of the caller, or answers it; `None`
+/// is no change. An offer alone takes no caller from another.
 #[must_use]
 pub fn bind(
     stickiness: &Stickiness,
     zone: &Zone,
     before: Option<&Binding>,
     destination: DestinationId,
-    at: Timestamp,
+    (what, at): (StickyOn, Timestamp),
 ) -> Option<Binding> {
     if stickiness.window == StickyWindow::Never {
         return None;
@@ -60,7 +61,7 @@ pub fn bind(
         Some(known) if known.destination == destination => {
             Some(Binding { touched_at: at.max(known.touched_at), ..*known })
         }
-        Some(_) => stickiness.rebind.then_some(new),
+        Some(_) => (what == StickyOn::Answered && stickiness.rebind).then_some(new),
     }
 }
 
@@ -74,9 +75,14 @@ pub struct Tie {
 }
 
 impl Tie {
-    /// `destination` takes a call of the caller: until when they belong together then, if that is so.
-    pub fn bind(&mut self, destination: DestinationId, at: Timestamp) -> Option<Timestamp> {
-        let after = bind(&self.stickiness, &self.zone, self.binding.as_ref(), destination, at)?;
+    /// `destination` is offered a call of the caller, or answers it: until when they belong together
+    /// then, if that is so.
+    pub fn bind(
+        &mut self,
+        destination: DestinationId,
+        when: (StickyOn, Timestamp),
+    ) -> Option<Timestamp> {
+        let after = bind(&self.stickiness, &self.zone, self.binding.as_ref(), destination, when)?;
         self.binding = Some(after);
         until(self.stickiness.window, &self.zone, &after)
     }
@@ -197,7 +203,7 @@ mod tests {
         let window = StickyWindow::Rolling { sec: 60, sliding: true };
         let mut stickiness = Stickiness { window, ..Stickiness::default() };
         let bind = |stickiness: &Stickiness, before: Option<&Binding>, to, ms| {
-            bind(stickiness, &Zone::UTC, before, to, Timestamp(ms))
+            bind(stickiness, &Zone::UTC, before, to, (StickyOn::Answered, Timestamp(ms)))
         };
         let first = bind(&stickiness, None, A, 1_000).unwrap();
         assert_eq!(first, set(Timestamp(1_000)));

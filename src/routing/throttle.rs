@@ -117,6 +117,12 @@ impl Meter {
         Self { volumes, ringing: 0, running: 0, ..self }
     }
 
+    /// For a clock that was set: what is spaced stays so. Periods are those of the calendar.
+    pub fn move_by(&mut self, ms: i64) {
+        self.due = self.due.moved_by(ms);
+        self.last_start = self.last_start.map(|at| at.plus_ms(ms));
+    }
+
     /// A call was sent.
     pub fn begin(&mut self, gate: &Gate, at: Timestamp) {
         self.last_start = Some(at);

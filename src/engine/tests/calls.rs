@@ -70,6 +70,34 @@ fn an_answered_call_ends_when_the_caller_hangs_up() {
 }
 
 #[test]
+fn a_clock_that_is_set_changes_no_length_of_time_and_fires_no_timer() {
+    for by_ms in [3_600_000, -900_000, 31_536_000_000] {
+        // While it rings, and again while they talk.
+        let mut played = Played::new(ForwardingFlow { max_call_sec: 60, ..flow(&["1001"]) });
+        played.sim.run_for_ms(300);
+        played.sim.set_clock(by_ms);
+        played.sim.run_for_ms(5_000);
+        assert_eq!(played.sim.calls[&played.call].result, None, "nobody was cut off");
+        played.sim.set_clock(-by_ms);
+        let played = played.caller_hangs_up_after_ms(10_000);
+        assert_eq!(played.record().talk_ms, 300 + 5_000 + 10_000 - 502);
+        let leg = played.sim.legs.values().next().unwrap();
+        let rang_ms = leg.answered_at.unwrap().since_ms(leg.ringing_at.unwrap());
+        assert_eq!(rang_ms, 500, "by {by_ms}");
+        assert_eq!(played.titles(), ["Received", "Routed", "Ringing", "Answered", "Ended"]);
+    }
+    // The longest conversation is as long as ever.
+    let mut played = Played::new(ForwardingFlow { max_call_sec: 60, ..flow(&["1001"]) });
+    played.sim.run_for_ms(1_000);
+    played.sim.set_clock(-900_000);
+    let played = played.settled();
+    assert_eq!(
+        (played.record().talk_ms, played.record().ended_by),
+        (60_000, Some(EndedBy::Divert))
+    );
+}
+
+#[test]
 fn an_answered_call_ends_when_the_destination_hangs_up() {
     let played = Played::new(flow(&["1901"])).settled();
     assert_eq!(played.record().ended_by, Some(EndedBy::Destination));

@@ -28,6 +28,7 @@ enum Move {
     Channel { which: usize, event: ChannelEvent },
     End { which: usize },
     Pass { ms: i64 },
+    SetClock { by_ms: i64 },
     Restart,
 }
 
@@ -68,6 +69,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => (0usize..64, event).prop_map(|(which, event)| Move::Channel { which, event }),
         1 => (0usize..64).prop_map(|which| Move::End { which }),
         2 => (0i64..40_000).prop_map(|ms| Move::Pass { ms }),
+        1 => (-7_200_000i64..7_200_000).prop_map(|by_ms| Move::SetClock { by_ms }),
         1 => Just(Move::Restart),
     ];
     prop::collection::vec(one, 1..80)
@@ -232,6 +234,14 @@ impl World {
                 self.now = self.now.plus_ms(ms);
                 while let Some(input) = self.engine.expired(self.now) {
                     self.feed(input);
+                }
+            }
+            Move::SetClock { by_ms } => {
+                self.now = self.now.plus_ms(by_ms);
+                self.state.clock_set(by_ms);
+                let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
+                for call in calls {
+                    self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });
                 }
             }
             Move::Restart => self.restart(),
