@@ -96,6 +96,7 @@ fn the_promised_routes_exist() {
         "get /v1/account/credits",
         "post /v1/account/credits",
         "get /v1/cdrs",
+        "get /v1/cdrs.csv",
         "get /v1/calls.csv",
         "get /v1/calls/{id}",
         "get /v1/reports/calls",
