@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use clap::{Args, Subcommand};
-use serde_json::Value;
+use clap::Subcommand;
 
-use super::client::{Client, ServerArgs};
+use super::client::Client;
 use super::explain;
-use super::find::{Destination, Flow, read_list};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::find::{Destination, Flow, ListArgs, list, say_list};
+use super::terminal::{Style, Terminal, plain, table};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -21,15 +20,6 @@ pub enum FlowsCommand {
     Live(explain::LiveArgs),
 }
 
-#[derive(Args, Debug)]
-pub struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
 /// # Errors
 /// See [`Client`].
 pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
@@ -38,12 +28,8 @@ pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()
         FlowsCommand::Live(args) => return explain::live(args, config).await,
     };
     let client = Client::new(&args.server, config)?;
-    let answer: Value = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
-    if args.json {
-        return say_json(&answer);
-    }
-    let flows: Vec<Flow> = read_list(answer)?;
-    say(&listing(&flows, Terminal::of_stdout()))
+    let flows = list(&client, "/v1/forwarding-flows", &[]).await?;
+    say_list(flows, args.json, |flows| listing(flows, Terminal::of_stdout()))
 }
 
 fn listing(flows: &[Flow], terminal: Terminal) -> String {

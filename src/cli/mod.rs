@@ -25,11 +25,13 @@ mod replay;
 mod replay_day;
 mod reports;
 mod serve;
+mod servers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
 mod terminal;
 mod test_call;
+mod trunks;
 mod view;
 
 use std::ffi::OsString;
@@ -111,6 +113,12 @@ enum Command {
     /// Prices of calls by prefix
     #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
     RateDecks(rate_decks::RateDecksCommand),
+    /// Asterisk boxes that calls arrive on and go to
+    #[command(subcommand, after_help = "Example:\n  divert servers list")]
+    Servers(servers::ServersCommand),
+    /// How calls leave
+    #[command(subcommand, after_help = "Example:\n  divert trunks list")]
+    Trunks(trunks::TrunksCommand),
     /// Check everything a call needs, with what to do where it is missing
     #[command(after_help = "Example:\n  divert doctor --json")]
     Doctor(doctor::DoctorArgs),
@@ -240,6 +248,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::ReplayDay(args) => replay_day::run(args, config).await,
             Command::Reports(command) => reports::run(command, config).await,
             Command::Serve => serve::run(config.clone()).await,
+            Command::Servers(command) => servers::run(command, config).await,
+            Command::Trunks(command) => trunks::run(command, config).await,
             Command::TestCall(args) => test_call::run(args, config).await,
             Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),
             #[cfg(feature = "sim")]

@@ -87,7 +87,8 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
                 "rate": { "prefix": "1800", "per_minute": "0.0125", "increment": "30/6" } },
         }], "has_more": false, "next_cursor": null })),
         (Method::GET, path) if path == format!("/v1/forwarding-flows/{FLOW}") => {
-            ok(json!({ "destinations": [{ "id": DEST, "name": "slave-a" }] }))
+            ok(json!({ "id": FLOW, "name": "Solar East",
+                "destinations": [{ "id": DEST, "name": "slave-a" }] }))
         }
         (Method::GET, "/v1/rate-decks") => ok(json!({ "data": [{
             "id": "rtd_01jd3nnnyejx8kz0q4tt3b7m9r", "name": "retail", "rounding": "up",
@@ -107,7 +108,7 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
         (Method::GET, "/v1/calls") => {
             ok(json!({ "data": [call(9, "answered")], "has_more": true, "next_cursor": "abc" }))
         }
-        (Method::GET, "/v1/calls.csv" | "/v1/reports/calls.csv") => {
+        (Method::GET, "/v1/calls.csv" | "/v1/cdrs.csv" | "/v1/reports/calls.csv") => {
             "id,name\r\n1,Ann\r\n".into_response()
         }
         (Method::GET, "/v1/sessions") => {
@@ -117,6 +118,16 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
             ok(
                 json!({ "data": [session, call(9, "busy")], "has_more": false, "next_cursor": null }),
             )
+        }
+        (Method::GET, "/v1/reports/calls") if uri.query().unwrap().contains("destination") => {
+            ok(json!({ "by": "destination", "zone": "UTC", "rows": [
+                { "id": DEST, "name": "desk", "forwarding_flow": { "id": FLOW, "name": "East" },
+                    "calls": 2, "sessions": 2, "answered": 1, "answered_per_mille": 500,
+                    "talk_minutes": "1.00", "costs": [] },
+                { "id": null, "forwarding_flow": { "id": FLOW, "name": "East" }, "calls": 1,
+                    "sessions": 1, "answered": 0, "answered_per_mille": 0,
+                    "talk_minutes": "0.00", "costs": [] },
+            ] }))
         }
         (Method::GET, "/v1/reports/calls") => ok(json!({
             "by": "day", "zone": "America/Chicago", "rows": [
@@ -318,6 +329,48 @@ fn a_report_is_a_table_or_a_file() {
         ]
     );
     server.divert().args(["reports", "calls", "--by", "week"]).assert().code(2);
+    let args = ["reports", "calls", "--by", "destination"];
+    insta::assert_snapshot!(stdout(server.divert().args(args)), @"
+    DESTINATION  FLOW  CALLS  SESSIONS  ANSWERED  RATE    MINUTES  COST
+    desk         East  2      2         1         50.0 %  1.00
+    fallback     East  1      1         0         0.0 %   0.00
+    ");
+}
+
+/// The API knows ids only; names are looked up, and only names.
+#[test]
+fn the_log_is_narrowed_by_names() {
+    let server = Server::start("answered");
+    let session = ["calls", "list", "--session", CALL];
+    server.divert().args(session).assert().success();
+    server.divert().args(session).arg("--collapse").assert().code(2);
+    let part = ["--flow", "solar east", "--destination", "slave-a"];
+    for command in [&["calls", "list"][..], &["cdrs", "export"], &["reports", "calls", "--csv"]] {
+        server.divert().args(command).args(part).assert().success();
+    }
+    let gone = "dst_00000000000000000000000009";
+    server.divert().args(["cdrs", "list", "--destination", gone]).assert().success();
+    let list = "GET /v1/forwarding-flows?limit=200 ".to_owned();
+    let one = format!("GET /v1/forwarding-flows/{FLOW} ");
+    let part = format!("flow={FLOW}&destination={DEST}");
+    assert_eq!(
+        server.requests(),
+        [
+            format!("GET /v1/calls?session={CALL}&limit=50 "),
+            list.clone(),
+            one.clone(),
+            format!("GET /v1/calls?{part}&limit=50 "),
+            list.clone(),
+            one.clone(),
+            format!("GET /v1/cdrs.csv?{part} "),
+            list,
+            one,
+            format!("GET /v1/reports/calls.csv?by=day&{part} "),
+            format!("GET /v1/cdrs?destination={gone}&limit=50 "),
+        ]
+    );
+    server.divert().args(["calls", "list", "--flow", "Lunar"]).assert().code(2);
+    server.divert().args(["calls", "list", "--destination", "slave-b"]).assert().code(2);
 }
 
 #[test]
