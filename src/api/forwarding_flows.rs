@@ -17,7 +17,7 @@ use super::path::PathId;
 use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::id::ForwardingFlowId;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_forwarding_flow;
@@ -45,7 +45,7 @@ impl Resource for Kind {
         (): (),
         id: Option<ForwardingFlowId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, ForwardingFlowId), Vec<Problem>> {
+    ) -> Result<(Reading, ForwardingFlowId), Vec<Problem>> {
         document::put_forwarding_flow(value, id, configuration, &mut clock::mint)
     }
 

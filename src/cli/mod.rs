@@ -18,6 +18,7 @@ mod input;
 mod keys;
 mod ladder;
 mod nodes;
+mod numbers;
 mod plan;
 mod print;
 mod rate_decks;
@@ -116,6 +117,9 @@ enum Command {
     /// Asterisk boxes that calls arrive on and go to
     #[command(subcommand, after_help = "Example:\n  divert servers list")]
     Servers(servers::ServersCommand),
+    /// DIDs and who owns them
+    #[command(subcommand, after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]
+    Numbers(numbers::NumbersCommand),
     /// How calls leave
     #[command(subcommand, after_help = "Example:\n  divert trunks list")]
     Trunks(trunks::TrunksCommand),
@@ -242,6 +246,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Nodes(command) => nodes::run(command, config).await,
+            Command::Numbers(command) => numbers::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
             Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,

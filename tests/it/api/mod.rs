@@ -38,6 +38,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod log;
+mod nodes;
 mod openapi;
 mod rate_decks;
 mod serve;

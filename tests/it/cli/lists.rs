@@ -48,7 +48,8 @@ impl Api {
         for no in 0..204 {
             let flow = json!({ "name": format!("flow {no}"), "master": "pbx",
                 "destinations": [{ "name": "desk", "server": "slave-a", "did": "1001" }] });
-            whole = put_forwarding_flow(&flow, None, &whole, &mut clock::mint).unwrap().0;
+            let put = put_forwarding_flow(&flow, None, &whole, &mut clock::mint);
+            whole = put.unwrap().0.configuration;
         }
         let changes: Vec<Change> = divert::model::configuration::diff(&empty, &whole);
         let written = self.world.db.change(DEFAULT_ACCOUNT, 0, &changes, clock::now());
@@ -79,6 +80,44 @@ fn a_list_goes_on_behind_its_first_page() {
     api.divert().args(["calls", "list", "--destination", "slave-a-sales"]).assert().success();
     let nobody = stderr(api.divert().args(["calls", "list", "--destination", "nobody"]));
     assert!(nobody.contains("no flow has a destination \"nobody\""), "{nobody}");
+}
+
+#[test]
+fn numbers_are_added_moved_and_removed_one_by_one() {
+    let api = Api::start();
+    assert!(stdout(api.divert().args(["numbers", "list"])).starts_with("No numbers."));
+    api.fill();
+    let said = |args: &[&str]| stdout(api.divert().arg("numbers").args(args));
+    let wrong = |args: &[&str], code: i32| {
+        let mut command = api.divert();
+        command.arg("numbers").args(args).assert().code(code);
+        stderr(&mut command)
+    };
+    let added = said(&["add", "+12025550177", "--flow", "flow 7"]);
+    assert_eq!(added, "+12025550177 on pbx belongs to flow 7\n");
+    assert_eq!(said(&["add", "-", "--master", "pbx"]), "- on pbx belongs to nobody\n");
+    let text = wrong(&["add", "8005550199", "--flow", "flow 7"], 1);
+    assert!(text.contains("8005550199 belongs to forwarding flow sales"), "{text}");
+    assert!(wrong(&["add", "ABC"], 2).contains("--flow"));
+    let moved = said(&["move", "8005550199", "--flow", "flow 7"]);
+    assert_eq!(moved, "8005550199 on pbx belongs to flow 7\n");
+
+    let listed = said(&["list", "--flow", "flow 7"]);
+    let dids: Vec<&str> =
+        listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(dids, ["+12025550177", "8005550199"], "{listed}");
+    let json: Value = serde_json::from_str(&said(&["list", "--did", "-", "--json"])).unwrap();
+    assert_eq!(json["data"][0]["server"], "pbx");
+
+    let gone = said(&["remove", "+12025550177"]);
+    assert_eq!(gone, "+12025550177 is removed; it belonged to flow 7\n");
+    assert!(wrong(&["remove", "+12025550177"], 2).contains("there is no number"));
+
+    // What the server warns of is told where people look.
+    let mut command = api.divert();
+    command.args(["numbers", "add", "ABC", "--flow", "sales"]).assert().success();
+    let text = stderr(api.divert().args(["numbers", "add", "abc", "--flow", "sales"]));
+    assert!(text.starts_with("warning: ") && text.contains("differ in upper and lower"), "{text}");
 }
 
 #[test]
