@@ -83,6 +83,9 @@ enum Command {
     /// Write a configuration document into the database
     #[command(after_help = "Example:\n  divert apply flows.yaml --yes")]
     Apply(plan::ApplyArgs),
+    /// Print the configuration as a document for plan and apply
+    #[command(after_help = "Example:\n  divert export > flows.yaml")]
+    Export(plan::ExportArgs),
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
@@ -243,6 +246,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Config(command) => settings::run(command, &loaded),
             Command::Destinations(command) => destinations::run(command, config).await,
             Command::Explain(args) => explain::explain(args, config).await,
+            Command::Export(args) => plan::export(args, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Nodes(command) => nodes::run(command, config).await,
