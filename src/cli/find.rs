@@ -193,12 +193,11 @@ async fn destination_id(
     if wanted.parse::<DestinationId>().is_ok() {
         return Ok(wanted.to_owned());
     }
-    let flows = match flow {
-        Some(flow) => vec![find_flow(client, flow).await?],
-        None => {
-            let all = list(client, FLOWS, &[]).await?;
-            all.into_iter().map(Flow::deserialize).collect::<Result<_, _>>()?
-        }
+    let flows = if let Some(flow) = flow {
+        vec![find_flow(client, flow).await?]
+    } else {
+        let all = list(client, FLOWS, &[]).await?;
+        all.into_iter().map(Flow::deserialize).collect::<Result<_, _>>()?
     };
     let named = |flow: &Flow| {
         let named = flow.destinations.iter().map(|it| (it.id.as_str(), it.name.as_str()));
