@@ -1,8 +1,8 @@
 //! The numbers of an account, of which there may be a million: in pages, one by one, and all their
 //! DIDs as routing needs them, as fast as the database gives them.
 //!
-//! For routing, one row for each flow and master with all its DIDs in one text, instead of one row for each DID:
-//! what a row costs on its way from the database is more than what it holds.
+//! For routing, one row for each flow and master with all its DIDs in one text, instead of one row
+//! for each DID: what a row costs on its way from the database is more than what it holds.
 
 use sqlx::{FromRow, QueryBuilder};
 

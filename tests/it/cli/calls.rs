@@ -90,6 +90,15 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
             ok(json!({ "id": FLOW, "name": "Solar East",
                 "destinations": [{ "id": DEST, "name": "slave-a" }] }))
         }
+        // Twice too fast, then in two pages.
+        (Method::GET, "/v1/trunks") => {
+            let asked = seen.requests.lock().unwrap().len();
+            if asked < 3 {
+                return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")]).into_response();
+            }
+            let trunk = json!({ "id": "trk_1", "name": format!("trunk {asked}") });
+            ok(json!({ "data": [trunk], "has_more": asked == 3, "next_cursor": "abc" }))
+        }
         (Method::GET, "/v1/rate-decks") => ok(json!({ "data": [{
             "id": "rtd_01jd3nnnyejx8kz0q4tt3b7m9r", "name": "retail", "rounding": "up",
             "bills_ring_time": false, "decimals": 4, "rates": [
@@ -432,6 +441,16 @@ fn rate_decks_are_listed_and_shown() {
     let text = stdout(server.divert().args(["rate-decks", "show", "retail", "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["decimals"], 4);
     server.divert().args(["rate-decks", "show", "other"]).assert().code(2);
+}
+
+#[test]
+fn a_list_that_is_held_back_waits_and_goes_on() {
+    let server = Server::start("answered");
+    let text = stdout(server.divert().args(["trunks", "list"]));
+    assert!(text.contains("trunk 3") && text.contains("trunk 4"), "{text}");
+    let page = "GET /v1/trunks?limit=200 ".to_owned();
+    let next = "GET /v1/trunks?limit=200&cursor=abc ".to_owned();
+    assert_eq!(server.requests(), [page.clone(), page.clone(), page, next]);
 }
 
 fn show(result: &'static str, args: &[&str], columns: &str) -> String {
