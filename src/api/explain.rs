@@ -28,6 +28,9 @@ use crate::routing::decide::{Decision, Would};
 use crate::routing::explain::{CapLive, DestinationLive, ExplainedCall, FlowLive, LimitLive};
 use crate::routing::snapshot::Offer;
 
+/// So far behind may the clock be of who asks about now.
+const PAST_MS: i64 = 60_000;
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(explain)).routes(routes!(live))
 }
@@ -42,9 +45,9 @@ struct ExplainDocument {
     /// Who calls; absent is withheld.
     #[schema(required = false)]
     caller: TestCaller,
-    /// When it comes (RFC 3339); absent is now. Schedules, caps and stickiness are judged at that
-    /// time, everything that lives as it is now.
-    #[schema(required = false, example = "2026-11-21T14:03:07Z")]
+    /// When it comes (RFC 3339), now or later; absent is now. Schedules, caps and stickiness are
+    /// judged at that time, everything that lives as it is now.
+    #[schema(required = false, example = "2031-11-21T14:03:07Z")]
     at: String,
 }
 
@@ -74,6 +77,10 @@ struct Explained {
     candidates: Vec<Value>,
     /// Who would be tried next if nobody answered, in order.
     then: Vec<Value>,
+    /// Why nobody would be tried behind the last of them; `null` if the call may have no more
+    /// attempts.
+    #[schema(example = "all_tried")]
+    ends: Option<String>,
     /// Where the call goes that nobody took.
     #[schema(nullable)]
     fallback: Value,
@@ -94,8 +101,11 @@ struct Live {
     next: Value,
     #[schema(example = "all_full")]
     reason: Option<String>,
-    /// Who gets the next 20, if nothing else changes meanwhile.
+    /// Who gets the next 20, if nobody hangs up meanwhile.
     upcoming: Vec<Value>,
+    /// Why these are fewer than 20; `null` if they are not.
+    #[schema(example = "all_full")]
+    ends: Option<String>,
     /// Of the flow itself: how much of each cap is used.
     caps: Vec<Value>,
     /// Each with `live` and `max` of every limit, its share of new callers in a thousand, and why it
@@ -112,7 +122,7 @@ struct Live {
     request_body(content = ExplainDocument, example = json!({
         "did": "+12025550100",
         "caller": { "number": "+12025550142", "name": "Ann" },
-        "at": "2026-11-21T14:03:07Z",
+        "at": "2031-11-21T14:03:07Z",
     })),
     responses((status = 200, description = "What would become of it", body = Explained)),
 )]
@@ -124,6 +134,9 @@ async fn explain(
     identity.require(Scope::CallsRead)?;
     let question = read_question(Fields::of_body(body))?;
     let explained = api.node.explain(identity.account, question.clone()).await;
+    if explained.is_none() && api.db.is_owned(identity.account, &question.did).await? {
+        return Err(not_served());
+    }
     let answer = explanation(&question, explained.as_ref());
     Ok((StatusCode::OK, axum::Json(json!(answer))).into_response())
 }
@@ -148,14 +161,24 @@ async fn live(
     if configuration.forwarding_flow(id).is_none() {
         return Err(ApiError::no_such("forwarding flow"));
     }
+    Err(not_served())
+}
+
+fn not_served() -> ApiError {
     let detail = "this node does not serve the flow: ask the one whose master is the flow's";
-    Err(ApiError::conflict("not_served", "Not served here", detail))
+    ApiError::conflict("not_served", "Not served here", detail)
 }
 
 fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
     let did: Option<Did> = body.demanded("did", "the number called, as the carrier sends it");
     let caller = take_caller(&mut body).unwrap_or_default();
-    let at = body.moment("at").unwrap_or_else(clock::now);
+    let (now, at) = (clock::now(), body.moment("at"));
+    if at.is_some_and(|at| now.since_ms(at) > PAST_MS) {
+        let hint = "type a time to come, or leave it out for now; why a call went where it went \
+                    stands in its timeline";
+        body.problem("at", "past", "what held then is not known any more", hint);
+    }
+    let at = at.unwrap_or(now).max(now);
     body.finish(&["at", "caller", "did"])?;
     let missing = || ApiError::no_such("number");
     Ok(ExplainQuestion { did: did.ok_or_else(missing)?, caller, at })
@@ -190,6 +213,7 @@ fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Exp
                 })
             })
             .collect(),
+        ends: explanation.and_then(|it| it.ends.as_ref()).map(word),
         fallback: fallback.map_or(Value::Null, |it| write_fallback(it, |trunk| trunk.to_string())),
         would: explanation.map_or(Value::Null, |it| would(&it.would)),
     }
@@ -226,7 +250,8 @@ fn would(would: &Would) -> Value {
     })
 }
 
-/// A destination with its verdict, what belongs to it (`live`, `max`, …), and the reason in words.
+/// A destination with its verdict, what belongs to it (`live`, `max`, …), the reason in words, and
+/// the trunks that were passed over on the way to it.
 fn candidate(one: &Candidate) -> Value {
     let mut value = Map::new();
     value.insert("id".into(), json!(one.destination));
@@ -234,6 +259,13 @@ fn candidate(one: &Candidate) -> Value {
     value.insert("priority".into(), json!(one.priority));
     value.insert("weight".into(), json!(one.weight));
     judged(&mut value, one.verdict);
+    let passed_over = one.passed_over.iter().map(|over| {
+        let mut value = Map::new();
+        value.insert("trunk".into(), json!(over.trunk));
+        judged(&mut value, over.verdict);
+        Value::Object(value)
+    });
+    value.insert("passed_over".into(), passed_over.collect());
     Value::Object(value)
 }
 
@@ -265,6 +297,7 @@ impl From<&FlowLive> for Live {
             next: upcoming.first().cloned().unwrap_or_default(),
             reason: live.reason.as_ref().map(word),
             upcoming,
+            ends: live.ends.as_ref().map(word),
             caps: live.caps.iter().map(cap).collect(),
             destinations: live.destinations.iter().map(destination_live).collect(),
         }

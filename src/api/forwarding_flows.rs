@@ -1,7 +1,7 @@
 //! Forwarding flows: the DIDs of one master, spread over destinations.
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,18 +12,25 @@ use super::auth::Identity;
 use super::body::Json;
 use super::change::{self, Part, Resource, Update};
 use super::error::ApiError;
+use super::etag;
+use super::key::Scope;
 use super::page::PageParameters;
 use super::path::PathId;
 use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
 use crate::model::document::{self, Reading};
+use crate::model::forwarding_flow::ForwardingFlowState;
 use crate::model::id::ForwardingFlowId;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_forwarding_flow;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
 }
 
 enum Kind {}
@@ -183,4 +190,58 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     change::remove::<Kind>(&api, &identity, (), id, &headers).await
+}
+
+/// Switches a flow, whoever else changes it meanwhile; live calls stay as they are.
+async fn switch(
+    api: &Api,
+    identity: &Identity,
+    id: ForwardingFlowId,
+    state: ForwardingFlowState,
+) -> Result<Response, ApiError> {
+    identity.require_one(Scope::DestinationsPause, &[Scope::FlowsWrite])?;
+    let edit = |current: &Configuration| {
+        let mut next = current.clone();
+        let found = next.forwarding_flows.iter_mut().find(|flow| flow.id == id);
+        found.ok_or_else(|| ApiError::no_such(Kind::WORD))?.state = state;
+        Ok((next, ()))
+    };
+    change::change(api, identity.account, &Part::WithoutNumbers, edit).await?;
+    let (configuration, _) = api.db.configuration(identity.account).await?;
+    Ok(etag::representation(StatusCode::OK, &Kind::find(&configuration, (), id)?))
+}
+
+/// Pause a forwarding flow
+///
+/// Calls go to its fallback, but for test calls. Effective with the next call, within a second on
+/// other nodes; nobody who talks is dropped.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/pause",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    responses((status = 200, description = "As it is now", body = ForwardingFlow)),
+)]
+async fn pause(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, id, ForwardingFlowState::Paused).await
+}
+
+/// Resume a forwarding flow
+///
+/// It takes calls again. Effective with the next call, within a second on other nodes.
+#[utoipa::path(
+    post,
+    path = "/v1/forwarding-flows/{id}/resume",
+    params(("id" = String, Path, description = "Id of a forwarding flow")),
+    responses((status = 200, description = "As it is now", body = ForwardingFlow)),
+)]
+async fn resume(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId<ForwardingFlowId>,
+) -> Result<Response, ApiError> {
+    switch(&api, &identity, id, ForwardingFlowState::Active).await
 }

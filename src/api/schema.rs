@@ -177,6 +177,9 @@ pub(super) struct ForwardingFlowDocument {
     spread: Spread,
     #[schema(default = "ring", required = false)]
     ringback: Ringback,
+    /// `active`, or `paused`: it takes test calls only, all others go to the fallback.
+    #[schema(example = "active", required = false)]
+    state: String,
     /// How long one destination rings.
     #[schema(default = 30, minimum = 5, maximum = 120, required = false)]
     ring_timeout_sec: u32,

@@ -87,7 +87,13 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
         let why = text(&answer["reason"]).replace('_', " ");
         let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("→ nobody: {why}")));
     }
-    let rows: Vec<_> = items(&answer["candidates"]).iter().map(row).collect();
+    let candidates = items(&answer["candidates"]);
+    let over = candidates.iter().flat_map(|one| items(&one["passed_over"]));
+    for trunk in over {
+        let (name, why) = (plain(&text(&trunk["trunk"])), plain(&text(&trunk["reason"])));
+        let _ = writeln!(out, "  past trunk {name}: {why}");
+    }
+    let rows: Vec<_> = candidates.iter().map(row).collect();
     if !rows.is_empty() {
         out.push('\n');
         out.push_str(&table(terminal, &["PRIO", "WEIGHT", "NAME", "VERDICT"], &rows));
@@ -109,7 +115,13 @@ fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
         items(&answer["upcoming"]).iter().map(|next| plain(&text(&next["name"]))).collect();
     if let Some((next, rest)) = upcoming.split_first() {
         let next = terminal.paint(Style::Good, next);
-        let _ = writeln!(out, "next: {next}\nthen: {}", rest.join(" "));
+        let mut then = rest.join(" ");
+        if answer["ends"].is_string() {
+            let nobody = format!("nobody: {}", text(&answer["ends"]).replace('_', " "));
+            then.push_str(if rest.is_empty() { "" } else { " · then " });
+            then.push_str(&nobody);
+        }
+        let _ = writeln!(out, "next: {next}\nthen: {then}");
     } else {
         let why = text(&answer["reason"]).replace('_', " ");
         let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("nobody: {why}")));
@@ -195,6 +207,8 @@ mod tests {
     #[test]
     fn an_explanation_reads_from_the_choice_to_the_fallback() {
         let candidate = |name: &str, verdict: &str, reason: Value| json!({ "name": name, "priority": 1, "weight": 2, "verdict": verdict, "reason": reason });
+        let mut chosen = candidate("b", "chosen", Value::Null);
+        chosen["passed_over"] = json!([{ "trunk": "t1", "reason": "offline" }]);
         let answer = json!({
             "did": "+12025550100",
             "at": "2026-11-21T14:03:07.000Z",
@@ -208,7 +222,7 @@ mod tests {
             "reason": null,
             "candidates": [
                 candidate("a", "full", json!("full 10/10")),
-                candidate("b", "chosen", Value::Null),
+                chosen,
                 candidate("c", "lower_priority", Value::Null),
             ],
             "then": [{ "name": "c" }],
@@ -217,6 +231,7 @@ mod tests {
         let wanted = "\
 +12025550100 · flow solar · 2026-11-21T14:03:07.000Z
 → b  PJSIP/1001@b  0.012 USD a minute, 6/6
+  past trunk t1: offline
 
 PRIO  WEIGHT  NAME  VERDICT
 1     2       a     full 10/10
@@ -249,5 +264,20 @@ PRIO  WEIGHT  SHARE  NAME  LIVE             WHY NOT, CAPS
 1     1       0.0 %  a     destination 2/2  full 2/2
 ";
         assert_eq!(standing("solar", &answer, PIPE), wanted);
+    }
+
+    #[test]
+    fn what_is_foretold_says_why_it_ends() {
+        let upcoming = |names: &[&str]| {
+            let named = names.iter().map(|name| json!({ "name": name }));
+            let ends = "all_full";
+            json!({ "upcoming": named.collect::<Vec<_>>(), "ends": ends, "destinations": [] })
+        };
+        let first = |names: &[&str]| {
+            let text = standing("solar", &upcoming(names), PIPE);
+            text.lines().skip(1).take(2).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(first(&["a", "b", "a"]), "next: a|then: b a · then nobody: all full");
+        assert_eq!(first(&["a"]), "next: a|then: nobody: all full");
     }
 }

@@ -60,6 +60,8 @@ pub struct Flow {
     pub id: String,
     pub name: String,
     #[serde(default)]
+    pub state: String,
+    #[serde(default)]
     pub dids: Vec<String>,
     #[serde(default)]
     pub destinations: Vec<Destination>,

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, ServerArgs};
 use super::explain;
-use super::find::{Destination, Flow, ListArgs, list, say_list};
-use super::terminal::{Style, Terminal, plain, table};
+use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
+use super::terminal::{Style, Terminal, plain, say, table};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +19,20 @@ pub enum FlowsCommand {
     /// Who is next in line on a flow, and how each destination stands
     #[command(after_help = "Example:\n  divert flows live \"Solar East\"")]
     Live(explain::LiveArgs),
+    /// Calls go to the flow's fallback; test calls go on
+    #[command(after_help = "Example:\n  divert flows pause \"Solar East\"")]
+    Pause(SwitchArgs),
+    /// Calls are taken again
+    #[command(after_help = "Example:\n  divert flows resume \"Solar East\"")]
+    Resume(SwitchArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct SwitchArgs {
+    /// Name or id of the forwarding flow
+    flow: String,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// # Errors
@@ -26,10 +41,20 @@ pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()
     let args = match command {
         FlowsCommand::List(args) => args,
         FlowsCommand::Live(args) => return explain::live(args, config).await,
+        FlowsCommand::Pause(args) => return switch(args, "pause", config).await,
+        FlowsCommand::Resume(args) => return switch(args, "resume", config).await,
     };
     let client = Client::new(&args.server, config)?;
     let flows = list(&client, "/v1/forwarding-flows", &[]).await?;
     say_list(flows, args.json, |flows| listing(flows, Terminal::of_stdout()))
+}
+
+async fn switch(args: &SwitchArgs, action: &str, config: &Config) -> anyhow::Result<()> {
+    let client = Client::new(&args.server, config)?;
+    let flow = find_flow(&client, &args.flow).await?;
+    let path = format!("/v1/forwarding-flows/{}/{action}", flow.id);
+    let now: Flow = client.post(&path, &json!({})).await?;
+    say(&format!("{} is {}\n", plain(&now.name), plain(&now.state)))
 }
 
 fn listing(flows: &[Flow], terminal: Terminal) -> String {
@@ -42,7 +67,11 @@ fn listing(flows: &[Flow], terminal: Terminal) -> String {
     for flow in flows {
         let name = terminal.paint(Style::Bold, &plain(&flow.name));
         let id = terminal.paint(Style::Dim, &flow.id);
-        let _ = write!(text, "{name}  {id}\n  {}\n", plain(&flow.dids.join(" ")));
+        let state = match flow.state.as_str() {
+            "active" | "" => String::new(),
+            other => terminal.paint(Style::Warn, &format!("  {}", plain(other))),
+        };
+        let _ = write!(text, "{name}{state}  {id}\n  {}\n", plain(&flow.dids.join(" ")));
         text.push_str(&destinations(&flow.destinations, terminal));
     }
     text

@@ -21,6 +21,7 @@ pub struct ForwardingFlow {
     pub master: ServerId,
     pub dids: Vec<Did>,
     pub destinations: Vec<Destination>,
+    pub state: ForwardingFlowState,
     pub spread: Spread,
     pub ringback: Ringback,
     /// How long one destination rings, in seconds, 5 to 120.
@@ -64,6 +65,7 @@ impl ForwardingFlow {
             master,
             dids: Vec::new(),
             destinations: Vec::new(),
+            state: ForwardingFlowState::default(),
             spread: Spread::default(),
             ringback: Ringback::default(),
             ring_timeout_sec: Self::RING_TIMEOUT_SEC,
@@ -102,6 +104,29 @@ pub enum Spread {
     RoundRobin,
     #[default]
     Weighted,
+}
+
+/// Whether it takes calls. A paused one sends them to its fallback, but for test calls, so that a flow
+/// can be tried before it is opened.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    PartialEq,
+    Serialize,
+    VariantNames,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ForwardingFlowState {
+    #[default]
+    Active,
+    Paused,
 }
 
 /// What an unanswered caller hears.

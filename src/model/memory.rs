@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{DestinationId, ForwardingFlowId, IdError};
+use super::id::{CallId, DestinationId, ForwardingFlowId, IdError};
 use super::number::CallerKey;
 use super::throttle::{CapCount, CapPeriod};
 use super::time::Timestamp;
@@ -61,7 +61,17 @@ impl FromStr for Throttled {
 /// An earlier call of a caller on a flow, as far as rules about repeated calls ask.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Visit {
+    pub call: CallId,
     pub at: Timestamp,
-    /// Who answered it, if anybody did.
-    pub answered_by: Option<DestinationId>,
+    /// Where it was sent last, if anywhere: to who answered it, where somebody did.
+    pub sent_to: Option<DestinationId>,
+    pub is_answered: bool,
+}
+
+impl Visit {
+    /// A call that has just come.
+    #[must_use]
+    pub const fn begun(call: CallId, at: Timestamp) -> Self {
+        Self { call, at, sent_to: None, is_answered: false }
+    }
 }

@@ -268,6 +268,7 @@ pub enum Unroutable {
     FlowClosed,
     /// The flow was removed while the call was on its way.
     FlowGone,
+    FlowPaused,
     /// Rate or spacing of the flow.
     FlowTooFast,
     Mixed,
@@ -363,7 +364,14 @@ impl Step {
             Self::Routed { name, candidates, .. } => {
                 let chosen = candidates.iter().find(|c| c.verdict.is_chosen());
                 let mut text = match chosen {
-                    Some(c) => format!("{name} (priority {}, weight {})", c.priority, c.weight),
+                    Some(c) => {
+                        let by = match c.verdict {
+                            Verdict::ChosenByRule => " · by the rule on repeated calls",
+                            Verdict::ChosenSticky => " · which has this caller",
+                            _ => "",
+                        };
+                        format!("{name} (priority {}, weight {}){by}", c.priority, c.weight)
+                    }
                     None => name.clone(),
                 };
                 text.push_str(&skipped(candidates));
@@ -381,6 +389,7 @@ impl Step {
                     Unroutable::FlowCapped => "the flow has had its calls",
                     Unroutable::FlowClosed => "the flow is closed",
                     Unroutable::FlowGone => "the flow was removed",
+                    Unroutable::FlowPaused => "the flow is paused",
                     Unroutable::FlowTooFast => "calls come faster than the flow takes them",
                     Unroutable::Mixed => "no destination is free",
                     Unroutable::NoCredit => "the balance is used up",

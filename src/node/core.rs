@@ -543,6 +543,7 @@ impl Core {
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
         if before.as_ref() != Some(&asterisk.startup_time) {
             self.trunks.begin_anew(self.snapshot.trunks());
+            self.state.forget_trunks();
         }
         if before.is_some_and(|before| before != asterisk.startup_time) {
             warn!("Asterisk was restarted: its calls are gone");

@@ -21,7 +21,7 @@ use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::port::{Port, Request};
 use super::trunks::Trunks;
-use super::watch::{News, Watch, read_snapshot};
+use super::watch::{News, Recalled, Watch, read_snapshot, recall};
 use super::writer::Writer;
 use crate::api::{self, Api, Readiness};
 use crate::ari::client::Client;
@@ -37,7 +37,7 @@ use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
 use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, Reconciled, StoreError};
+use crate::store::{Db, Reconciled};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -132,7 +132,11 @@ impl Running {
         let lanes = Lanes::new(client.clone(), results);
         let (ledger, answers, settling) = ledger(config, &db, &writer);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
-        recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
+        let recalled = recall(&db, &Snapshot::default(), &snapshot).await;
+        core.recall(recalled.context("reading what routing remembers")?);
+        if snapshot.has_prepaid() {
+            core.balances_are(&db.balances().await.context("reading the balances")?);
+        }
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
         let changed = Arc::new(Notify::new());
@@ -208,7 +212,7 @@ impl Running {
                 Some(news) = self.heard.recv() => self.hear(news),
                 Some(news) = self.news.recv() => match news {
                     News::Balances(balances) => self.core.balances_are(&balances),
-                    News::Configuration(snapshot) => self.reload(snapshot),
+                    News::Configuration(snapshot, recalled) => self.reload(snapshot, recalled),
                 },
                 Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
                 Some(request) = self.requests.recv() => answer(&mut self.core, request),
@@ -295,10 +299,11 @@ impl Running {
         Ok(())
     }
 
-    fn reload(&mut self, snapshot: Arc<Snapshot>) {
+    fn reload(&mut self, snapshot: Arc<Snapshot>, recalled: Recalled) {
         info!("the configuration has changed");
         self.snapshot = Arc::clone(&snapshot);
         self.core.reload(Arc::clone(&snapshot));
+        self.core.recall(recalled);
         if self.is_connected {
             self.trunks.want(snapshot);
         }
@@ -491,24 +496,6 @@ fn answer(core: &mut Core, request: Request) {
 /// A moment of our clock on tokio's.
 fn in_future(now: Timestamp, at: Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or_default())
-}
-
-/// What earlier processes remembered of the flows of this node.
-async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for account in db.accounts().await? {
-        core.recall(db.remembered(account).await?);
-    }
-    for plan in snapshot.flows() {
-        if let Some(rule) = plan.flow.repeat_caller {
-            let since = clock::now().plus_ms(-i64::from(rule.within_sec) * 1_000);
-            let visits = db.visits(plan.account, plan.flow.id, since).await?;
-            core.recall_visits(plan.flow.id, visits);
-        }
-    }
-    if snapshot.has_prepaid() {
-        core.balances_are(&db.balances().await?);
-    }
-    Ok(())
 }
 
 /// The calls that an earlier process of this node left open.

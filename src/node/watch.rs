@@ -7,10 +7,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::Readiness;
+use crate::clock;
 use crate::model::billing::Micros;
 use crate::model::configuration::Configuration;
 use crate::model::id::{AccountId, ForwardingFlowId};
-use crate::model::number::Did;
+use crate::model::memory::{Remembered, Visit};
+use crate::model::number::{CallerKey, Did};
+use crate::routing::recall::Recall;
 use crate::routing::snapshot::Snapshot;
 use crate::store::{Db, StoreError, Version};
 
@@ -59,7 +62,36 @@ async fn read(db: &Db) -> Result<(Vec<(AccountId, Configuration)>, Versions), St
 pub enum News {
     /// What is left of every account, of those that were never paid into too.
     Balances(BTreeMap<AccountId, Micros>),
-    Configuration(Arc<Snapshot>),
+    /// With what was remembered of all that is new in it.
+    Configuration(Arc<Snapshot>, Recalled),
+}
+
+/// What was remembered, by this node earlier or by another.
+#[derive(Default)]
+pub struct Recalled {
+    pub remembered: Vec<Remembered>,
+    pub visits: Vec<(ForwardingFlowId, Vec<(CallerKey, Visit)>)>,
+}
+
+/// What was remembered of everything that one configuration has and the one before it had not.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be read.
+pub async fn recall(db: &Db, before: &Snapshot, after: &Snapshot) -> Result<Recalled, StoreError> {
+    let recall = Recall::between(before, after);
+    let mut recalled = Recalled::default();
+    if recall.is_empty() {
+        return Ok(recalled);
+    }
+    for account in db.accounts().await? {
+        let remembered = db.remembered(account).await?.into_iter();
+        recalled.remembered.extend(remembered.filter(|what| recall.wants(what)));
+    }
+    for (account, flow, rule) in recall.rules {
+        let since = clock::now().plus_ms(-i64::from(rule.within_sec) * 1_000);
+        recalled.visits.push((flow, db.visits(account, flow, since).await?));
+    }
+    Ok(recalled)
 }
 
 /// Looks at the configuration's version again and again, and at once when the API has changed it.
@@ -98,8 +130,9 @@ impl Watch {
         let versions = self.db.versions().await?;
         if versions != *known {
             let (next, versions) = self.next(snapshot, known, &versions).await?;
+            let recalled = recall(&self.db, snapshot, &next).await?;
             (*snapshot, *known) = (Arc::new(next), versions);
-            let _ = tell.send(News::Configuration(Arc::clone(snapshot))).await;
+            let _ = tell.send(News::Configuration(Arc::clone(snapshot), recalled)).await;
         }
         if snapshot.has_prepaid() {
             let mut balances = self.db.balances().await?;
@@ -137,7 +170,6 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::configuration::Change;
     use crate::model::forwarding_flow::ForwardingFlow;
@@ -169,7 +201,7 @@ mod tests {
         let changes = [Change::PutServer(server), Change::PutForwardingFlow(flow.into())];
         theirs.change(DEFAULT_ACCOUNT, version, &changes, clock::now()).await.unwrap();
         let told = tokio::time::timeout(Duration::from_secs(1), heard.recv()).await;
-        let News::Configuration(snapshot) =
+        let News::Configuration(snapshot, _) =
             told.expect("nothing was heard within a second").unwrap()
         else {
             panic!("nobody pays beforehand");

@@ -12,6 +12,7 @@ use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
 use super::state::State;
 use super::sticky;
 use crate::model::destination::DestinationState;
+use crate::model::forwarding_flow::ForwardingFlowState;
 use crate::model::id::TrunkId;
 use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
@@ -79,6 +80,11 @@ impl Choice {
         let picked = self.picked?;
         let line = plan.lines.get(picked.line)?;
         Some((line, line.ways.get(picked.way)?))
+    }
+
+    /// The same with the place of the line.
+    pub(super) fn picked_of<'a>(&self, plan: &'a FlowPlan) -> Option<(usize, &'a Line, &'a Way)> {
+        self.chosen(plan).zip(self.picked).map(|((line, way), picked)| (picked.line, line, way))
     }
 
     /// What a slot is needed of, sorted by scope, so that all who take several take them in the same
@@ -168,11 +174,12 @@ pub fn choose(
         .answer(&flow.wheel, choice);
 }
 
-/// The same with a wheel that stands elsewhere, to see what would come next.
+/// The same with a wheel that stands elsewhere and slots that others hold besides, to see what would
+/// come next.
 pub(super) fn choose_from(
     snapshot: &Snapshot,
     state: &State,
-    wheel: &Wheel,
+    (wheel, live): (&Wheel, &[(Scope, u32)]),
     ask: &Ask,
     choice: &mut Choice,
 ) {
@@ -182,7 +189,7 @@ pub(super) fn choose_from(
         return;
     };
     let flow = &state.flows[place];
-    let ledger = &Ledger::default();
+    let ledger = &Ledger { live, is_away: false };
     Question { layout: &snapshot.layout, plan, state, flow, ask, ledger }.answer(wheel, choice);
 }
 
@@ -260,6 +267,9 @@ impl Question<'_> {
 
     /// Why the flow takes no call now, whatever its destinations would.
     fn flow_refuses(&self) -> Option<Unroutable> {
+        if self.plan.flow.state == ForwardingFlowState::Paused && !self.ask.is_test {
+            return Some(Unroutable::FlowPaused);
+        }
         if !self.flow.is_open(self.plan, self.ask.at) {
             return Some(Unroutable::FlowClosed);
         }

@@ -102,6 +102,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
         }
         if let Some(caller) = ask.caller.as_ref()
             && plan.flow.stickiness.on == StickyOn::Offered
+            && !state.belongs_elsewhere(plan, flow, caller, line.destination.id, ask.at)
         {
             state.bind(plan, flow, caller, line.destination.id, ask.at);
         }

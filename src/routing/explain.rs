@@ -7,9 +7,12 @@ use serde::Serialize;
 use super::ask::{Ask, Decision, Would};
 use super::choose::{Choice, Ledger, choose, choose_from};
 use super::decide::{decision, would};
+use super::flow_state::FlowState;
+use super::slots::Scope;
 use super::snapshot::{FlowPlan, Line, Snapshot};
 use super::state::State;
 use super::throttle::{Gate, Meter};
+use crate::model::destination::Destination;
 use crate::model::forwarding_flow::Fallback;
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, CallerKey, Did};
@@ -63,8 +66,11 @@ pub struct FlowLive {
     pub at: Timestamp,
     /// Why it takes no new caller; `None` if it does.
     pub reason: Option<Unroutable>,
-    /// Who gets the next new callers, the first at the front; nothing else changing meanwhile.
+    /// Who gets the next new callers, the first at the front, if nobody hangs up meanwhile. What is
+    /// too fast now is taken to stay so.
     pub upcoming: Vec<Upcoming>,
+    /// Why there is nobody behind the last of them; `None` if there is.
+    pub ends: Option<Unroutable>,
     /// Of the flow itself.
     pub caps: Vec<CapLive>,
     pub destinations: Vec<DestinationLive>,
@@ -160,7 +166,7 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
         if ask.tried.len() >= plan.flow.max_attempts as usize {
             break;
         }
-        choose_from(snapshot, &state, &wheel, &ask, &mut choice);
+        choose_from(snapshot, &state, (&wheel, &[]), &ask, &mut choice);
         explanation.then.extend(further(plan, &choice));
         explanation.ends = choice.reason();
     }
@@ -195,19 +201,12 @@ pub fn live(
         caller: None,
         repeat: None,
         tried: Vec::new(),
-        is_test: true,
+        is_test: false,
     };
     let mut choice = Choice::default();
     choose(snapshot, &state, &nobody, &Ledger::default(), &mut choice);
 
-    let mut wheel = here.wheel.clone();
-    let upcoming = std::iter::repeat_with(|| {
-        let next = wheel.next(&choice.eligible)?;
-        wheel.turn(&choice.eligible, next);
-        let destination = &plan.lines[next].destination;
-        Some(Upcoming { destination: destination.id, name: destination.name.clone() })
-    });
-    let upcoming = upcoming.take(UPCOMING).flatten().collect();
+    let (upcoming, ends) = upcoming(snapshot, &state, (plan, here), nobody.clone());
     let verdicts: Vec<Verdict> = choice.verdicts().collect();
     let lines = plan.lines.iter().enumerate();
     let destinations = lines
@@ -223,7 +222,53 @@ pub fn live(
         })
         .collect();
     let caps = caps(plan.gate.as_deref(), &here.meter, at);
-    Some(FlowLive { flow, at, reason: choice.reason(), upcoming, caps, destinations })
+    Some(FlowLive { flow, at, reason: choice.reason(), upcoming, ends, caps, destinations })
+}
+
+/// The next new callers, each of whom keeps a slot and a place behind the caps; and why there are no
+/// more.
+fn upcoming(
+    snapshot: &Snapshot,
+    state: &State,
+    (plan, here): (&FlowPlan, &FlowState),
+    mut ask: Ask,
+) -> (Vec<Upcoming>, Option<Unroutable>) {
+    let room = |gate: Option<&Gate>, meter: &Meter| {
+        let caps = caps(gate, meter, ask.at).into_iter();
+        caps.map(|cap| cap.max.saturating_sub(cap.used)).min().unwrap_or(u32::MAX)
+    };
+    let lines = plan.lines.iter().zip(&here.lines);
+    let mut rooms: Vec<u32> =
+        lines.map(|(line, here)| room(line.gate.as_deref(), &here.meter)).collect();
+    let room = room(plan.gate.as_deref(), &here.meter) as usize;
+    let mut wheel = here.wheel.clone();
+    let mut live: Vec<(Scope, u32)> = Vec::new();
+    let mut upcoming = Vec::new();
+    let mut choice = Choice::default();
+    while upcoming.len() < UPCOMING.min(room) {
+        choose_from(snapshot, state, (&wheel, &live), &ask, &mut choice);
+        let Some((at, line, way)) = choice.picked_of(plan) else {
+            let reason = choice.reason();
+            // Whoever is marked as tried here has had as many as the caps allow.
+            let is_capped = reason == Some(Unroutable::AllTried);
+            return (upcoming, if is_capped { Some(Unroutable::AllThrottled) } else { reason });
+        };
+        choice.move_wheel(&mut wheel);
+        for (limit, _) in &way.limited {
+            let scope = snapshot.layout.limits[*limit as usize].scope;
+            match live.iter_mut().find(|(known, _)| *known == scope) {
+                Some((_, live)) => *live += 1,
+                None => live.push((scope, state.slots.live(*limit) + 1)),
+            }
+        }
+        let Destination { id, name, .. } = &line.destination;
+        rooms[at] -= 1;
+        if rooms[at] == 0 {
+            ask.tried.push(*id);
+        }
+        upcoming.push(Upcoming { destination: *id, name: name.clone() });
+    }
+    (upcoming, (room < UPCOMING).then_some(Unroutable::FlowCapped))
 }
 
 fn share_permille(choice: &Choice, at: usize) -> u32 {

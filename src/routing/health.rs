@@ -19,6 +19,8 @@ const OPEN_MS: i64 = 15_000;
 pub struct Circuit {
     /// What Asterisk says; `None` is not known, and taken for well.
     is_online: Option<bool>,
+    /// Not heard to be online since it was offline, or since Asterisk began anew.
+    is_awaited: bool,
     failures: u32,
     /// The circuit is open until then, and half open from then on.
     open_until: Option<Timestamp>,
@@ -58,14 +60,21 @@ impl Sign {
 }
 
 impl Circuit {
+    /// For an Asterisk that began anew: whatever went over the old one tells nothing of it.
+    #[must_use]
+    pub fn anew() -> Self {
+        Self { is_awaited: true, ..Self::default() }
+    }
+
     /// What Asterisk says of the endpoint. Of one that is back, the next call finds out at once whether
     /// it works.
     pub fn endpoint_is(&mut self, is_online: Option<bool>) {
-        let is_back = is_online == Some(true) && self.is_online != is_online;
+        self.is_online = is_online;
+        let is_back = is_online == Some(true) && std::mem::take(&mut self.is_awaited);
         if is_back && self.open_until.is_some() {
             self.open_until = Some(Timestamp(0));
         }
-        self.is_online = is_online;
+        self.is_awaited |= is_online == Some(false);
     }
 
     /// Why no call may go over it.
@@ -90,7 +99,7 @@ impl Circuit {
     /// What became of a call, or what it shows while it is under way.
     pub fn hear(&mut self, leg: LegId, sign: Sign, at: Timestamp) {
         match sign {
-            Sign::Works => *self = Self { is_online: self.is_online, ..Self::default() },
+            Sign::Works => (self.failures, self.open_until, self.probe) = (0, None, None),
             Sign::Nothing => self.forget(leg),
             Sign::Fails => {
                 self.failures = self.failures.saturating_add(1);
@@ -180,5 +189,13 @@ mod tests {
         circuit.hear(leg(9), Sign::Fails, Timestamp(3));
         circuit.endpoint_is(Some(true));
         assert_eq!(circuit.down(Timestamp(4)), Some(Down::Failing { failures: 4 }), "no news");
+        let mut circuit = Circuit::anew();
+        for call in 0..3 {
+            circuit.hear(leg(call), Sign::Fails, Timestamp(0));
+        }
+        circuit.endpoint_is(None);
+        assert_eq!(circuit.down(Timestamp(1)), Some(Down::Failing { failures: 3 }));
+        circuit.endpoint_is(Some(true));
+        assert_eq!(circuit.down(Timestamp(1)), None, "its peer was not asked before");
     }
 }

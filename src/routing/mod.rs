@@ -21,6 +21,7 @@ pub mod health;
 pub mod index;
 pub mod pick;
 pub mod rate;
+pub mod recall;
 pub mod recent;
 pub mod repeat;
 pub mod sessions;

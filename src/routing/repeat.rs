@@ -11,72 +11,70 @@ use crate::model::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct Visits {
     /// Oldest first.
-    seen: VecDeque<Seen>,
+    seen: VecDeque<Visit>,
     last: Option<(Timestamp, DestinationId)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// `None` for what comes from the log.
-    call: Option<CallId>,
-    visit: Visit,
 }
 
 impl Visits {
     /// Whether `rule` holds for a call at `at` that is not among the visits.
     #[must_use]
     pub fn are_enough(&self, rule: &RepeatRule, at: Timestamp) -> bool {
-        let counts = |seen: &&Seen| {
-            let is_counted = rule.count == RepeatCount::Any || seen.visit.answered_by.is_some();
-            is_counted && at.since_ms(seen.visit.at) <= i64::from(rule.within_sec) * 1_000
+        let counts = |visit: &&Visit| {
+            let is_counted = rule.count == RepeatCount::Any || visit.is_answered;
+            is_counted && at.since_ms(visit.at) <= i64::from(rule.within_sec) * 1_000
         };
         self.seen.iter().filter(counts).count() >= rule.calls as usize
     }
 
-    /// Who answered the last time anybody did.
+    /// Who had the caller the last time: answered, or was the last to be tried.
     #[must_use]
     pub fn last(&self) -> Option<DestinationId> {
         self.last.map(|(_, destination)| destination)
     }
 
-    /// Another call, or one from the log.
-    pub fn add(&mut self, rule: &RepeatRule, call: Option<CallId>, visit: Visit) {
-        let behind = self.seen.partition_point(|seen| seen.visit.at <= visit.at);
-        self.seen.insert(behind, Seen { call, visit });
-        self.answered(visit);
+    /// Another call, or one from the log; a call that is known already stays as it is.
+    pub fn add(&mut self, rule: &RepeatRule, visit: Visit) {
+        if self.seen.iter().any(|known| known.call == visit.call) {
+            return;
+        }
+        if let Some(to) = visit.sent_to {
+            self.had(to, visit.at);
+        }
+        let behind = self.seen.partition_point(|known| known.at <= visit.at);
+        self.seen.insert(behind, visit);
         self.trim(rule);
     }
 
-    /// A call that began at some time was answered; one that is no longer known counts from now.
+    /// A call was answered.
     pub fn answer(&mut self, rule: &RepeatRule, call: CallId, by: DestinationId, now: Timestamp) {
-        let known = self.seen.iter_mut().find(|seen| seen.call == Some(call));
-        if let Some(seen) = known {
-            seen.visit.answered_by = Some(by);
-            self.last = Some((now, by));
-            self.trim(rule);
-        } else {
-            self.add(rule, Some(call), Visit { at: now, answered_by: Some(by) });
+        self.had(by, now);
+        if let Some(visit) = self.seen.iter_mut().find(|visit| visit.call == call) {
+            (visit.sent_to, visit.is_answered) = (Some(by), true);
+        } else if rule.count == RepeatCount::Answered {
+            // Its beginning made room for newer ones, of which none was answered yet.
+            let visit = Visit { sent_to: Some(by), is_answered: true, ..Visit::begun(call, now) };
+            self.seen.push_back(visit);
         }
+        self.trim(rule);
     }
 
-    fn answered(&mut self, visit: Visit) {
-        if let Some(by) = visit.answered_by
-            && self.last.is_none_or(|(at, _)| at <= visit.at)
-        {
-            self.last = Some((visit.at, by));
+    /// `to` had the caller, answered or not.
+    pub fn had(&mut self, to: DestinationId, at: Timestamp) {
+        if self.last.is_none_or(|(last, _)| last <= at) {
+            self.last = Some((at, to));
         }
     }
 
     /// The newest that matter: as many as the rule counts, and as many that may still be answered.
     fn trim(&mut self, rule: &RepeatRule) {
         let most = rule.calls as usize;
-        let is_of = |seen: &Seen, answered| match rule.count {
+        let is_of = |visit: &Visit, answered| match rule.count {
             RepeatCount::Any => true,
-            RepeatCount::Answered => seen.visit.answered_by.is_some() == answered,
+            RepeatCount::Answered => visit.is_answered == answered,
         };
         for answered in [false, true] {
-            while self.seen.iter().filter(|seen| is_of(seen, answered)).count() > most {
-                if let Some(oldest) = self.seen.iter().position(|seen| is_of(seen, answered)) {
+            while self.seen.iter().filter(|visit| is_of(visit, answered)).count() > most {
+                if let Some(oldest) = self.seen.iter().position(|visit| is_of(visit, answered)) {
                     self.seen.remove(oldest);
                 }
             }
@@ -95,17 +93,17 @@ mod tests {
         RepeatRule { calls, within_sec: 60, count, then: RepeatAction::Tag }
     }
 
-    fn unanswered(ms: i64) -> Visit {
-        Visit { at: Timestamp(ms), answered_by: None }
+    fn unanswered(call: u128, ms: i64) -> Visit {
+        Visit::begun(CallId::new(call), Timestamp(ms))
     }
 
     #[test]
     fn the_rule_holds_up_to_and_with_its_last_moment() {
         let rule = rule(2, RepeatCount::Any);
         let mut visits = Visits::default();
-        visits.add(&rule, Some(CallId::new(1)), unanswered(0));
+        visits.add(&rule, unanswered(1, 0));
         assert!(!visits.are_enough(&rule, Timestamp(1_000)));
-        visits.add(&rule, Some(CallId::new(2)), unanswered(1_000));
+        visits.add(&rule, unanswered(2, 1_000));
         assert!(visits.are_enough(&rule, Timestamp(60_000)));
         assert!(!visits.are_enough(&rule, Timestamp(60_001)));
     }
@@ -115,13 +113,39 @@ mod tests {
         let rule = rule(1, RepeatCount::Answered);
         let mut visits = Visits::default();
         for call in 1..=5 {
-            visits.add(&rule, Some(CallId::new(call)), unanswered(0));
+            visits.add(&rule, unanswered(call, 0));
         }
         assert!(!visits.are_enough(&rule, Timestamp(0)));
-        visits.answer(&rule, CallId::new(5), A, Timestamp(10));
-        assert!(visits.are_enough(&rule, Timestamp(0)));
+        visits.answer(&rule, CallId::new(1), A, Timestamp(10));
+        assert!(visits.are_enough(&rule, Timestamp(10)), "also one that had made room");
         assert_eq!(visits.last(), Some(A));
         assert!(visits.seen.len() <= 2);
+    }
+
+    #[test]
+    fn a_call_counts_once_however_often_it_is_told() {
+        let rule = rule(2, RepeatCount::Any);
+        let mut visits = Visits::default();
+        visits.add(&rule, unanswered(1, 0));
+        // Read from the log while it is under way.
+        visits.add(&rule, Visit { sent_to: Some(A), ..unanswered(1, 0) });
+        visits.answer(&rule, CallId::new(1), A, Timestamp(5_000));
+        assert!(!visits.are_enough(&rule, Timestamp(5_000)));
+        // Two more, and the first is none of those that are counted: its answer makes it no newer.
+        visits.add(&rule, unanswered(2, 10_000));
+        visits.add(&rule, unanswered(3, 20_000));
+        visits.answer(&rule, CallId::new(1), A, Timestamp(30_000));
+        assert!(!visits.are_enough(&rule, Timestamp(75_000)));
+    }
+
+    #[test]
+    fn who_was_tried_last_had_the_caller() {
+        let mut visits = Visits::default();
+        visits.had(A, Timestamp(5));
+        visits.had(DestinationId::new(2), Timestamp(3));
+        assert_eq!(visits.last(), Some(A), "not who was before");
+        visits.had(DestinationId::new(2), Timestamp(5));
+        assert_eq!(visits.last(), Some(DestinationId::new(2)));
     }
 
     #[test]
@@ -129,9 +153,9 @@ mod tests {
         let rule = rule(3, RepeatCount::Any);
         let mut visits = Visits::default();
         for ms in 0..100 {
-            visits.add(&rule, None, unanswered(ms));
+            visits.add(&rule, unanswered(ms, i64::try_from(ms).unwrap()));
         }
         assert_eq!(visits.seen.len(), 3);
-        assert_eq!(visits.seen[0].visit.at, Timestamp(97));
+        assert_eq!(visits.seen[0].at, Timestamp(97));
     }
 }

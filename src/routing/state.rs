@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
+use super::repeat::Visits;
 use super::slots::{Scope, Slots};
 use super::snapshot::{FlowPlan, Layout, Snapshot};
 use super::sticky;
@@ -175,7 +176,9 @@ impl State {
                 self.count(plan, place, report.destination, CapCount::Answers, 1, now);
                 if let Some(caller) = &report.caller {
                     self.bind(plan, place, caller, report.destination, now);
-                    self.was_answered(plan, place, caller, report, now);
+                    self.visited(plan, place, caller, |rule, visits| {
+                        visits.answer(rule, report.leg.call, report.destination, now);
+                    });
                 }
             }
             News::Ended { talk_ms, billed_sec } => {
@@ -184,7 +187,13 @@ impl State {
                 let what = CapCount::BillableMinutes;
                 self.count(plan, place, report.destination, what, minutes, now);
             }
-            News::Failed(_) | News::NoReply | News::Ringing => {}
+            News::Failed(_) | News::NoReply => {
+                if let Some(caller) = &report.caller {
+                    let had = |_: &_, visits: &mut Visits| visits.had(report.destination, now);
+                    self.visited(plan, place, caller, had);
+                }
+            }
+            News::Ringing => {}
         }
     }
 
@@ -193,6 +202,11 @@ impl State {
         if let Some(at) = self.layout.trunk(trunk) {
             self.trunks[at].endpoint_is(is_online);
         }
+    }
+
+    /// Asterisk began anew: whether trunks work is to be found out again.
+    pub fn forget_trunks(&mut self) {
+        self.trunks.fill(Circuit::anew());
     }
 
     /// What is left of a prepaid account; `None` is not known, and takes for enough.
@@ -241,24 +255,13 @@ impl State {
         at: Timestamp,
     ) {
         self.follow(snapshot);
-        self.add_visit(plan.flow.id, caller, Some(call), Visit { at, answered_by: None });
+        self.add_visit(plan.flow.id, caller, Visit::begun(call, at));
     }
 
-    fn add_visit(
-        &mut self,
-        flow: ForwardingFlowId,
-        caller: &CallerKey,
-        call: Option<CallId>,
-        visit: Visit,
-    ) {
-        let Some((place, plan)) = self.layout.flow(flow) else {
-            return;
-        };
-        if let Some(rule) = &plan.flow.repeat_caller {
-            let known = &mut self.flows[place].visits;
-            let mut visits = known.remove(caller).unwrap_or_default();
-            visits.add(rule, call, visit);
-            known.put(caller.clone(), visits, MOST_VISITORS);
+    fn add_visit(&mut self, flow: ForwardingFlowId, caller: &CallerKey, visit: Visit) {
+        let layout = Arc::clone(&self.layout);
+        if let Some((place, plan)) = layout.flow(flow) {
+            self.visited(plan, place, caller, |rule, visits| visits.add(rule, visit));
         }
     }
 
@@ -301,10 +304,16 @@ impl State {
                     return;
                 };
                 let ties = &mut self.flows[place].ties;
-                match binding.filter(|known| may_have_callers(plan, known.destination)) {
-                    Some(binding) => ties.put(caller, binding, sticky::MOST_CALLERS).is_some(),
-                    None => ties.remove(&caller).is_some(),
-                };
+                if let Some(binding) = binding
+                    && may_have_callers(plan, binding.destination)
+                {
+                    ties.put(caller, binding, sticky::MOST_CALLERS);
+                } else {
+                    // Disabled, or gone, while nobody was there to forget it.
+                    ties.remove(&caller);
+                    let forgotten = Remembered::Binding { flow, caller, binding: None };
+                    self.bindings.push((plan.account, forgotten));
+                }
             }
             Remembered::Volume { of, per, count, since, used } => {
                 for (plan, state) in snapshot.layout.flows.iter().zip(&mut self.flows) {
@@ -348,7 +357,7 @@ impl State {
         visit: Visit,
     ) {
         self.follow(snapshot);
-        self.add_visit(flow, caller, None, visit);
+        self.add_visit(flow, caller, visit);
     }
 
     /// A leg was sent to a line: it holds the line's slots, and its place behind the gates.
@@ -400,6 +409,21 @@ impl State {
         }
     }
 
+    /// Whether `caller` has a destination of their own that is another one.
+    pub(super) fn belongs_elsewhere(
+        &self,
+        plan: &FlowPlan,
+        place: usize,
+        caller: &CallerKey,
+        destination: DestinationId,
+        at: Timestamp,
+    ) -> bool {
+        let window = plan.flow.stickiness.window;
+        self.flows[place].ties.get(caller).is_some_and(|known| {
+            known.destination != destination && sticky::holds(window, &plan.zone, known, at)
+        })
+    }
+
     /// `caller` is with `destination` now.
     pub(super) fn bind(
         &mut self,
@@ -426,18 +450,18 @@ impl State {
         }
     }
 
-    fn was_answered(
+    /// Something is known of the calls of a caller, if the flow has a rule that asks.
+    fn visited(
         &mut self,
         plan: &FlowPlan,
         place: usize,
         caller: &CallerKey,
-        report: &Report,
-        now: Timestamp,
+        note: impl FnOnce(&RepeatRule, &mut Visits),
     ) {
         if let Some(rule) = &plan.flow.repeat_caller {
             let known = &mut self.flows[place].visits;
             let mut visits = known.remove(caller).unwrap_or_default();
-            visits.answer(rule, report.leg.call, report.destination, now);
+            note(rule, &mut visits);
             known.put(caller.clone(), visits, MOST_VISITORS);
         }
     }

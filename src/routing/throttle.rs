@@ -38,6 +38,8 @@ struct Volume {
     since: Timestamp,
     /// From here on the period is another one, in which nothing is used yet.
     until: Timestamp,
+    /// When it was last counted: whatever zone it is moved to, it stays in the period of that moment.
+    counted_at: Timestamp,
     used: u32,
     /// Changed since it was last asked for.
     is_news: bool,
@@ -106,7 +108,8 @@ impl Meter {
             };
             let mut volume = *old;
             if old.until > old.since {
-                volume.until = period(&gate.zone, cap.per, old.since).1;
+                volume.lie_in(&gate.zone);
+                volume.is_news |= volume.since != old.since;
             }
             volume
         };
@@ -131,6 +134,7 @@ impl Meter {
                 volume.used = 0;
             }
             volume.used = volume.used.saturating_add(more);
+            volume.counted_at = at;
             volume.is_news = true;
         }
     }
@@ -145,9 +149,14 @@ impl Meter {
     ) {
         let of = |volume: &&mut Volume| volume.per == per && volume.count == count;
         if let Some(volume) = self.volumes.iter_mut().find(of) {
-            volume.since = since;
-            volume.until = period(&gate.zone, per, since).1;
             volume.used = used;
+            volume.counted_at = since;
+            volume.lie_in(&gate.zone);
+            if volume.since != since {
+                // The zone is another one now, and when it was last counted is not known.
+                volume.counted_at = since.plus_ms(half_ms(per));
+                volume.lie_in(&gate.zone);
+            }
         }
     }
 
@@ -185,9 +194,26 @@ impl Volume {
             count: cap.count,
             since: Timestamp(0),
             until: Timestamp(i64::MIN),
+            counted_at: Timestamp(0),
             used: 0,
             is_news: false,
         }
+    }
+
+    /// Its period becomes the one of this zone in which it was last counted.
+    fn lie_in(&mut self, zone: &Zone) {
+        (self.since, self.until) = period(zone, self.per, self.counted_at);
+    }
+}
+
+/// About the half of a period.
+fn half_ms(per: CapPeriod) -> i64 {
+    const HOUR_MS: i64 = 3_600_000;
+    match per {
+        CapPeriod::Hour => HOUR_MS / 2,
+        CapPeriod::Day => 12 * HOUR_MS,
+        CapPeriod::Month => 15 * 24 * HOUR_MS,
+        CapPeriod::Total => 0,
     }
 }
 
@@ -220,6 +246,8 @@ pub fn period(zone: &Zone, per: CapPeriod, at: Timestamp) -> (Timestamp, Timesta
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::throttle::{ArrivalRate, RatePeriod};
 
@@ -334,6 +362,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_used_stays_used_when_the_zone_moves() {
+        let cap =
+            [(CapPeriod::Month, CapCount::Answers, 1), (CapPeriod::Day, CapCount::Answers, 1)];
+        let (here, now) = (gate(&cap, &Zone::UTC), at("2026-11-20T15:00:00Z"));
+        let mut used = meter(&here);
+        used.add(&here, CapCount::Answers, 1, now);
+        let of = Throttled::ForwardingFlow(crate::model::id::ForwardingFlowId::new(1));
+        let mut told = Vec::new();
+        used.news(of, |news| told.push(news));
+        for name in ["America/Chicago", "Pacific/Apia", "Asia/Kolkata"] {
+            let there = gate(&cap, &zone(name));
+            let mut moved = used.clone().follow(Some(&there));
+            assert!(there.refuses(&moved, now).is_some(), "to {name}");
+            assert_eq!(there.standing(&moved, now).iter().map(|(_, used)| used).sum::<u32>(), 2);
+            assert_eq!(there.refuses(&moved, at("2026-12-01T12:00:00Z")), None);
+            assert!(moved.has_news(), "the new period is written");
+            moved.news(of, |_| {});
+            assert!(!moved.follow(Some(&there)).has_news(), "once");
+            // The same while divert was not there.
+            let mut recalled = meter(&there);
+            for news in &told {
+                let Remembered::Volume { per, count, since, used, .. } = *news else {
+                    panic!("{news:?}");
+                };
+                recalled.recall(&there, (per, count), since, used);
+            }
+            assert!(there.refuses(&recalled, now).is_some(), "restarted in {name}");
+        }
+    }
+
+    #[test]
     fn spacing_and_rate_are_used_by_what_begins() {
         let rate = ArrivalRate { calls: 1, per: RatePeriod::Minute, burst: 1 };
         let throttle = Throttle { rate: Some(rate), spacing_sec: Some(10), ..Throttle::default() };
@@ -344,5 +403,26 @@ mod tests {
         assert_eq!(refusal(9_999), Some(Verdict::Spacing { wait_ms: 1 }));
         assert_eq!(refusal(10_000), Some(Verdict::TooFast));
         assert_eq!(refusal(60_000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn periods_follow_each_other_without_a_gap(
+            name in prop::sample::select(vec![
+                "UTC", "America/Chicago", "Europe/Berlin", "Asia/Kolkata", "Pacific/Apia",
+                "Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Cairo",
+            ]),
+            // 2005 to 2035.
+            sec in 1_104_537_600_i64..2_051_222_400,
+        ) {
+            let (zone, at) = (zone(name), Timestamp(sec * 1_000));
+            for per in [CapPeriod::Hour, CapPeriod::Day, CapPeriod::Month] {
+                let (since, until) = period(&zone, per, at);
+                prop_assert!(since <= at && at < until, "{per}");
+                prop_assert_eq!(period(&zone, per, since), (since, until));
+                prop_assert_eq!(period(&zone, per, until.plus_ms(-1)), (since, until));
+                prop_assert_eq!(period(&zone, per, until).0, until);
+            }
+        }
     }
 }

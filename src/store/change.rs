@@ -109,6 +109,9 @@ impl Tx {
     ) -> Result<(), StoreError> {
         match change {
             Change::DeleteForwardingFlow(id) => {
+                for forget in FORGET_FLOW {
+                    run!(self, forget, account, *id);
+                }
                 run!(self, DELETE_DESTINATIONS, account, *id);
                 run!(self, DELETE_FLOW, account, *id);
             }
@@ -289,6 +292,7 @@ impl Tx {
                 .bind(repeat_caller)
                 .bind(caller_numbers)
                 .bind(Int(flow.redial_gap_sec))
+                .bind(Text(flow.state))
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
@@ -296,6 +300,9 @@ impl Tx {
         named(written, &flow.name)?;
         for (place, destination) in (0_i64..).zip(&flow.destinations) {
             self.put_destination(account, flow.id, place, destination).await?;
+        }
+        for forget in FORGET_DESTINATIONS {
+            run!(self, forget, account, flow.id);
         }
         run!(self, DELETE_DESTINATIONS_ASIDE, account, flow.id);
         Ok(())
@@ -356,6 +363,22 @@ const COUNT_UP: &str = "UPDATE account SET version = version + 1, changed_at = $
         numbers_version = CASE WHEN $4 THEN version + 1 ELSE numbers_version END \
     WHERE id = $1 AND version = $2 RETURNING version";
 
+// What routing remembers goes with what it is of; a destination that is disabled keeps no callers.
+const FORGET_FLOW: [&str; 4] = [
+    "DELETE FROM binding WHERE account_id = $1 AND flow_id = $2",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id = $2",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id IN \
+        (SELECT id FROM destination WHERE forwarding_flow_id = $2)",
+    "DELETE FROM wheel WHERE account_id = $1 AND flow_id = $2",
+];
+const FORGET_DESTINATIONS: [&str; 2] = [
+    "DELETE FROM binding WHERE account_id = $1 AND flow_id = $2 AND destination_id IN \
+        (SELECT id FROM destination \
+            WHERE forwarding_flow_id = $2 AND (place = -1 OR state = 'disabled'))",
+    "DELETE FROM volume WHERE account_id = $1 AND throttled_id IN \
+        (SELECT id FROM destination WHERE forwarding_flow_id = $2 AND place = -1)",
+];
+
 const DELETE_FLOW: &str = "DELETE FROM forwarding_flow WHERE account_id = $1 AND id = $2";
 const DELETE_NUMBER: &str = "DELETE FROM number WHERE account_id = $1 AND id = $2";
 const DELETE_RATE_DECK: &str = "DELETE FROM rate_deck WHERE account_id = $1 AND id = $2";
@@ -409,9 +432,9 @@ const PUT_NUMBER: &str = "INSERT INTO number (id, account_id, did, server_id, fo
 const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, master_id, spread, \
         ringback, ring_timeout_sec, ring_budget_sec, max_attempts, max_call_sec, fallback, \
         fallback_cause, fallback_trunk_id, fallback_number, time_zone, schedule, throttle, \
-        stickiness, repeat_caller, caller_numbers, redial_gap_sec) \
+        stickiness, repeat_caller, caller_numbers, redial_gap_sec, state) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-        $19, $20, $21) \
+        $19, $20, $21, $22) \
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, master_id = excluded.master_id, \
         spread = excluded.spread, ringback = excluded.ringback, \
         ring_timeout_sec = excluded.ring_timeout_sec, \
@@ -422,7 +445,8 @@ const PUT_FLOW: &str = "INSERT INTO forwarding_flow (id, account_id, name, maste
         fallback_number = excluded.fallback_number, time_zone = excluded.time_zone, \
         schedule = excluded.schedule, throttle = excluded.throttle, \
         stickiness = excluded.stickiness, repeat_caller = excluded.repeat_caller, \
-        caller_numbers = excluded.caller_numbers, redial_gap_sec = excluded.redial_gap_sec \
+        caller_numbers = excluded.caller_numbers, redial_gap_sec = excluded.redial_gap_sec, \
+        state = excluded.state \
     WHERE forwarding_flow.account_id = excluded.account_id";
 const PUT_DESTINATION: &str = "INSERT INTO destination (id, account_id, forwarding_flow_id, \
         place, name, server_id, trunk_id, toll_free, number, priority, weight, max_live, \

@@ -15,7 +15,9 @@ use crate::model::billing::{Currency, RateDeck, Rates, Rounding};
 use crate::model::cause::HangupCause;
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, DestinationState, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
+use crate::model::forwarding_flow::{
+    Fallback, ForwardingFlow, ForwardingFlowState, Ringback, Spread,
+};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use crate::model::number::{DialNumber, Did, NumberPlan, TollFree};
 use crate::model::schedule::Schedule;
@@ -334,6 +336,7 @@ struct FlowRow {
     id: Text<ForwardingFlowId>,
     name: Text<String>,
     master_id: Text<ServerId>,
+    state: Text<ForwardingFlowState>,
     spread: Text<Spread>,
     ringback: Text<Ringback>,
     ring_timeout_sec: Int<u32>,
@@ -372,6 +375,7 @@ impl FlowRow {
             master: self.master_id.0,
             dids: Vec::new(),
             destinations: Vec::new(),
+            state: self.state.0,
             spread: self.spread.0,
             ringback: self.ringback.0,
             ring_timeout_sec: self.ring_timeout_sec.0,
@@ -412,7 +416,7 @@ const SERVERS: &str = "SELECT id, name, role, trunk_id, max_live FROM server WHE
 const DESTINATIONS: &str = "SELECT id, forwarding_flow_id, name, server_id, trunk_id, toll_free, \
     number, priority, weight, max_live, ring_timeout_sec, state, time_zone, schedule, throttle \
     FROM destination WHERE account_id = $1 ORDER BY place";
-const FLOWS: &str = "SELECT id, name, master_id, spread, ringback, ring_timeout_sec, \
+const FLOWS: &str = "SELECT id, name, master_id, state, spread, ringback, ring_timeout_sec, \
     ring_budget_sec, max_attempts, max_call_sec, fallback, fallback_cause, fallback_trunk_id, \
     fallback_number, time_zone, schedule, throttle, stickiness, repeat_caller, caller_numbers, \
     redial_gap_sec FROM forwarding_flow WHERE account_id = $1";

@@ -11,11 +11,14 @@ use sqlx::types::Json;
 
 use super::column::{Int, Text, json};
 use super::{Db, StoreError, Tx};
-use crate::model::id::{AccountId, DestinationId, ForwardingFlowId};
+use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId};
 use crate::model::memory::{Binding, Remembered, Throttled, Visit};
 use crate::model::number::CallerKey;
 use crate::model::throttle::{CapCount, CapPeriod};
 use crate::model::time::Timestamp;
+
+/// Most earlier calls of a flow that are read for its rule about callers who call again.
+const MOST_VISITS: i64 = 200_000;
 
 impl Db {
     /// All that is remembered for `account`; bindings in the order in which they were touched.
@@ -41,7 +44,7 @@ impl Db {
     }
 
     /// The calls of callers who can be known again, on a flow, from `since` on: in order of time,
-    /// without test calls.
+    /// without test calls, and of a great many the newest only.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -56,10 +59,11 @@ impl Db {
                 .bind(Text(account))
                 .bind(Text(flow))
                 .bind(Int(since))
+                .bind(Int(MOST_VISITS))
                 .fetch_all(db)
                 .await
         })?;
-        Ok(rows.into_iter().map(VisitRow::into_visit).collect())
+        Ok(rows.into_iter().rev().map(VisitRow::into_visit).collect())
     }
 }
 
@@ -206,15 +210,18 @@ impl WheelRow {
 
 #[derive(FromRow)]
 struct VisitRow {
+    id: Text<CallId>,
     caller_key: Text<CallerKey>,
     started_at: Int<Timestamp>,
-    destination_id: Option<Text<DestinationId>>,
+    sent_to: Option<Text<DestinationId>>,
+    is_answered: bool,
 }
 
 impl VisitRow {
     fn into_visit(self) -> (CallerKey, Visit) {
-        let answered_by = self.destination_id.map(|Text(destination)| destination);
-        (self.caller_key.0, Visit { at: self.started_at.0, answered_by })
+        let sent_to = self.sent_to.map(|Text(destination)| destination);
+        let (call, at, is_answered) = (self.id.0, self.started_at.0, self.is_answered);
+        (self.caller_key.0, Visit { call, at, sent_to, is_answered })
     }
 }
 
@@ -234,12 +241,17 @@ const BINDINGS: &str = "SELECT flow_id, caller_key, destination_id, set_at, touc
     FROM binding WHERE account_id = $1 ORDER BY touched_at";
 const VOLUMES: &str =
     "SELECT throttled_id, period, counted, since, used FROM volume WHERE account_id = $1";
-const VISITS: &str = "SELECT call.caller_key, call.started_at, leg.destination_id FROM call \
-    LEFT JOIN leg ON leg.call_id = call.id AND leg.answered_at IS NOT NULL \
-        AND leg.outcome = 'answered' \
+// The last leg is the one that was answered, if one was; while it lives it has no outcome yet.
+const VISITS: &str = "SELECT call.id, call.caller_key, call.started_at, \
+        leg.destination_id AS sent_to, \
+        leg.answered_at IS NOT NULL AND COALESCE(leg.outcome, 'answered') = 'answered' \
+            AS is_answered \
+    FROM call LEFT JOIN leg ON leg.call_id = call.id AND leg.no = \
+        (SELECT MAX(no) FROM leg AS one WHERE one.call_id = call.id \
+            AND one.destination_id IS NOT NULL) \
     WHERE call.account_id = $1 AND call.flow_id = $2 AND call.started_at >= $3 \
         AND call.caller_key IS NOT NULL AND NOT call.is_test \
-    ORDER BY call.started_at, call.id";
+    ORDER BY call.started_at DESC, call.id DESC LIMIT $4";
 const WHEELS: &str = "SELECT flow_id, priority, standings FROM wheel WHERE account_id = $1";
 
 const DELETE_BINDING: &str =

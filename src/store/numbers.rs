@@ -108,6 +108,17 @@ impl Db {
         };
         Ok((rows.into_iter().map(owned).collect::<Result<_, StoreError>>()?, version))
     }
+
+    /// Whether a flow of `account` owns this DID, on whichever master.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_owned(&self, account: AccountId, did: &Did) -> Result<bool, StoreError> {
+        let owner: Option<Text<ForwardingFlowId>> = on!(self, db => {
+            sqlx::query_scalar(OWNER).bind(Text(account)).bind(Text(did)).fetch_optional(db).await
+        })?;
+        Ok(owner.is_some())
+    }
 }
 
 impl Tx {
@@ -157,6 +168,8 @@ impl NumberRow {
 const NUMBERS: &str = "SELECT id, did, server_id, forwarding_flow_id FROM number";
 // The index of DIDs begins with their server.
 const OF_DID: &str = " AND server_id IN (SELECT id FROM server WHERE account_id = ";
+const OWNER: &str = "SELECT forwarding_flow_id FROM number \
+    WHERE account_id = $1 AND did = $2 AND forwarding_flow_id IS NOT NULL LIMIT 1";
 const NUMBERS_VERSION: &str = "SELECT numbers_version FROM account WHERE id = $1";
 // No DID contains a space.
 const OWNED_DIDS: &str = "SELECT forwarding_flow_id, server_id, STRING_AGG(did, ' ') FROM number \

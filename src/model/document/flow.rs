@@ -37,7 +37,7 @@ const DESTINATION: [&str; 17] = [
     "weight",
 ];
 const FALLBACK: [&str; 3] = ["hang_up", "number", "trunk"];
-const FLOW: [&str; 21] = [
+const FLOW: [&str; 22] = [
     "caller_numbers",
     "caps",
     "destinations",
@@ -57,6 +57,7 @@ const FLOW: [&str; 21] = [
     "schedule",
     "spacing_sec",
     "spread",
+    "state",
     "stickiness",
     "time_zone",
 ];
@@ -82,6 +83,7 @@ impl Reader<'_> {
             master: master.unwrap_or(ServerId::new(0)),
             dids,
             destinations: Vec::new(),
+            state: fields.choice("state").unwrap_or_default(),
             spread: fields.choice("spread").unwrap_or_default(),
             ringback: fields.choice("ringback").unwrap_or_default(),
             ring_timeout_sec: fields

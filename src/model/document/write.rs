@@ -92,6 +92,7 @@ pub fn write_forwarding_flow(flow: &ForwardingFlow, whole: &Configuration) -> Va
         "name": flow.name,
         "master": server_name(flow.master, whole),
         "dids": flow.dids,
+        "state": flow.state,
         "spread": flow.spread,
         "ringback": flow.ringback,
         "ring_timeout_sec": flow.ring_timeout_sec,

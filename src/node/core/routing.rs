@@ -7,10 +7,9 @@ use crate::api::ExplainQuestion;
 use crate::clock;
 use crate::model::billing::Micros;
 use crate::model::id::{AccountId, ForwardingFlowId};
-use crate::model::memory::{Remembered, Visit};
-use crate::model::number::CallerKey;
 use crate::model::time::Timestamp;
 use crate::node::health::Endpoints;
+use crate::node::watch::Recalled;
 use crate::routing::explain::{self, ExplainedCall, FlowLive};
 use crate::store::Record;
 
@@ -27,17 +26,15 @@ pub(super) struct Billed {
 }
 
 impl Core {
-    /// What earlier processes remembered.
-    pub fn recall(&mut self, remembered: Vec<Remembered>) {
-        for what in remembered {
+    /// What was remembered of flows, caps and rules that are new here.
+    pub fn recall(&mut self, recalled: Recalled) {
+        for what in recalled.remembered {
             self.state.recall(&self.snapshot, what);
         }
-    }
-
-    /// Earlier calls on a flow, for its rule about callers who call again.
-    pub fn recall_visits(&mut self, flow: ForwardingFlowId, visits: Vec<(CallerKey, Visit)>) {
-        for (caller, visit) in visits {
-            self.state.recall_visit(&self.snapshot, flow, &caller, visit);
+        for (flow, visits) in recalled.visits {
+            for (caller, visit) in visits {
+                self.state.recall_visit(&self.snapshot, flow, &caller, visit);
+            }
         }
     }
 

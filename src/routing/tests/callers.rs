@@ -3,7 +3,9 @@
 use super::*;
 use crate::model::cause::Outcome;
 use crate::model::destination::DestinationState;
+use crate::model::memory::Remembered;
 use crate::model::number::Caller;
+use crate::model::schedule::Schedule;
 use crate::model::stickiness::{RepeatCount, RepeatRule, Stickiness, StickyOn, StickyWindow};
 
 const CALLER: &str = "12025550100";
@@ -160,6 +162,71 @@ fn ties_outlive_the_process() {
 }
 
 #[test]
+fn a_destination_that_was_disabled_meanwhile_keeps_no_callers() {
+    let mut world = sticky(&[(1, 1, 1), (1, 1, 1)]);
+    assert_eq!(world.talk(CALLER), "a");
+    let remembered: Vec<_> = world.state.remembered().map(|(_, one)| one).collect();
+    world.state = State::default();
+    world.change(|world| world.line(0).state = DestinationState::Disabled);
+    for one in remembered {
+        world.state.recall(&world.snapshot, one);
+    }
+    let told: Vec<_> = world.state.remembered().map(|(_, one)| one).collect();
+    assert!(matches!(told[..], [Remembered::Binding { binding: None, .. }]), "{told:?}");
+    world.change(|world| world.line(0).state = DestinationState::Active);
+    let chosen = world.verdicts(&again(CALLER));
+    assert!(!chosen.contains(&Verdict::ChosenSticky), "{chosen:?}");
+}
+
+#[test]
+fn a_caller_of_their_own_is_not_given_away_by_an_offer() {
+    let mut world = sticky(&[(1, 1, 1), (1, 1, 1)]);
+    world.change(|world| world.flow().stickiness.on = StickyOn::Offered);
+    assert_eq!(world.talk(CALLER), "a");
+    for state in [DestinationState::Paused, DestinationState::Active] {
+        world.change(|world| world.line(0).state = state);
+        let (leg, picked) = world.from(CALLER);
+        let to = u128::from(picked.unwrap() == "b");
+        world.tell(leg, to, Some(CALLER), News::Failed(Outcome::NoAnswer));
+    }
+    assert_eq!(world.verdicts(&again(CALLER))[0], Verdict::ChosenSticky, "b did not answer");
+    world.change(|world| world.line(0).state = DestinationState::Paused);
+    assert_eq!(world.talk(CALLER), "b");
+    world.change(|world| world.line(0).state = DestinationState::Active);
+    assert_eq!(world.verdicts(&again(CALLER))[1], Verdict::ChosenSticky, "b did");
+}
+
+#[test]
+fn whatever_keeps_callers_out_lends_them_and_they_come_back() {
+    for hinder in ["full", "closed", "throttled", "down"] {
+        let mut world = sticky(&[(1, 1, 1), (2, 1, 1)]);
+        assert_eq!(world.talk(CALLER), "a");
+        world.change(|world| {
+            let line = world.line(0);
+            match hinder {
+                "full" => line.max_live = Some(1),
+                "closed" => line.schedule = Some(Schedule::default()),
+                "throttled" => line.throttle.spacing_sec = Some(600),
+                _ => {}
+            }
+        });
+        let held = (hinder == "full" || hinder == "throttled").then(|| world.from(CALLER));
+        world.state.set_endpoint(TrunkId::new(1), Some(hinder != "down"));
+        let verdicts = world.verdicts(&again(CALLER));
+        assert_eq!(verdicts[1], Verdict::Chosen, "{hinder}: {verdicts:?}");
+        if let Some((leg, _)) = held {
+            world.tell(leg, 0, Some(CALLER), News::Failed(Outcome::NoAnswer));
+        }
+        world.change(|world| {
+            let line = world.line(0);
+            (line.max_live, line.schedule, line.throttle.spacing_sec) = (None, None, None);
+        });
+        world.state.set_endpoint(TrunkId::new(1), Some(true));
+        assert_eq!(world.verdicts(&again(CALLER))[0], Verdict::ChosenSticky, "{hinder}");
+    }
+}
+
+#[test]
 fn nobody_is_known_by_a_number_of_the_flow_itself_or_by_none() {
     let mut world = sticky(&[(1, 1, 1)]);
     world.change(|world| {
@@ -235,4 +302,13 @@ fn who_wants_another_gets_another_while_there_is_one() {
     assert_eq!(world.verdicts(&asked), [Verdict::SameAsLast, Verdict::Chosen]);
     world.change(|world| world.line(1).state = DestinationState::Paused);
     assert_eq!(world.verdicts(&asked), [Verdict::ChosenSticky, Verdict::Paused]);
+    // Who only rang had the caller too.
+    world.change(|world| world.line(1).state = DestinationState::Active);
+    let (leg, picked) = {
+        let (leg, decision) = world.ask(&asked);
+        (leg, name(&decision))
+    };
+    assert_eq!(picked.unwrap(), "b");
+    world.tell(leg, 1, Some(CALLER), News::Failed(Outcome::NoAnswer));
+    assert_eq!(world.verdicts(&asked), [Verdict::ChosenSticky, Verdict::SameAsLast]);
 }

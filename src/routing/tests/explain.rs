@@ -64,7 +64,7 @@ fn an_explanation_ends_where_the_call_may_not_go_on() {
 fn the_next_twenty_are_foretold() {
     let mut world = World::new(&[(1, 1, 5), (1, 1, 3), (2, 1, 2), (2, 2, 1)]);
     world.change(|world| {
-        world.line(2).max_live = Some(9);
+        world.line(2).max_live = Some(3);
         world.configuration.trunks[0].max_live = Some(100);
     });
     world.take(3);
@@ -78,13 +78,45 @@ fn the_next_twenty_are_foretold() {
     let scopes: Vec<_> =
         seen.destinations[2].limits.iter().map(|one| (one.scope, one.live, one.max)).collect();
     let wanted = [
-        (LimitScope::Destination, 1, Some(9)),
+        (LimitScope::Destination, 1, Some(3)),
         (LimitScope::Server, 1, None),
         (LimitScope::Trunk, 1, None),
         (LimitScope::Account, 3, None),
     ];
     assert_eq!(scopes, wanted);
     assert_eq!(world.take(20), foretold);
+    assert_eq!(foretold.matches('c').count(), 2, "then it is full");
+    assert_eq!(seen.ends, None);
+}
+
+#[test]
+fn limits_and_caps_end_what_is_foretold() {
+    let cap = |max| vec![VolumeCap { per: CapPeriod::Day, count: CapCount::Answers, max }];
+    let mut world = World::new(&[(1, 1, 1), (2, 1, 1), (2, 2, 1)]);
+    world.change(|world| {
+        world.line(0).max_live = Some(2);
+        world.line(1).throttle.caps = cap(4);
+        world.line(2).throttle.caps = cap(3);
+    });
+    let foretell = |world: &World| {
+        let seen = live(&world.snapshot, &world.state, FLOW, world.now).unwrap();
+        let names: String = seen.upcoming.iter().map(|next| next.name.as_str()).collect();
+        (names, seen.ends)
+    };
+    let (names, ends) = foretell(&world);
+    assert_eq!((names.as_str(), ends), ("ababbbccc", Some(Unroutable::Mixed)));
+    assert_eq!(world.take(9), names);
+    assert_eq!(world.next(), Err(Unroutable::Mixed));
+    assert_eq!(foretell(&world).0, "");
+
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).throttle.caps = cap(2));
+    assert_eq!(foretell(&world), ("aa".to_owned(), Some(Unroutable::AllThrottled)));
+    world.change(|world| world.flow().throttle.caps = cap(1));
+    assert_eq!(foretell(&world), ("a".to_owned(), Some(Unroutable::FlowCapped)));
+    world.change(|world| world.line(0).max_live = Some(1));
+    world.change(|world| world.flow().throttle.caps = cap(9));
+    assert_eq!(foretell(&world), ("a".to_owned(), Some(Unroutable::AllFull)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::Spread;
+use crate::model::forwarding_flow::{ForwardingFlowState, Spread};
 use crate::model::schedule::Schedule;
 
 #[test]
@@ -46,6 +46,19 @@ fn the_wheel_moves_on_retries_too() {
 }
 
 #[test]
+fn a_paused_flow_can_be_tried_by_test_calls_only() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.flow().state = ForwardingFlowState::Paused);
+    assert_eq!(world.next(), Err(Unroutable::FlowPaused));
+    let (_, decision) = world.ask(&Asked { is_test: true, ..Asked::default() });
+    assert_eq!(name(&decision).as_deref(), Ok("a"));
+    let seen = super::super::explain::live(&world.snapshot, &world.state, FLOW, world.now);
+    assert_eq!(seen.unwrap().reason, Some(Unroutable::FlowPaused));
+    world.change(|world| world.flow().state = ForwardingFlowState::Active);
+    assert_eq!(world.next().as_deref(), Ok("a"));
+}
+
+#[test]
 fn the_most_specific_common_reason_is_given() {
     let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
     let set = |world: &mut World, at, state| world.change(|world| world.line(at).state = state);
@@ -61,6 +74,8 @@ fn the_most_specific_common_reason_is_given() {
     assert_eq!(world.next(), Err(Unroutable::AllClosed));
     world.change(|world| world.flow().schedule = Some(Schedule::default()));
     assert_eq!(world.next(), Err(Unroutable::FlowClosed));
+    world.change(|world| world.flow().state = ForwardingFlowState::Paused);
+    assert_eq!(world.next(), Err(Unroutable::FlowPaused));
     let ask = Ask { flow: ForwardingFlowId::new(99), ..world.question(&Asked::default()) };
     let gone = decide(&world.snapshot, &mut world.state, &ask);
     assert_eq!(name(&gone), Err(Unroutable::FlowGone));

@@ -49,6 +49,30 @@ async fn a_destination_is_switched_and_keeps_all_the_rest() {
 }
 
 #[tokio::test]
+async fn a_flow_is_switched_and_keeps_its_numbers() {
+    let world = World::new().await;
+    let (home, _) = flow(&world).await;
+    let mut expected = world.local(Ask::get(&home)).await.json;
+    assert_eq!(expected["state"], "active");
+    let switcher = world.key(&[Scope::DestinationsPause]).await;
+    for (action, state) in [("pause", "paused"), ("resume", "active")] {
+        let told = world.changes();
+        let ask = Ask::post(format!("{home}/{action}")).bearer(&switcher);
+        let answer = world.keyed(ask).await;
+        expected["state"] = json!(state);
+        assert_eq!((answer.status, &answer.json), (StatusCode::OK, &expected), "{}", answer.text);
+        assert_eq!(world.changes(), told + 1, "the node hears of it");
+        let read = world.local(Ask::get(&home)).await;
+        assert_eq!((&read.json, read.header("etag")), (&expected, answer.header("etag")));
+    }
+    let reader = world.key(&[Scope::CallsRead]).await;
+    let refused = world.keyed(Ask::post(format!("{home}/pause")).bearer(&reader)).await;
+    refused.assert_problem(403, "missing_scope");
+    let gone = "/v1/forwarding-flows/flw_00000000000000000000000009/pause";
+    world.local(Ask::post(gone)).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn who_may_only_switch_can_do_nothing_else() {
     let world = World::new().await;
     let (_, path) = flow(&world).await;

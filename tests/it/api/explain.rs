@@ -64,6 +64,7 @@ async fn an_explanation_tells_the_choice_and_what_follows() {
         first["then"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(then, ["b", "last"]);
     assert_eq!(first["fallback"], "dialplan");
+    assert_eq!(first["ends"], "all_tried");
     assert_eq!(first["would"]["turns_wheel"], true);
 
     // However often it is asked, the wheel stays where it is.
@@ -79,9 +80,9 @@ async fn the_moment_of_the_call_decides_over_what_is_open() {
     flow(&world, json!({ "schedule": schedule, "time_zone": "America/Chicago" })).await;
     let at = |at: &str| json!({ "did": DID, "at": at });
     // A Friday, at 9:00 in Chicago and a second before.
-    let open = explain(&world, at("2026-11-20T15:00:00Z")).await;
+    let open = explain(&world, at("2031-11-21T15:00:00Z")).await;
     assert_eq!((open["destination"]["name"].as_str(), &open["reason"]), (Some("a"), &Value::Null));
-    let closed = explain(&world, at("2026-11-20T14:59:59Z")).await;
+    let closed = explain(&world, at("2031-11-21T14:59:59Z")).await;
     assert_eq!(closed["destination"], Value::Null);
     assert_eq!(closed["reason"], "flow_closed");
     assert_eq!(closed["then"], json!([]));
@@ -93,6 +94,29 @@ async fn a_number_that_nobody_owns_goes_back_to_the_dialplan() {
     let answer = explain(&world, json!({ "did": "999" })).await;
     assert_eq!(answer["forwarding_flow"], Value::Null);
     assert_eq!(answer["candidates"], json!([]));
+}
+
+#[tokio::test]
+async fn a_number_of_another_node_is_not_called_unowned() {
+    let world = World::new().await;
+    let id = flow(&world, json!({})).await;
+    let other = json!({ "name": "pbx-2", "role": "master" });
+    world.local(Ask::post("/v1/servers").json(&other)).await.id();
+    let path = format!("/v1/forwarding-flows/{id}");
+    let moved = world.local(Ask::patch(&path).json(&json!({ "master": "pbx-2" }))).await;
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    let answer = world.local(Ask::post("/v1/explain").json(&json!({ "did": DID }))).await;
+    assert_eq!((answer.status.as_u16(), &answer.json["code"]), (409, &json!("not_served")));
+}
+
+#[tokio::test]
+async fn a_moment_that_is_past_is_refused() {
+    let world = World::new().await;
+    flow(&world, json!({})).await;
+    let question = json!({ "did": DID, "at": "2026-11-20T15:00:00Z" });
+    let answer = world.local(Ask::post("/v1/explain").json(&question)).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert_eq!(answer.json["errors"][0]["code"], "past");
 }
 
 #[tokio::test]
@@ -124,7 +148,9 @@ async fn the_live_view_foretells_the_next_twenty() {
         .iter()
         .map(|next| next["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, "aba".repeat(7)[..20]);
+    // Four of b are all it may have.
+    assert_eq!(names, "abaabaabaabaaaaaaaaa");
+    assert_eq!(live["ends"], Value::Null);
     let shares: Vec<u64> = live["destinations"]
         .as_array()
         .unwrap()

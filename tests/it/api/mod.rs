@@ -84,7 +84,7 @@ impl FakeNode {
     async fn routing(&self, account: AccountId) -> Option<(Snapshot, State)> {
         let db = self.db.get()?;
         let (configuration, _) = db.configuration(account).await.ok()?;
-        Some((Snapshot::build(&[(account, configuration)], None), State::default()))
+        Some((Snapshot::build(&[(account, configuration)], Some("pbx")), State::default()))
     }
 
     /// Lets no test call be placed until the permit is dropped.

@@ -89,6 +89,8 @@ fn the_promised_routes_exist() {
     let mut promised: BTreeSet<String> = [
         "post /v1/explain",
         "get /v1/forwarding-flows/{id}/live",
+        "post /v1/forwarding-flows/{id}/pause",
+        "post /v1/forwarding-flows/{id}/resume",
         "post /v1/forwarding-flows/{id}/test-calls",
         "get /v1/calls",
         "get /v1/account/balance",

@@ -63,6 +63,9 @@ fn the_server_answers_its_command_line_and_stops_when_asked() {
         serde_json::from_str(&stdout(ask().args(["flows", "list", "--json"]))).unwrap();
     assert_eq!(flows["data"][0]["destinations"][0]["state"], "paused", "{flows}");
     assert!(stdout(ask().args(["flows", "list"])).contains("paused"));
+    assert_eq!(stdout(ask().args(["flows", "pause", "Sales"])), "sales is paused\n");
+    assert!(stdout(ask().args(["flows", "list"])).contains("sales  paused"));
+    assert_eq!(stdout(ask().args(["flows", "resume", "sales"])), "sales is active\n");
     ask().args(["calls", "list", "--test", "only", "--result", "no_answer"]).assert().success();
     ask().args(["calls", "show", super::calls::CALL]).assert().code(2);
     let refused = stderr(ask().args(["test-call", "sales"]));

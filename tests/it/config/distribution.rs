@@ -3,6 +3,7 @@
 
 use divert::model::billing::{Micros, RateDeck};
 use divert::model::document::{put_account, put_rate_deck, write_account, write_rate_deck};
+use divert::model::forwarding_flow::ForwardingFlowState;
 use divert::model::removal::remove_rate_deck;
 use divert::model::stickiness::{RepeatAction, RepeatCount, StickyOn, StickyWindow};
 use divert::model::throttle::{CapCount, CapPeriod, RatePeriod, VolumeCap};
@@ -38,6 +39,7 @@ forwarding_flows:
   - name: solar-east
     master: master
     dids: ["+12025550100", TF-123]
+    state: paused
     spread: round_robin
     ringback: early_media
     ring_timeout_sec: 25
@@ -139,6 +141,7 @@ fn every_setting_of_distribution_arrives() {
     let digits = [&plan.country, &plan.national_prefix, &plan.international_prefix];
     assert_eq!(digits.map(|digits| digits.as_ref().unwrap().as_str()), ["44", "0", "00"]);
     assert_eq!(flow.redial_gap_sec, 0);
+    assert_eq!(flow.state, ForwardingFlowState::Paused);
 
     let toll_free = &flow.destinations[2];
     assert_eq!(toll_free.name, "8005550177");

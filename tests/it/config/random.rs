@@ -213,6 +213,7 @@ impl Dice<'_> {
             name,
             master: self.one_of(&masters).id,
             dids: vec![],
+            state: self.one_of(&["active", "paused"]).parse().unwrap(),
             spread: self.one_of(&["round_robin", "weighted"]).parse().unwrap(),
             ringback: self.one_of(&["early_media", "ring"]).parse().unwrap(),
             ring_timeout_sec: self.number(5, 120),

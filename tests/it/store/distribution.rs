@@ -5,7 +5,7 @@ use divert::model::account::AccountSettings;
 use divert::model::billing::{Micros, Rate, RateDeck, Rates, Rounding};
 use divert::model::configuration::{Change, Configuration};
 use divert::model::destination::{Destination, DestinationState, Landing};
-use divert::model::forwarding_flow::ForwardingFlow;
+use divert::model::forwarding_flow::{ForwardingFlow, ForwardingFlowState};
 use divert::model::id::{DestinationId, RateDeckId, TrunkId};
 use divert::model::number::NumberPlan;
 use divert::model::schedule::Schedule;
@@ -79,6 +79,7 @@ async fn every_setting_comes_back_and_can_be_taken_back(
 ) {
     let store = engine.store().await.with_other_account().await;
     let full = ForwardingFlow {
+        state: ForwardingFlowState::Paused,
         time_zone: Some("Pacific/Apia".parse().unwrap()),
         schedule: Some(schedule()),
         throttle: throttle(),
