@@ -5,6 +5,8 @@
 //! a telephone number. `yes`, `no`, `on` and `off` are text, as in YAML 1.2. Aliases and tags other
 //! than `!!str` are refused: a document says what it means where it means it.
 
+mod write;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
@@ -15,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::model::configuration::Configuration;
 use crate::model::document::{Reading, Unnamed, read_document};
 use crate::model::problem::{Problem, token};
+
+pub use self::write::write;
 
 /// A document as it stands in a file.
 #[derive(Clone, Debug, Default, PartialEq)]

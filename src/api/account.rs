@@ -16,7 +16,7 @@ use super::change::{self, Part, Update};
 use super::error::ApiError;
 use super::etag;
 use super::key::Scope;
-use super::schema::AccountDocument;
+use super::schema::{Account, AccountDocument};
 use crate::clock;
 use crate::model::configuration::Configuration;
 use crate::model::document;
@@ -39,18 +39,19 @@ async fn update(
         let before = write(current);
         etag::check_if_match(headers, &before)?;
         let next = how.apply(before, document);
-        let next = document::put_account(&next, current, &mut clock::mint);
-        Ok((next.map_err(ApiError::document)?, ()))
+        let reading = document::put_account(&next, current, &mut clock::mint);
+        Ok(change::written((reading.map_err(ApiError::document)?, ())))
     };
-    let (configuration, ()) = change::change(api, identity.account, Part::Whole, edit).await?;
-    Ok(etag::representation(StatusCode::OK, &write(&configuration)))
+    let (configuration, written) =
+        change::change(api, identity.account, &Part::Whole, edit).await?;
+    Ok(etag::representation(StatusCode::OK, &written.tell(write(&configuration))))
 }
 
 /// Read the account
 #[utoipa::path(
     get,
     path = "/v1/account",
-    responses((status = 200, description = "As it is now", body = AccountDocument)),
+    responses((status = 200, description = "As it is now", body = Account)),
 )]
 async fn read(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
     let (configuration, _) = api.db.configuration_without_numbers(identity.account).await?;
@@ -67,7 +68,7 @@ async fn read(State(api): State<Api>, identity: Identity) -> Result<Response, Ap
         "time_zone": "America/Chicago", "currency": "USD", "max_live": 500,
         "toll_free_termination": true, "prepaid": true, "rate_deck": "retail",
     })),
-    responses((status = 200, description = "It was replaced", body = AccountDocument)),
+    responses((status = 200, description = "It was replaced", body = Account)),
 )]
 async fn replace(
     State(api): State<Api>,
@@ -89,7 +90,7 @@ async fn replace(
         content_type = "application/merge-patch+json",
         example = json!({ "max_live": null, "rate_deck": null }),
     ),
-    responses((status = 200, description = "It was changed", body = AccountDocument)),
+    responses((status = 200, description = "It was changed", body = Account)),
 )]
 async fn patch(
     State(api): State<Api>,

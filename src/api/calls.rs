@@ -1,12 +1,12 @@
 //! Calls: the log, one call with its legs and its timeline, and hanging up a live one.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use axum::Json as JsonOut;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
 use strum::VariantNames;
@@ -25,15 +25,15 @@ use super::key::Scope;
 use super::page::{Page, PageParameters};
 use super::path::PathId;
 use super::schema::PageOf;
-use super::spreadsheet::{self, Dialect, DialectParameters, Fault};
+use super::spreadsheet::{self, Dialect, DialectParameters};
 use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::CallResult;
-use crate::model::id::CallId;
+use crate::model::id::{AccountId, CallId};
 use crate::model::number;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
-use crate::store::{CallDetail, CallFilter};
+use crate::store::{CallDetail, CallFilter, Db, StoreError};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -50,6 +50,9 @@ pub(super) struct FilterParameters {
     /// Id of a forwarding flow.
     #[param(required = false)]
     flow: String,
+    /// Id of a destination that it was sent to, whoever answered.
+    #[param(required = false)]
+    destination: String,
     /// The number called, exactly.
     #[param(required = false)]
     did: String,
@@ -84,7 +87,7 @@ struct SessionParameter {
 
 /// Parameters of a list of calls, but for the page.
 const FILTERS: &[&str] =
-    &["caller", "did", "flow", "from", "live", "result", "session", "test", "to"];
+    &["caller", "destination", "did", "flow", "from", "live", "result", "session", "test", "to"];
 
 /// List calls
 #[utoipa::path(
@@ -126,29 +129,37 @@ async fn export(
     let dialect = Dialect::take(&mut query);
     let filter = take_call_filter(&mut query);
     query.finish(&[FILTERS, &["excel"]].concat())?;
-    // A database that is away is told before the answer has begun.
     let account = identity.account;
-    let first = api.db.calls(account, &filter, None, EXPORTED_AT_ONCE).await?;
-    let head = dialect.head(&COLUMNS)?;
-    // Page by page: no connection is held for a client that reads slowly.
-    let rest = stream::try_unfold(Some(first), move |calls| {
+    spreadsheet::export("calls", dialect, COLUMNS, move |before| {
         let (db, filter) = (api.db.clone(), filter.clone());
-        async move {
-            let Some(calls) = calls.filter(|calls| !calls.is_empty()) else {
-                return Ok::<_, Fault>(None);
-            };
-            let lines = dialect.lines(calls.iter().map(columns))?;
-            let is_full = calls.len() >= EXPORTED_AT_ONCE as usize;
-            let next = match calls.last().filter(|_| is_full) {
-                Some(last) => {
-                    Some(db.calls(account, &filter, Some(last.id), EXPORTED_AT_ONCE).await?)
-                }
-                None => None,
-            };
-            Ok(Some((lines, next)))
-        }
-    });
-    Ok(spreadsheet::answer("calls", head, rest))
+        async move { read_rows(&db, account, &filter, before).await }
+    })
+    .await
+}
+
+/// The next rows of an export, each with the call it is of.
+async fn read_rows(
+    db: &Db,
+    account: AccountId,
+    filter: &CallFilter,
+    before: Option<CallId>,
+) -> Result<Vec<(CallId, [String; 21])>, StoreError> {
+    let calls = db.calls(account, filter, before, spreadsheet::ROWS_AT_ONCE).await?;
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
+    let legs = db.answered_legs(account, &ids).await?;
+    let legs: BTreeMap<CallId, LegRecord> = legs.into_iter().map(|leg| (leg.call, leg)).collect();
+    let mut bills: BTreeMap<CallId, Vec<Cdr>> = BTreeMap::new();
+    for bill in db.cdrs_of_calls(account, &ids).await? {
+        bills.entry(bill.call).or_default().push(bill);
+    }
+    let row = |call: &CallRecord| {
+        let cost = bills.get(&call.id).and_then(|bills| Money::of_all(bills));
+        (call.id, columns(call, legs.get(&call.id), cost))
+    };
+    Ok(calls.iter().map(row).collect())
 }
 
 fn take_call_filter(query: &mut Fields) -> CallFilter {
@@ -171,6 +182,7 @@ pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
     CallFilter {
         session: None,
         flow: query.parsed("flow", "the id of a forwarding flow"),
+        destination: query.parsed("destination", "the id of a destination"),
         did: query.parsed("did", "the number called, as the carrier sends it"),
         caller: query.text("caller"),
         result: query.word("result", CallResult::VARIANTS),
@@ -181,9 +193,7 @@ pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
     }
 }
 
-const EXPORTED_AT_ONCE: u32 = 500;
-
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 21] = [
     "id",
     "session",
     "started_at",
@@ -194,21 +204,30 @@ const COLUMNS: [&str; 16] = [
     "caller_name",
     "forwarding_flow_id",
     "forwarding_flow",
+    "destination_id",
+    "destination",
     "status",
     "result",
     "ended_by",
     "cause",
+    "duration_sec",
     "talk_sec",
+    "cost",
+    "currency",
     "tags",
 ];
 
-fn columns(call: &CallRecord) -> [String; 16] {
+/// In the order of [`COLUMNS`]. The destination is who answered, `cost` that of all legs.
+fn columns(call: &CallRecord, answered: Option<&LegRecord>, cost: Option<Money>) -> [String; 21] {
     let text = |value: Option<String>| value.unwrap_or_default();
     let at = |at: Option<Timestamp>| text(at.map(Timestamp::rfc3339));
     let (flow_id, flow) = call
         .flow
         .as_ref()
         .map_or_else(Default::default, |(id, name)| (id.to_string(), name.clone()));
+    let destination = answered.and_then(|leg| leg.destination);
+    let (amount, currency) =
+        cost.map_or_else(Default::default, |cost| (cost.amount, cost.currency));
     [
         call.id.to_string(),
         call.session.to_string(),
@@ -220,13 +239,24 @@ fn columns(call: &CallRecord) -> [String; 16] {
         call.caller.name.clone(),
         flow_id,
         flow,
+        text(destination.map(|id| id.to_string())),
+        text(answered.map(|leg| leg.name.clone())),
         call.status.to_string(),
         text(call.result.map(|result| result.to_string())),
         text(call.ended_by.map(|by| by.to_string())),
         text(call.cause.map(|cause| cause.to_string())),
-        format!("{}.{:03}", call.talk_ms / 1_000, call.talk_ms % 1_000),
+        text(call.ended_at.map(|end| thousandths(end.since_ms(call.started_at)))),
+        thousandths(call.talk_ms),
+        amount,
+        currency,
         tags(call.is_test, call.is_repeat).join(" "),
     ]
+}
+
+/// Milliseconds as seconds, as text.
+pub(super) fn thousandths(ms: i64) -> String {
+    let ms = ms.max(0);
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
 /// Read a call with its legs and its timeline
@@ -338,8 +368,8 @@ pub(super) struct Caller {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Named {
-    id: String,
-    name: String,
+    pub id: String,
+    pub name: String,
 }
 
 impl Named {

@@ -15,11 +15,12 @@ use super::fields::Fields;
 use super::key::Scope;
 use super::page::{Page, PageParameters};
 use super::schema::PageOf;
+use super::spreadsheet::{self, Dialect, DialectParameters};
 use crate::model::billing::{Cdr, Currency, Micros, Tariff};
 use crate::store::CdrFilter;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(export))
 }
 
 #[derive(IntoParams)]
@@ -43,7 +44,8 @@ struct FilterParameters {
     to: String,
 }
 
-const PARAMETERS: &[&str] = &["cursor", "destination", "flow", "from", "limit", "to", "trunk"];
+/// Parameters of a list of bills, but for the page.
+const FILTERS: &[&str] = &["destination", "flow", "from", "to", "trunk"];
 
 /// List bills
 ///
@@ -62,16 +64,98 @@ async fn list(
     identity.require(Scope::CallsRead)?;
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
-    let filter = CdrFilter {
+    let filter = take_filter(&mut query);
+    query.finish(&[FILTERS, &["cursor", "limit"]].concat())?;
+    let bills = api.db.cdrs(identity.account, &filter, page.before, page.probe()).await?;
+    Ok(page.cut(&bills, Cdr::id, |bill| json!(Bill::from(bill))))
+}
+
+/// Export bills as CSV
+///
+/// All bills that pass the filters, those of the newest calls first, with a line of names at the
+/// top.
+#[utoipa::path(
+    get,
+    path = "/v1/cdrs.csv",
+    params(FilterParameters, DialectParameters),
+    responses((status = 200, description = "RFC 4180", content_type = "text/csv", body = String)),
+)]
+async fn export(
+    State(api): State<Api>,
+    identity: Identity,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    identity.require(Scope::CallsRead)?;
+    let mut query = Fields::of_query(query.as_deref());
+    let dialect = Dialect::take(&mut query);
+    let filter = take_filter(&mut query);
+    query.finish(&[FILTERS, &["excel"]].concat())?;
+    let account = identity.account;
+    spreadsheet::export("cdrs", dialect, COLUMNS, move |before| {
+        let (db, filter) = (api.db.clone(), filter.clone());
+        async move {
+            let bills = db.cdrs(account, &filter, before, spreadsheet::ROWS_AT_ONCE).await?;
+            Ok(bills.iter().map(|bill| (bill.id(), columns(bill))).collect())
+        }
+    })
+    .await
+}
+
+fn take_filter(query: &mut Fields) -> CdrFilter {
+    CdrFilter {
         flow: query.parsed("flow", "the id of a forwarding flow"),
         destination: query.parsed("destination", "the id of a destination"),
         trunk: query.parsed("trunk", "the id of a trunk"),
         from: query.moment("from"),
         to: query.moment("to"),
-    };
-    query.finish(PARAMETERS)?;
-    let bills = api.db.cdrs(identity.account, &filter, page.before, page.probe()).await?;
-    Ok(page.cut(&bills, Cdr::id, |bill| json!(Bill::from(bill))))
+    }
+}
+
+const COLUMNS: [&str; 18] = [
+    "id",
+    "call",
+    "leg",
+    "forwarding_flow_id",
+    "destination_id",
+    "trunk_id",
+    "endpoint",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "billed_sec",
+    "cost",
+    "currency",
+    "rate_deck_id",
+    "prefix",
+    "per_minute",
+    "increment",
+    "bills_ring_time",
+];
+
+fn columns(bill: &Cdr) -> [String; 18] {
+    let Bill { id, call, leg, forwarding_flow, destination, trunk, endpoint, .. } = bill.into();
+    let Cost { money: Money { amount, currency }, billed_sec, rate } = bill.into();
+    let id_of = Option::<String>::unwrap_or_default;
+    [
+        id,
+        call,
+        leg.to_string(),
+        id_of(forwarding_flow),
+        id_of(destination),
+        id_of(trunk),
+        endpoint,
+        bill.started_at.rfc3339(),
+        bill.answered_at.rfc3339(),
+        bill.ended_at.rfc3339(),
+        billed_sec.to_string(),
+        amount,
+        currency,
+        rate.rate_deck,
+        rate.prefix,
+        rate.per_minute,
+        rate.increment,
+        rate.bills_ring_time.to_string(),
+    ]
 }
 
 /// What one leg of a call cost.

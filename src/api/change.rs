@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Api;
 use super::auth::Identity;
@@ -19,25 +19,34 @@ use super::key::Scope;
 use super::page::Page;
 use crate::clock;
 use crate::model::configuration::{Configuration, diff};
+use crate::model::document::Reading;
 use crate::model::id::{AccountId, IdError};
+use crate::model::number::Did;
 use crate::model::problem::Problem;
+use crate::routing::check::advise;
 use crate::store::StoreError;
 
 /// How often a change starts over when others write at the same time.
 const TRIES: usize = 5;
 
 /// Which part of the configuration is read, and changed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Part {
-    /// All but numbers, of which there may be a million.
+    /// Of the numbers, of which there may be a million, only those that are written like this one.
+    Around(Did),
     WithoutNumbers,
     Whole,
 }
 
 impl Part {
     /// It, and the version of the whole.
-    async fn read(self, api: &Api, account: AccountId) -> Result<(Configuration, i64), StoreError> {
+    async fn read(
+        &self,
+        api: &Api,
+        account: AccountId,
+    ) -> Result<(Configuration, i64), StoreError> {
         match self {
+            Self::Around(did) => api.db.configuration_around(account, did).await,
             Self::WithoutNumbers => {
                 let (part, version) = api.db.configuration_without_numbers(account).await?;
                 Ok((part, version.configuration))
@@ -60,6 +69,15 @@ pub(super) trait Resource {
     /// What a key needs to make, change and remove it.
     const SCOPE: Scope = Scope::FlowsWrite;
 
+    /// What has to be read to write it: which one, or what is to be made.
+    fn part(
+        _api: &Api,
+        _account: AccountId,
+        _of: Result<Self::Id, &Value>,
+    ) -> impl Future<Output = Result<Part, ApiError>> + Send {
+        std::future::ready(Ok(Part::Whole))
+    }
+
     /// Everything there is, with its representation; `None` when there is no such parent.
     fn all(configuration: &Configuration, parent: Self::Parent) -> Option<Vec<(Self::Id, Value)>>;
 
@@ -69,7 +87,7 @@ pub(super) trait Resource {
         parent: Self::Parent,
         id: Option<Self::Id>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, Self::Id), Vec<Problem>>;
+    ) -> Result<(Reading, Self::Id), Vec<Problem>>;
 
     fn remove(
         configuration: &Configuration,
@@ -121,15 +139,49 @@ pub(super) async fn create<R: Resource>(
     uri: &Uri,
 ) -> Result<Response, ApiError> {
     identity.require(R::SCOPE)?;
-    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
+    let document = given(document.clone());
+    let edit = |current: &Configuration| {
         if R::all(current, parent).is_none() {
             return Err(ApiError::no_such("forwarding flow"));
         }
-        R::put(document, parent, None, current).map_err(ApiError::document)
-    })
-    .await?;
-    let value = R::find(&configuration, parent, id)?;
+        R::put(&document, parent, None, current).map(written).map_err(ApiError::document)
+    };
+    let part = R::part(api, identity.account, Err(&document)).await?;
+    let (configuration, written) = change(api, identity.account, &part, edit).await?;
+    let value = written.tell(R::find(&configuration, parent, written.id)?);
     Ok(created(StatusCode::CREATED, &value, uri.path()))
+}
+
+/// What came of writing one thing.
+pub(super) struct Written<Id> {
+    pub id: Id,
+    warnings: Vec<Problem>,
+}
+
+/// What `change` needs of what was read, with everything there is to say about it.
+pub(super) fn written<Id>((reading, id): (Reading, Id)) -> (Configuration, Written<Id>) {
+    let mut warnings = reading.warnings;
+    warnings.extend(advise(&reading.configuration, &reading.places));
+    (reading.configuration, Written { id, warnings })
+}
+
+impl<Id> Written<Id> {
+    /// The representation, with the warnings if there are any.
+    pub fn tell(&self, mut value: Value) -> Value {
+        if !self.warnings.is_empty() {
+            value[etag::WARNINGS] = json!(self.warnings);
+        }
+        value
+    }
+}
+
+/// A document as it was sent, but for the warnings that came with it: who sends back what he got
+/// asks for no change.
+pub(super) fn given(mut document: Value) -> Value {
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove(etag::WARNINGS);
+    }
+    document
 }
 
 /// How a document becomes the next representation of what is there.
@@ -144,10 +196,10 @@ pub(super) enum Update {
 impl Update {
     /// What the representation `before` becomes.
     pub fn apply(self, before: Value, document: &Value) -> Value {
-        match self {
+        given(match self {
             Self::Patch => merged(before, document),
             Self::Replace => document.clone(),
-        }
+        })
     }
 }
 
@@ -159,13 +211,15 @@ pub(super) async fn update<R: Resource>(
     (how, headers, document): (Update, &HeaderMap, &Value),
 ) -> Result<Response, ApiError> {
     identity.require(R::SCOPE)?;
-    let (configuration, id) = change(api, identity.account, Part::Whole, |current| {
+    let edit = |current: &Configuration| {
         let before = R::find(current, parent, id)?;
         etag::check_if_match(headers, &before)?;
-        R::put(&how.apply(before, document), parent, Some(id), current).map_err(ApiError::document)
-    })
-    .await?;
-    let value = R::find(&configuration, parent, id)?;
+        let next = how.apply(before, document);
+        R::put(&next, parent, Some(id), current).map(written).map_err(ApiError::document)
+    };
+    let part = R::part(api, identity.account, Ok(id)).await?;
+    let (configuration, written) = change(api, identity.account, &part, edit).await?;
+    let value = written.tell(R::find(&configuration, parent, id)?);
     Ok(etag::representation(StatusCode::OK, &value))
 }
 
@@ -177,7 +231,8 @@ pub(super) async fn remove<R: Resource>(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     identity.require(R::SCOPE)?;
-    change(api, identity.account, Part::Whole, |current| {
+    let part = R::part(api, identity.account, Ok(id)).await?;
+    change(api, identity.account, &part, |current| {
         etag::check_if_match(headers, &R::find(current, parent, id)?)?;
         let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;
         Ok((next, ()))
@@ -190,7 +245,7 @@ pub(super) async fn remove<R: Resource>(
 pub(super) async fn change<T>(
     api: &Api,
     account: AccountId,
-    part: Part,
+    part: &Part,
     edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
 ) -> Result<(Configuration, T), ApiError> {
     for _ in 0..TRIES {
@@ -234,8 +289,6 @@ fn merged(mut target: Value, patch: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

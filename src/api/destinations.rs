@@ -23,7 +23,7 @@ use super::schema::{Destination, DestinationDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
 use crate::model::destination::DestinationState;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::id::{DestinationId, ForwardingFlowId};
 use crate::model::problem::Problem;
 use crate::model::removal::remove_destination;
@@ -60,7 +60,7 @@ impl Resource for Kind {
         flow: ForwardingFlowId,
         id: Option<DestinationId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, DestinationId), Vec<Problem>> {
+    ) -> Result<(Reading, DestinationId), Vec<Problem>> {
         document::put_destination(value, flow, id, configuration, &mut clock::mint)
     }
 
@@ -217,7 +217,7 @@ async fn switch(
         Ok((next, ()))
     };
     let (configuration, ()) =
-        change::change(api, identity.account, Part::WithoutNumbers, edit).await?;
+        change::change(api, identity.account, &Part::WithoutNumbers, edit).await?;
     let value = Kind::find(&configuration, flow, id)?;
     Ok(etag::representation(StatusCode::OK, &value))
 }

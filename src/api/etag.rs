@@ -2,6 +2,8 @@
 //!
 //! A tag is a hash of the representation's bytes, so it is strong and needs no bookkeeping.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -23,14 +25,23 @@ pub(super) fn tag(bytes: &[u8]) -> String {
     tag
 }
 
-/// A JSON answer with its tag.
+/// The member of an answer to a change that is no part of what was changed.
+pub(super) const WARNINGS: &str = "warnings";
+
+/// A JSON answer with its tag, which is that of the same thing when it is read again.
 pub(super) fn representation(status: StatusCode, value: &Value) -> Response {
     let bytes = value.to_string();
+    let mut lasting = Cow::Borrowed(value);
+    if value.get(WARNINGS).is_some()
+        && let Some(members) = lasting.to_mut().as_object_mut()
+    {
+        members.remove(WARNINGS);
+    }
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     ];
-    let tag = HeaderValue::from_str(&tag(bytes.as_bytes()));
+    let tag = HeaderValue::from_str(&tag(lasting.to_string().as_bytes()));
     let mut response = (status, headers, bytes).into_response();
     if let Ok(tag) = tag {
         response.headers_mut().insert(header::ETAG, tag);

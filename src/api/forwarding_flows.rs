@@ -19,7 +19,7 @@ use super::path::PathId;
 use super::schema::{ForwardingFlow, ForwardingFlowDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::forwarding_flow::ForwardingFlowState;
 use crate::model::id::ForwardingFlowId;
 use crate::model::problem::Problem;
@@ -52,7 +52,7 @@ impl Resource for Kind {
         (): (),
         id: Option<ForwardingFlowId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, ForwardingFlowId), Vec<Problem>> {
+    ) -> Result<(Reading, ForwardingFlowId), Vec<Problem>> {
         document::put_forwarding_flow(value, id, configuration, &mut clock::mint)
     }
 
@@ -206,7 +206,7 @@ async fn switch(
         found.ok_or_else(|| ApiError::no_such(Kind::WORD))?.state = state;
         Ok((next, ()))
     };
-    change::change(api, identity.account, Part::WithoutNumbers, edit).await?;
+    change::change(api, identity.account, &Part::WithoutNumbers, edit).await?;
     let (configuration, _) = api.db.configuration(identity.account).await?;
     Ok(etag::representation(StatusCode::OK, &Kind::find(&configuration, (), id)?))
 }

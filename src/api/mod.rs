@@ -37,6 +37,7 @@ mod idempotency;
 mod key;
 mod keys;
 mod limit;
+mod nodes;
 mod numbers;
 mod observe;
 mod openapi;

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
     Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
-    numbers, rate_decks, reports, servers, sessions, test_calls, trunks,
+    nodes, numbers, rate_decks, reports, servers, sessions, test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +47,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(explain::routes())
         .merge(balance::routes())
         .merge(keys::routes())
+        .merge(nodes::routes())
 }
 
 /// The routes that need none.
@@ -172,11 +173,16 @@ fn add_headers(path: &str, method: &str, operation: &mut Value) {
             "A text of your choice, at most 255 characters: the request is executed once, and a \
              repetition within 24 hours gets the same answer.",
         ),
-        "put" | "patch" | "delete" if !path.starts_with("/v1/keys") => {
+        "put" | "patch" | "delete" if has_tag(path) => {
             add("If-Match", "The ETag you read: 412 when somebody changed it since.");
         }
         _ => {}
     }
+}
+
+/// Whether a change of it can be bound to what was read.
+fn has_tag(path: &str) -> bool {
+    !["/v1/keys", "/v1/nodes"].iter().any(|kind| path.starts_with(kind))
 }
 
 fn add_problems(path: &str, method: &str, operation: &mut Value) {
@@ -195,7 +201,7 @@ fn add_problems(path: &str, method: &str, operation: &mut Value) {
         if changes {
             statuses.push(("409", "It clashes with what is there or what is going on"));
         }
-        if changes && method != "post" {
+        if changes && method != "post" && has_tag(path) {
             statuses.push(("412", "It was changed meanwhile"));
         }
         if changes && method != "delete" {

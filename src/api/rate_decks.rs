@@ -21,7 +21,7 @@ use super::path::PathId;
 use super::schema::{PageOf, RateDeck, RateDeckDocument};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::id::RateDeckId;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_rate_deck;
@@ -49,7 +49,7 @@ impl Resource for Kind {
         (): (),
         id: Option<RateDeckId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, RateDeckId), Vec<Problem>> {
+    ) -> Result<(Reading, RateDeckId), Vec<Problem>> {
         document::put_rate_deck(value, id, configuration, &mut clock::mint)
     }
 

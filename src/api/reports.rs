@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Identity;
+use super::calls::Named;
 use super::cdrs::Money;
 use super::error::ApiError;
 use super::etag;
@@ -20,6 +21,7 @@ use super::fields::Fields;
 use super::key::Scope;
 use super::spreadsheet::{self, Dialect, DialectParameters};
 use crate::clock;
+use crate::model::id::DestinationId;
 use crate::model::time::{Timestamp, Zone};
 use crate::store::{By, ReportQuery, ReportRow};
 
@@ -46,12 +48,15 @@ struct ReportParameters {
     /// Id of a forwarding flow.
     #[param(required = false)]
     flow: String,
+    /// Id of a destination: the calls that were sent there, and what became of them there.
+    #[param(required = false)]
+    destination: String,
     /// Test calls: `exclude` (default) or `only`; they are never among the others.
     #[param(required = false, example = "exclude")]
     test: String,
 }
 
-const PARAMETERS: &[&str] = &["by", "flow", "from", "test", "to", "zone"];
+const PARAMETERS: &[&str] = &["by", "destination", "flow", "from", "test", "to", "zone"];
 /// The days of a report unless its beginning is given, that of its end among them.
 const DAYS: i32 = 30;
 
@@ -59,7 +64,7 @@ const DAYS: i32 = 30;
 ///
 /// By day and by hour there is a row for every period, also without a call; by flow and by
 /// destination for each that had one, the busiest first. By destination a call counts at each one
-/// it was sent to.
+/// it was sent to; the fallback numbers of a flow are one row without an id.
 #[utoipa::path(
     get,
     path = "/v1/reports/calls",
@@ -73,9 +78,9 @@ async fn read(
 ) -> Result<Response, ApiError> {
     identity.require(Scope::CallsRead)?;
     let mut query = Fields::of_query(query.as_deref());
-    let asked = take(&mut query, &api, &identity).await?;
+    let (asked, destination) = take(&mut query, &api, &identity).await?;
     query.finish(PARAMETERS)?;
-    let rows = api.db.report(identity.account, &asked).await?;
+    let rows = api.db.report_of(identity.account, &asked, destination).await?;
     let report = Report {
         by: asked.by.to_string(),
         from: asked.from.rfc3339(),
@@ -101,18 +106,23 @@ async fn export(
     identity.require(Scope::CallsRead)?;
     let mut query = Fields::of_query(query.as_deref());
     let dialect = Dialect::take(&mut query);
-    let asked = take(&mut query, &api, &identity).await?;
+    let (asked, destination) = take(&mut query, &api, &identity).await?;
     query.finish(&[PARAMETERS, &["excel"]].concat())?;
-    let rows = api.db.report(identity.account, &asked).await?;
+    let rows = api.db.report_of(identity.account, &asked, destination).await?;
     let rows = rows.iter().map(|row| Row::of(row, &asked).columns());
     let lines = dialect.lines(rows)?;
     Ok(spreadsheet::answer("report", dialect.head(&COLUMNS)?, stream::iter([Ok(lines)])))
 }
 
-async fn take(query: &mut Fields, api: &Api, identity: &Identity) -> Result<ReportQuery, ApiError> {
+async fn take(
+    query: &mut Fields,
+    api: &Api,
+    identity: &Identity,
+) -> Result<(ReportQuery, Option<DestinationId>), ApiError> {
     let by = query.word("by", By::VARIANTS).unwrap_or(By::Day);
     let zone = query.parsed("zone", "a name of the IANA database, as Europe/Berlin");
     let flow = query.parsed("flow", "the id of a forwarding flow");
+    let destination = query.parsed("destination", "the id of a destination");
     let to = query.moment("to").unwrap_or_else(clock::now);
     let from = query.moment("from");
     let tests = match query.text("test").as_deref() {
@@ -137,7 +147,7 @@ async fn take(query: &mut Fields, api: &Api, identity: &Identity) -> Result<Repo
         let message = format!("there would be more than {most} rows");
         query.problem("from", "out_of_range", &message, "a later moment, or by=flow");
     }
-    Ok(asked)
+    Ok((asked, destination))
 }
 
 /// The beginning of the day [`DAYS`] before, so that there are so many with the last one.
@@ -170,6 +180,9 @@ struct Row {
     /// The newest name of flow or destination in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// By destination: the flow that it, or the fallback number, belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarding_flow: Option<Named>,
     /// By day and hour: the part of it that the report is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     period: Option<Period>,
@@ -204,12 +217,14 @@ struct Period {
     local: String,
 }
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "period",
     "from",
     "to",
     "id",
     "name",
+    "forwarding_flow_id",
+    "forwarding_flow",
     "calls",
     "sessions",
     "answered",
@@ -225,13 +240,18 @@ impl Row {
     fn of(row: &ReportRow, asked: &ReportQuery) -> Self {
         let cost = |cost: &crate::store::Cost| Money::new(cost.amount, cost.currency);
         let hundredths = (row.talk_ms + 300) / 600;
+        let (id, name, flow) = match asked.by {
+            By::Day | By::Hour => (None, None, None),
+            By::Destination => {
+                let flow = row.flow.map(|id| (id, row.flow_name.clone().unwrap_or_default()));
+                (Some(json!(row.destination)), row.destination_name.clone(), flow)
+            }
+            By::Flow => (Some(json!(row.flow)), row.flow_name.clone(), None),
+        };
         Self {
-            id: match asked.by {
-                By::Day | By::Hour => None,
-                By::Destination => Some(json!(row.destination)),
-                By::Flow => Some(json!(row.flow)),
-            },
-            name: row.name.clone(),
+            id,
+            name,
+            forwarding_flow: Named::of(flow.as_ref()),
             period: row.period.map(|(from, to)| Period {
                 from: from.rfc3339(),
                 to: to.rfc3339(),
@@ -250,10 +270,12 @@ impl Row {
 
     /// In the order of [`COLUMNS`]. Several currencies, which a report has where the account's was
     /// changed, stand in one field each, in the same order.
-    fn columns(self) -> [String; 14] {
+    fn columns(self) -> [String; 16] {
         let (local, from, to) = self
             .period
             .map_or_else(Default::default, |period| (period.local, period.from, period.to));
+        let (flow_id, flow) =
+            self.forwarding_flow.map_or_else(Default::default, |flow| (flow.id, flow.name));
         let (amounts, currencies): (Vec<_>, Vec<_>) =
             self.costs.into_iter().map(|cost| (cost.amount, cost.currency)).unzip();
         [
@@ -262,6 +284,8 @@ impl Row {
             to,
             self.id.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
             self.name.unwrap_or_default(),
+            flow_id,
+            flow,
             self.calls.to_string(),
             self.sessions.to_string(),
             self.answered.to_string(),

@@ -5,6 +5,8 @@
 
 use utoipa::ToSchema;
 
+use super::error::FieldProblem;
+
 /// What holds for everything of the account.
 #[derive(ToSchema)]
 pub(super) struct AccountDocument {
@@ -26,6 +28,15 @@ pub(super) struct AccountDocument {
     /// The name of the rate deck for trunks that have none of their own.
     #[schema(example = "retail", required = false)]
     rate_deck: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Account {
+    #[serde(flatten)]
+    document: AccountDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// Prices by the beginning of the dialled number.
@@ -75,6 +86,9 @@ pub(super) struct RateDeck {
     id: String,
     #[serde(flatten)]
     document: RateDeckDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// An Asterisk or VICIdial box.
@@ -106,6 +120,9 @@ pub(super) struct Server {
     id: String,
     #[serde(flatten)]
     document: ServerDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// How a call leaves the master: exactly one of `address` and `endpoint`.
@@ -138,6 +155,9 @@ pub(super) struct Trunk {
     id: String,
     #[serde(flatten)]
     document: TrunkDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// DIDs of one master, spread over destinations.
@@ -320,6 +340,9 @@ pub(super) struct ForwardingFlow {
     id: String,
     #[serde(flatten)]
     document: ForwardingFlowDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// Where calls of a flow may go: `server` and `did`, `trunk` and `number`, or `toll_free`.
@@ -395,21 +418,34 @@ pub(super) struct Destination {
     id: String,
     #[serde(flatten)]
     document: DestinationDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// A number of the account on one master.
 #[derive(ToSchema)]
+pub(super) struct NumberDocument {
+    /// As the carrier delivers it. It cannot be changed.
+    #[schema(example = "+12025550100")]
+    did: String,
+    /// The name of the master it arrives on; absent takes that of the flow.
+    #[schema(example = "pbx", required = false)]
+    server: String,
+    /// The name of the flow that owns it; absent is nobody.
+    #[schema(example = "sales", required = false)]
+    forwarding_flow: Option<String>,
+}
+
+#[derive(ToSchema)]
 pub(super) struct Number {
     #[schema(example = "num_01j3nnnyejx8kz0q4tt3b7m9ra")]
     id: String,
-    #[schema(example = "+12025550100")]
-    did: String,
-    /// The name of the master it arrives on.
-    #[schema(example = "pbx")]
-    server: String,
-    /// The name of the flow that owns it.
-    #[schema(example = "sales")]
-    forwarding_flow: Option<String>,
+    #[serde(flatten)]
+    document: NumberDocument,
+    /// In answers to a change: what is allowed and probably not meant.
+    #[schema(required = false)]
+    warnings: Vec<FieldProblem>,
 }
 
 /// One page of a list.

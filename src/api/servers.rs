@@ -17,7 +17,7 @@ use super::path::PathId;
 use super::schema::{PageOf, Server, ServerDocument};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::id::ServerId;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_server;
@@ -44,7 +44,7 @@ impl Resource for Kind {
         (): (),
         id: Option<ServerId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, ServerId), Vec<Problem>> {
+    ) -> Result<(Reading, ServerId), Vec<Problem>> {
         document::put_server(value, id, configuration, &mut clock::mint)
     }
 

@@ -24,13 +24,25 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-const PARAMETERS: &[&str] =
-    &["caller", "cursor", "did", "flow", "from", "limit", "live", "result", "test", "to"];
+const PARAMETERS: &[&str] = &[
+    "caller",
+    "cursor",
+    "destination",
+    "did",
+    "flow",
+    "from",
+    "limit",
+    "live",
+    "result",
+    "test",
+    "to",
+];
 
 /// List calls with redials collapsed
 ///
 /// A session has the time, number, caller and flow of its first call, and those filters ask for
-/// them. It lives while one of its calls does, and its result is the best of them.
+/// them. It lives while one of its calls does, its result is the best of them, and it was sent
+/// wherever one of them was.
 #[utoipa::path(
     get,
     path = "/v1/sessions",

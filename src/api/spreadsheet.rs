@@ -15,6 +15,7 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::fields::Fields;
+use crate::store::StoreError;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -86,6 +87,37 @@ impl Dialect {
 fn is_phone_number(field: &str) -> bool {
     let digits = field.strip_prefix('+').unwrap_or_default();
     (7..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// How many rows of an export are read at a time.
+pub(super) const ROWS_AT_ONCE: u32 = 500;
+
+/// The answer to an export: `read` gives the rows after the one it is told, at most
+/// [`ROWS_AT_ONCE`], each with what it is to be known by.
+pub(super) async fn export<Id, const N: usize, F>(
+    name: &str,
+    dialect: Dialect,
+    columns: [&str; N],
+    read: impl Fn(Option<Id>) -> F + Send + 'static,
+) -> Result<Response, ApiError>
+where
+    Id: Copy + Send + 'static,
+    F: Future<Output = Result<Vec<(Id, [String; N])>, StoreError>> + Send,
+{
+    let head = dialect.head(&columns)?;
+    // A database that is away is told before the answer has begun.
+    let first = read(None).await?;
+    // Page by page: no connection is held for a client that reads slowly.
+    let rest = stream::try_unfold((first, read), move |(rows, read)| async move {
+        let Some((last, _)) = rows.last() else {
+            return Ok::<_, Fault>(None);
+        };
+        let next =
+            if rows.len() < ROWS_AT_ONCE as usize { Vec::new() } else { read(Some(*last)).await? };
+        let lines = dialect.lines(rows.iter().map(|(_, row)| row))?;
+        Ok(Some((lines, (next, read))))
+    });
+    Ok(answer(name, head, rest))
 }
 
 /// The answer: `head`, then whatever comes. It begins before all is read, so a fault on the way

@@ -17,7 +17,7 @@ use super::path::PathId;
 use super::schema::{PageOf, Trunk, TrunkDocument};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::document;
+use crate::model::document::{self, Reading};
 use crate::model::id::TrunkId;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_trunk;
@@ -44,7 +44,7 @@ impl Resource for Kind {
         (): (),
         id: Option<TrunkId>,
         configuration: &Configuration,
-    ) -> Result<(Configuration, TrunkId), Vec<Problem>> {
+    ) -> Result<(Reading, TrunkId), Vec<Problem>> {
         document::put_trunk(value, id, configuration, &mut clock::mint)
     }
 

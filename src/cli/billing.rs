@@ -5,30 +5,35 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
+use super::find::{ListArgs, Page, Part, id_of, list, say_list};
 use super::input::moment_as_typed;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use crate::config::Config;
 use crate::model::billing::Micros;
+use crate::model::id::TrunkId;
 use crate::model::timeline::duration;
 
 #[derive(Debug, Subcommand)]
 pub enum CdrsCommand {
     /// Bills, those of the newest calls first
-    #[command(after_help = "Example:\n  divert cdrs list --flow flw_… --from 2026-11-21T00:00:00Z")]
-    List(ListArgs),
+    #[command(
+        after_help = "Example:\n  divert cdrs list --flow \"Solar East\" --from 2026-11-21T00:00:00Z"
+    )]
+    List(ListCdrsArgs),
+    /// Write bills as CSV to standard output
+    #[command(
+        after_help = "Example:\n  divert cdrs export --from 2026-11-01T00:00:00Z > november.csv"
+    )]
+    Export(ExportArgs),
 }
 
 #[derive(Args, Debug)]
-pub struct ListArgs {
-    /// Id of a forwarding flow
-    #[arg(long, value_name = "ID")]
-    flow: Option<String>,
-    /// Id of a destination
-    #[arg(long, value_name = "ID")]
-    destination: Option<String>,
-    /// Id of a trunk
-    #[arg(long, value_name = "ID")]
+struct Filter {
+    #[command(flatten)]
+    part: Part,
+    /// Name or id of a trunk
+    #[arg(long)]
     trunk: Option<String>,
     /// Not before this moment (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
@@ -36,6 +41,23 @@ pub struct ListArgs {
     /// Before this moment
     #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
     to: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    filter: Filter,
+    /// For a spreadsheet: no number is taken for a sum
+    #[arg(long)]
+    excel: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ListCdrsArgs {
+    #[command(flatten)]
+    filter: Filter,
     /// How many
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
@@ -54,9 +76,12 @@ pub enum BalanceCommand {
     /// Put money into the account; below zero takes it out again
     #[command(after_help = "Example:\n  divert balance add 250.00 --note \"invoice 4711\"")]
     Add(AddArgs),
+    /// All that was put in, newest first
+    #[command(after_help = "Example:\n  divert balance list")]
+    List(ListArgs),
     /// What the account has left
     #[command(after_help = "Example:\n  divert balance show")]
-    Show(ShowArgs),
+    Show(ListArgs),
 }
 
 #[derive(Args, Debug)]
@@ -72,24 +97,6 @@ pub struct AddArgs {
     json: bool,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-#[derive(Args, Debug)]
-pub struct ShowArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    data: Vec<Bill>,
-    #[serde(default)]
-    next_cursor: Option<String>,
-    #[serde(default)]
-    has_more: bool,
 }
 
 /// A bill as the API tells it, as far as it is shown.
@@ -126,6 +133,17 @@ struct Rate {
 }
 
 #[derive(Debug, Deserialize)]
+struct Credit {
+    id: String,
+    amount: String,
+    currency: String,
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    at: Moment,
+}
+
+#[derive(Debug, Deserialize)]
 struct Balance {
     amount: String,
     currency: String,
@@ -133,31 +151,43 @@ struct Balance {
     prepaid: bool,
 }
 
+impl Filter {
+    async fn query(&self, client: &Client) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut query = self.part.query(client).await?;
+        if let Some(trunk) = &self.trunk {
+            query.push(("trunk", id_of::<TrunkId>(client, "/v1/trunks", trunk, "trunk").await?));
+        }
+        let times = [("from", &self.from), ("to", &self.to)];
+        query.extend(times.into_iter().filter_map(|(key, time)| Some((key, time.clone()?))));
+        Ok(query)
+    }
+}
+
 /// # Errors
-/// See [`Client`].
+/// See [`Client`]; [`Failure::Input`](super::Failure::Input) for a name nobody has.
 pub async fn cdrs(command: &CdrsCommand, config: &Config) -> anyhow::Result<()> {
-    let CdrsCommand::List(args) = command;
-    let texts = [
-        ("flow", &args.flow),
-        ("destination", &args.destination),
-        ("trunk", &args.trunk),
-        ("from", &args.from),
-        ("to", &args.to),
-        ("cursor", &args.cursor),
-    ];
-    let mut query: Vec<(&str, String)> =
-        texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect();
+    match command {
+        CdrsCommand::Export(args) => {
+            let client = Client::new(&args.server, config)?;
+            let mut query = args.filter.query(&client).await?;
+            query.extend(args.excel.then(|| ("excel", "1".to_owned())));
+            client.download("/v1/cdrs.csv", &query).await
+        }
+        CdrsCommand::List(args) => list_cdrs(args, &Client::new(&args.server, config)?).await,
+    }
+}
+
+async fn list_cdrs(args: &ListCdrsArgs, client: &Client) -> anyhow::Result<()> {
+    let mut query = args.filter.query(client).await?;
     query.push(("limit", args.limit.to_string()));
-    let answer: Value = Client::new(&args.server, config)?.get("/v1/cdrs", &query).await?;
+    query.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
+    let answer: Value = client.get("/v1/cdrs", &query).await?;
     if args.json {
         return say_json(&answer);
     }
-    let page = Page::deserialize(&answer)?;
+    let page = Page::<Bill>::deserialize(&answer)?;
     say(&listing(&page.data, Terminal::of_stdout()))?;
-    match page.next_cursor {
-        Some(cursor) if page.has_more => say(&format!("more: --cursor {cursor}\n")),
-        _ => Ok(()),
-    }
+    page.next().map_or(Ok(()), |cursor| say(&format!("more: --cursor {cursor}\n")))
 }
 
 fn listing(bills: &[Bill], terminal: Terminal) -> String {
@@ -180,6 +210,21 @@ fn listing(bills: &[Bill], terminal: Terminal) -> String {
     table(terminal, &heads, &bills.iter().map(row).collect::<Vec<_>>())
 }
 
+fn credits(credits: &[Credit], terminal: Terminal) -> String {
+    if credits.is_empty() {
+        return "Nothing was put in yet:\n  divert balance add AMOUNT\n".to_owned();
+    }
+    let row = |credit: &Credit| {
+        vec![
+            (Style::Plain, credit.at.show("%F %R")),
+            (Style::Bold, plain(&format!("{} {}", credit.amount, credit.currency))),
+            (Style::Dim, plain(&credit.id)),
+            (Style::Plain, plain(&credit.note)),
+        ]
+    };
+    table(terminal, &["AT", "AMOUNT", "ID", "NOTE"], &credits.iter().map(row).collect::<Vec<_>>())
+}
+
 /// # Errors
 /// See [`Client`].
 pub async fn balance(command: &BalanceCommand, config: &Config) -> anyhow::Result<()> {
@@ -197,6 +242,11 @@ pub async fn balance(command: &BalanceCommand, config: &Config) -> anyhow::Resul
             let text = |name: &str| plain(made[name].as_str().unwrap_or("?"));
             say(&format!("{}: {} {}\n", text("id"), text("amount"), text("currency")))?;
             say(&format!("The balance is {} {}.\n", text("balance"), text("currency")))
+        }
+        BalanceCommand::List(args) => {
+            let client = Client::new(&args.server, config)?;
+            let all = list(&client, "/v1/account/credits", &[]).await?;
+            say_list(all, args.json, |all| credits(all, Terminal::of_stdout()))
         }
         BalanceCommand::Show(args) => {
             let client = Client::new(&args.server, config)?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Client, ServerArgs};
+use super::find::{Page, Part};
 use super::input::{moment_as_typed, word};
 use super::ladder;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
@@ -26,8 +27,8 @@ const TAIL: Duration = Duration::from_millis(500);
 pub enum CallsCommand {
     /// Calls, newest first
     #[command(
-        after_help = "Examples:\n  divert calls list --live\n  divert calls list --flow flw_… \
-        --result no_answer --from 2026-11-21T00:00:00Z"
+        after_help = "Examples:\n  divert calls list --live\n  divert calls list --flow \"Solar East\" \
+        --result no_answer --from 2026-11-21T00:00:00Z\n  divert calls list --session call_…"
     )]
     List(ListArgs),
     /// Write calls as CSV to standard output
@@ -51,7 +52,7 @@ pub struct ListArgs {
     #[command(flatten)]
     filter: Filter,
     /// One row for calls of a caller that followed each other
-    #[arg(long)]
+    #[arg(long, conflicts_with = "session")]
     collapse: bool,
     /// How many
     #[arg(long, default_value_t = 50, value_name = "N")]
@@ -79,9 +80,11 @@ pub struct ExportArgs {
 
 #[derive(Args, Debug)]
 struct Filter {
-    /// Id of a forwarding flow
+    #[command(flatten)]
+    part: Part,
+    /// The calls of one session: the id of its first
     #[arg(long, value_name = "ID")]
-    flow: Option<String>,
+    session: Option<CallId>,
     /// The number that was called
     #[arg(long)]
     did: Option<String>,
@@ -136,19 +139,9 @@ pub struct EndArgs {
     server: ServerArgs,
 }
 
-#[derive(Debug, Deserialize)]
-struct Page {
-    data: Vec<Value>,
-    #[serde(default)]
-    next_cursor: Option<String>,
-    #[serde(default)]
-    has_more: bool,
-}
-
 impl Filter {
-    fn query(&self) -> Vec<(&'static str, String)> {
+    async fn query(&self, client: &Client) -> anyhow::Result<Vec<(&'static str, String)>> {
         let texts = [
-            ("flow", &self.flow),
             ("did", &self.did),
             ("caller", &self.caller),
             ("test", &self.test),
@@ -158,7 +151,10 @@ impl Filter {
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?)));
         let result = self.result.map(|result| ("result", result.to_string()));
         let live = self.live.then(|| ("live", "true".to_owned()));
-        texts.chain(result).chain(live).collect()
+        let session = self.session.map(|session| ("session", session.to_string()));
+        let mut query = self.part.query(client).await?;
+        query.extend(texts.chain(result).chain(live).chain(session));
+        Ok(query)
     }
 }
 
@@ -172,9 +168,10 @@ pub async fn run(command: &CallsCommand, config: &Config) -> anyhow::Result<()> 
             say(&format!("{} is being ended\n", args.id))
         }
         CallsCommand::Export(args) => {
-            let mut query = args.filter.query();
+            let client = Client::new(&args.server, config)?;
+            let mut query = args.filter.query(&client).await?;
             query.extend(args.excel.then(|| ("excel", "1".to_owned())));
-            Client::new(&args.server, config)?.download("/v1/calls.csv", &query).await
+            client.download("/v1/calls.csv", &query).await
         }
         CallsCommand::List(args) => list(args, &Client::new(&args.server, config)?).await,
         CallsCommand::Show(args) => show(args, &Client::new(&args.server, config)?).await,
@@ -183,7 +180,7 @@ pub async fn run(command: &CallsCommand, config: &Config) -> anyhow::Result<()> 
 }
 
 async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
-    let mut query = args.filter.query();
+    let mut query = args.filter.query(client).await?;
     query.push(("limit", args.limit.to_string()));
     query.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
     let path = if args.collapse { "/v1/sessions" } else { "/v1/calls" };
@@ -191,13 +188,9 @@ async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
     if args.json {
         return say_json(&answer);
     }
-    let page = Page::deserialize(&answer)?;
-    let calls = page.data.iter().map(Call::deserialize).collect::<Result<Vec<_>, _>>()?;
-    say(&listing(&calls, Terminal::of_stdout()))?;
-    match page.next_cursor {
-        Some(cursor) if page.has_more => say(&format!("more: --cursor {cursor}\n")),
-        _ => Ok(()),
-    }
+    let page = Page::<Call>::deserialize(&answer)?;
+    say(&listing(&page.data, Terminal::of_stdout()))?;
+    page.next().map_or(Ok(()), |cursor| say(&format!("more: --cursor {cursor}\n")))
 }
 
 async fn show(args: &ShowArgs, client: &Client) -> anyhow::Result<()> {
@@ -213,7 +206,7 @@ async fn show(args: &ShowArgs, client: &Client) -> anyhow::Result<()> {
 /// Runs until it is interrupted.
 async fn tail(args: &TailArgs, client: &Client) -> anyhow::Result<()> {
     let terminal = Terminal::of_stdout();
-    let mut query = args.filter.query();
+    let mut query = args.filter.query(client).await?;
     query.push(("limit", "50".to_owned()));
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut tick = tokio::time::interval(TAIL);
@@ -223,7 +216,7 @@ async fn tail(args: &TailArgs, client: &Client) -> anyhow::Result<()> {
             _ = tick.tick() => {}
             _ = interrupted.recv() => return Ok(()),
         }
-        let mut page: Page = client.get("/v1/calls", &query).await?;
+        let mut page: Page<Value> = client.get("/v1/calls", &query).await?;
         page.data.reverse();
         let mut now = BTreeMap::new();
         for value in page.data {

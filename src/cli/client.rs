@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +71,26 @@ struct Fault {
     hint: String,
 }
 
+/// The answer to a change, as far as it warns.
+#[derive(Default, Deserialize)]
+struct Warned {
+    #[serde(default)]
+    warnings: Vec<Fault>,
+}
+
+impl Fault {
+    fn tell(&self) -> String {
+        let mut text = plain(&self.message);
+        if !self.pointer.is_empty() {
+            text = format!("{}: {text}", plain(&self.pointer));
+        }
+        if !self.hint.is_empty() {
+            text = format!("{text}\n    = help: {}", plain(&self.hint));
+        }
+        text
+    }
+}
+
 impl Client {
     /// Nothing is connected yet.
     ///
@@ -124,6 +145,13 @@ impl Client {
         self.send(Method::PATCH, self.url(path), Some(body)).await
     }
 
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let _: Value = self.send(Method::DELETE, self.url(path), None).await?;
+        Ok(())
+    }
+
     /// Writes the answer to standard output as it comes, however long that takes.
     ///
     /// # Errors
@@ -160,6 +188,8 @@ impl Client {
         url
     }
 
+    /// Writes warnings of the answer to a change to standard error.
+    ///
     /// # Errors
     /// [`Failure::NotConnected`] when nobody answers, [`Failure::Input`] when the server refuses
     /// what was asked, [`Failure::Failed`] when it fails itself.
@@ -169,20 +199,33 @@ impl Client {
         url: Url,
         body: Option<&Value>,
     ) -> anyhow::Result<T> {
-        let mut request = self.http.request(method, url);
-        if let Some(key) = &self.key {
-            request = request.bearer_auth(key);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(|error| self.not_connected(&error))?;
+        let response = loop {
+            let mut request = self.http.request(method.clone(), url.clone());
+            if let Some(key) = &self.key {
+                request = request.bearer_auth(key);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let response = request.send().await.map_err(|error| self.not_connected(&error))?;
+            // A long list asks faster than a key may.
+            match patience(&response).filter(|_| method == Method::GET) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break response,
+            }
+        };
         let status = response.status();
         let bytes = response.bytes().await.map_err(|error| self.not_connected(&error))?;
         if status.is_success() {
             let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };
-            return serde_json::from_slice(bytes)
-                .with_context(|| format!("{} answered something else than divert", self.place));
+            let strange = || format!("{} answered something else than divert", self.place);
+            if body.is_some() {
+                let Warned { warnings } = serde_json::from_slice(bytes).unwrap_or_default();
+                for warning in &warnings {
+                    eprintln!("warning: {}", warning.tell());
+                }
+            }
+            return serde_json::from_slice(bytes).with_context(strange);
         }
         Err(refused(status, &bytes).into())
     }
@@ -205,6 +248,13 @@ impl Client {
             self.place
         ))
     }
+}
+
+/// How long to wait before asking again, if that is what the server wants.
+fn patience(response: &reqwest::Response) -> Option<Duration> {
+    let wait = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let wait = Duration::from_secs(wait);
+    (response.status() == StatusCode::TOO_MANY_REQUESTS && wait <= TIMEOUT).then_some(wait)
 }
 
 fn cut_off(error: &reqwest::Error) -> String {
@@ -231,14 +281,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         text = format!("{text}: {}", plain(&problem.detail));
     }
     for fault in &problem.errors {
-        text.push_str("\n  ");
-        if !fault.pointer.is_empty() {
-            text = format!("{text}{}: ", plain(&fault.pointer));
-        }
-        text.push_str(&plain(&fault.message));
-        if !fault.hint.is_empty() {
-            text = format!("{text}\n    = help: {}", plain(&fault.hint));
-        }
+        text = format!("{text}\n  {}", fault.tell());
     }
     if !problem.instance.is_empty() && status.is_server_error() {
         text = format!("{text}\n  request {}", plain(&problem.instance));

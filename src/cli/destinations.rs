@@ -1,13 +1,15 @@
 //! `divert destinations …`: the switches of the destinations of the running server.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::client::{Client, ServerArgs};
-use super::find::{Destination, find_flow, pick};
+use super::find::{Destination, Flow, find, find_flow, pick};
 use super::flows::destinations;
 use super::terminal::{Terminal, plain, say, say_json};
 use crate::config::Config;
+use crate::model::id::ForwardingFlowId;
 
 #[derive(Debug, Subcommand)]
 pub enum DestinationsCommand {
@@ -71,11 +73,10 @@ pub async fn run(command: &DestinationsCommand, config: &Config) -> anyhow::Resu
 
 async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<()> {
     let client = Client::new(&args.server, config)?;
-    let flow = find_flow(&client, &args.flow).await?;
+    let path = "/v1/forwarding-flows";
+    let flow = find::<ForwardingFlowId>(&client, path, &args.flow, "forwarding flow").await?;
     if args.json {
-        let path = format!("/v1/forwarding-flows/{}", flow.id);
-        let whole: Value = client.get(&path, &[]).await?;
-        return say_json(&whole["destinations"]);
+        return say_json(&flow["destinations"]);
     }
-    say(&destinations(&flow.destinations, Terminal::of_stdout()))
+    say(&destinations(&Flow::deserialize(flow)?.destinations, Terminal::of_stdout()))
 }

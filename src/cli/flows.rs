@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::{Client, ServerArgs};
 use super::explain;
-use super::find::{Destination, Flow, find_flow, read_list};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
+use super::terminal::{Style, Terminal, plain, say, table};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -35,15 +35,6 @@ pub struct SwitchArgs {
     server: ServerArgs,
 }
 
-#[derive(Args, Debug)]
-pub struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
 /// # Errors
 /// See [`Client`].
 pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
@@ -54,12 +45,8 @@ pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()
         FlowsCommand::Resume(args) => return switch(args, "resume", config).await,
     };
     let client = Client::new(&args.server, config)?;
-    let answer: Value = client.get("/v1/forwarding-flows", &[("limit", "200".to_owned())]).await?;
-    if args.json {
-        return say_json(&answer);
-    }
-    let flows: Vec<Flow> = read_list(answer)?;
-    say(&listing(&flows, Terminal::of_stdout()))
+    let flows = list(&client, "/v1/forwarding-flows", &[]).await?;
+    say_list(flows, args.json, |flows| listing(flows, Terminal::of_stdout()))
 }
 
 async fn switch(args: &SwitchArgs, action: &str, config: &Config) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ mod input;
 mod keys;
 mod ladder;
 mod nodes;
+mod numbers;
 mod plan;
 mod print;
 mod rate_decks;
@@ -25,11 +26,13 @@ mod replay;
 mod replay_day;
 mod reports;
 mod serve;
+mod servers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
 mod terminal;
 mod test_call;
+mod trunks;
 mod view;
 
 use std::ffi::OsString;
@@ -80,6 +83,9 @@ enum Command {
     /// Write a configuration document into the database
     #[command(after_help = "Example:\n  divert apply flows.yaml --yes")]
     Apply(plan::ApplyArgs),
+    /// Print the configuration as a document for plan and apply
+    #[command(after_help = "Example:\n  divert export > flows.yaml")]
+    Export(plan::ExportArgs),
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
@@ -111,6 +117,15 @@ enum Command {
     /// Prices of calls by prefix
     #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
     RateDecks(rate_decks::RateDecksCommand),
+    /// Asterisk boxes that calls arrive on and go to
+    #[command(subcommand, after_help = "Example:\n  divert servers list")]
+    Servers(servers::ServersCommand),
+    /// DIDs and who owns them
+    #[command(subcommand, after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]
+    Numbers(numbers::NumbersCommand),
+    /// How calls leave
+    #[command(subcommand, after_help = "Example:\n  divert trunks list")]
+    Trunks(trunks::TrunksCommand),
     /// Check everything a call needs, with what to do where it is missing
     #[command(after_help = "Example:\n  divert doctor --json")]
     Doctor(doctor::DoctorArgs),
@@ -231,15 +246,19 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Config(command) => settings::run(command, &loaded),
             Command::Destinations(command) => destinations::run(command, config).await,
             Command::Explain(args) => explain::explain(args, config).await,
+            Command::Export(args) => plan::export(args, config).await,
             Command::Flows(command) => flows::flows(command, config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Nodes(command) => nodes::run(command, config).await,
+            Command::Numbers(command) => numbers::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
             Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,
             Command::ReplayDay(args) => replay_day::run(args, config).await,
             Command::Reports(command) => reports::run(command, config).await,
             Command::Serve => serve::run(config.clone()).await,
+            Command::Servers(command) => servers::run(command, config).await,
+            Command::Trunks(command) => trunks::run(command, config).await,
             Command::TestCall(args) => test_call::run(args, config).await,
             Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),
             #[cfg(feature = "sim")]

@@ -1,5 +1,6 @@
 //! `divert plan` and `divert apply`: a configuration document against what stands in the database,
-//! first as words, then as rows. A running server notices the new version by itself.
+//! first as words, then as rows. A running server notices the new version by itself. `divert export`
+//! writes what stands there as such a document.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::{fs, iter};
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::{Configuration, diff};
-use crate::model::document::{Unnamed, read_document};
+use crate::model::document::{Unnamed, read_document, write_document};
 use crate::model::plan::{Action, PlanLine, describe};
 use crate::model::problem::{Problem, render};
 use crate::routing::check::advise;
@@ -36,6 +37,13 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -93,6 +101,16 @@ pub async fn apply(args: &ApplyArgs, config: &Config) -> anyhow::Result<()> {
         }
         Err(error) => Err(database::failure(&error).into()),
     }
+}
+
+/// # Errors
+/// See [`database::failure`]; standard output is closed.
+pub async fn export(args: &ExportArgs, config: &Config) -> anyhow::Result<()> {
+    let db = database::open(config).await?;
+    let current = db.configuration(DEFAULT_ACCOUNT).await;
+    let (current, _) = current.map_err(|error| database::failure(&error))?;
+    let document = write_document(&current);
+    if args.json { say_json(&document) } else { say(&yaml::write(&document)) }
 }
 
 pub(super) async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal> {

@@ -3,12 +3,14 @@
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
-use super::find::{pick, read_list};
+use super::find::{ListArgs, find, list, say_list};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
+use crate::model::id::RateDeckId;
+
+const PATH: &str = "/v1/rate-decks";
 
 #[derive(Debug, Subcommand)]
 pub enum RateDecksCommand {
@@ -18,15 +20,6 @@ pub enum RateDecksCommand {
     /// The rates of one
     #[command(after_help = "Example:\n  divert rate-decks show retail")]
     Show(ShowArgs),
-}
-
-#[derive(Args, Debug)]
-pub struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
 }
 
 #[derive(Args, Debug)]
@@ -66,19 +59,18 @@ pub async fn run(command: &RateDecksCommand, config: &Config) -> anyhow::Result<
     let (RateDecksCommand::List(ListArgs { json, server })
     | RateDecksCommand::Show(ShowArgs { json, server, .. })) = command;
     let client = Client::new(server, config)?;
-    let answer: Value = client.get("/v1/rate-decks", &[("limit", "200".to_owned())]).await?;
     let terminal = Terminal::of_stdout();
     match command {
-        RateDecksCommand::List(_) if *json => say_json(&answer),
-        RateDecksCommand::List(_) => say(&listing(&read_list(answer)?, terminal)),
+        RateDecksCommand::List(_) => {
+            let decks = list(&client, PATH, &[]).await?;
+            say_list(decks, *json, |decks| listing(decks, terminal))
+        }
         RateDecksCommand::Show(args) => {
-            let decks: Vec<Deck> = read_list(answer.clone())?;
-            let named = decks.iter().map(|deck| (deck.id.as_str(), deck.name.as_str()));
-            let nth = pick(&args.deck, named, "rate deck")?;
+            let deck = find::<RateDeckId>(&client, PATH, &args.deck, "rate deck").await?;
             if *json {
-                return say_json(&answer["data"][nth]);
+                return say_json(&deck);
             }
-            say(&rates(&decks[nth], terminal))
+            say(&rates(&Deck::deserialize(deck)?, terminal))
         }
     }
 }

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
+use super::find::Part;
 use super::input::{moment_as_typed, word};
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::view::Flow;
 use crate::config::Config;
 use crate::store::By;
 
@@ -32,9 +34,8 @@ pub struct CallsArgs {
     /// Whose days and hours; the account's unless given
     #[arg(long, value_name = "NAME")]
     zone: Option<String>,
-    /// Id of a forwarding flow
-    #[arg(long, value_name = "ID")]
-    flow: Option<String>,
+    #[command(flatten)]
+    part: Part,
     /// Report on test calls instead
     #[arg(long)]
     tests: bool,
@@ -59,6 +60,8 @@ struct Report {
 struct Row {
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    forwarding_flow: Option<Flow>,
     #[serde(default)]
     period: Option<Period>,
     calls: i64,
@@ -88,10 +91,10 @@ struct Cost {
 pub async fn run(command: &ReportsCommand, config: &Config) -> anyhow::Result<()> {
     let ReportsCommand::Calls(args) = command;
     let client = Client::new(&args.server, config)?;
-    let texts =
-        [("from", &args.from), ("to", &args.to), ("zone", &args.zone), ("flow", &args.flow)];
+    let texts = [("from", &args.from), ("to", &args.to), ("zone", &args.zone)];
     let mut query = vec![("by", args.by.to_string())];
     query.extend(texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))));
+    query.extend(args.part.query(&client).await?);
     query.extend(args.tests.then(|| ("test", "only".to_owned())));
     if args.csv {
         return client.download("/v1/reports/calls.csv", &query).await;
@@ -117,15 +120,17 @@ fn show(report: &Report, by: By, terminal: Terminal) -> String {
         let rate = row.answered_per_mille;
         let rate = rate.map_or_else(String::new, |of| format!("{}.{} %", of / 10, of % 10));
         let cost = |cost: &Cost| format!("{} {}", plain(&cost.amount), plain(&cost.currency));
-        vec![
-            (Style::Name, name),
+        let flow = row.forwarding_flow.as_ref().map_or("-", |flow| &flow.name);
+        let flow = (by == By::Destination).then(|| (Style::Plain, plain(flow)));
+        let figures = [
             (Style::Plain, row.calls.to_string()),
             (Style::Plain, row.sessions.to_string()),
             (Style::Plain, row.answered.to_string()),
             (Style::Plain, rate),
             (Style::Plain, plain(&row.talk_minutes)),
             (Style::Plain, row.costs.iter().map(cost).collect::<Vec<_>>().join(", ")),
-        ]
+        ];
+        std::iter::once((Style::Name, name)).chain(flow).chain(figures).collect()
     };
     let rows: Vec<_> = report.rows.iter().map(row).collect();
     let first = match by {
@@ -134,6 +139,8 @@ fn show(report: &Report, by: By, terminal: Terminal) -> String {
         By::Flow => "FLOW".to_owned(),
         By::Hour => format!("HOUR {}", plain(&report.zone)),
     };
-    let heads = [&first, "CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES", "COST"];
+    let mut heads = vec![first.as_str()];
+    heads.extend((by == By::Destination).then_some("FLOW"));
+    heads.extend(["CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES", "COST"]);
     table(terminal, &heads, &rows)
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::billing::RateDeck;
 use super::check;
-use super::configuration::{Configuration, Named};
+use super::configuration::{Configuration, Named, Number};
 use super::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
 use super::problem::Problem;
 use super::server::Server;
@@ -100,21 +100,27 @@ pub fn remove_destination(
     Ok(left)
 }
 
-/// The configuration without this number, which no flow may own.
+/// The configuration without this number, and the flow that owned it without its DID.
 ///
 /// # Errors
 ///
-/// One problem when it does not exist or has an owner.
+/// One problem when it does not exist.
 pub fn remove_number(from: &Configuration, id: NumberId) -> Result<Configuration, Vec<Problem>> {
-    let number = from.numbers.iter().find(|number| number.id == id);
-    let number = number.ok_or_else(|| vec![not_found(id)])?;
-    if let Some(owner) = number.forwarding_flow.and_then(|owner| from.forwarding_flow(owner)) {
-        let users = vec![format!("forwarding flow {}", owner.name)];
-        refuse_if_used(users, "number", number.did.as_str())?;
-    }
     let mut left = from.clone();
-    left.numbers.retain(|number| number.id != id);
+    take_number(&mut left, id)?;
     Ok(left)
+}
+
+/// Takes a number out, here and from the DIDs of its owner.
+pub(super) fn take_number(from: &mut Configuration, id: NumberId) -> Result<Number, Vec<Problem>> {
+    let at = from.numbers.iter().position(|number| number.id == id);
+    let number = from.numbers.remove(at.ok_or_else(|| vec![not_found(id)])?);
+    for flow in &mut from.forwarding_flows {
+        if Some(flow.id) == number.forwarding_flow {
+            flow.dids.retain(|did| *did != number.did);
+        }
+    }
+    Ok(number)
 }
 
 fn refuse_if_used(users: Vec<String>, kind: &str, name: &str) -> Result<(), Vec<Problem>> {

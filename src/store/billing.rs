@@ -91,16 +91,27 @@ impl Db {
         account: AccountId,
         call: CallId,
     ) -> Result<Vec<Cdr>, StoreError> {
+        self.cdrs_of_calls(account, &[call]).await
+    }
+
+    /// The bills of `calls`, each call's in the order of its legs.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn cdrs_of_calls(
+        &self,
+        account: AccountId,
+        calls: &[CallId],
+    ) -> Result<Vec<Cdr>, StoreError> {
         let rows: Vec<CdrRow> = on!(self, db => {
-            QueryBuilder::new(CDRS)
-                .push(" WHERE account_id = ")
-                .push_bind(Text(account))
-                .push(" AND call_id = ")
-                .push_bind(Text(call))
-                .push(" ORDER BY leg_no")
-                .build_query_as()
-                .fetch_all(db)
-                .await
+            let mut query = QueryBuilder::new(CDRS);
+            query.push(" WHERE account_id = ").push_bind(Text(account));
+            query.push(" AND call_id IN (");
+            let mut ids = query.separated(", ");
+            for call in calls {
+                ids.push_bind(Text(*call));
+            }
+            query.push(") ORDER BY call_id, leg_no").build_query_as().fetch_all(db).await
         })?;
         Ok(rows.into_iter().map(CdrRow::into_cdr).collect())
     }

@@ -46,6 +46,8 @@ pub struct CallFilter {
     /// The calls of this session only.
     pub session: Option<CallId>,
     pub flow: Option<ForwardingFlowId>,
+    /// Calls that were sent there, whoever answered them.
+    pub destination: Option<DestinationId>,
     pub did: Option<Did>,
     /// The caller's number, exactly.
     pub caller: Option<String>,
@@ -96,6 +98,10 @@ impl Db {
             let mut query = QueryBuilder::new(CALLS);
             query.push(" WHERE account_id = ").push_bind(Text(account));
             narrow!(query, filter);
+            if let Some(destination) = filter.destination {
+                query.push(" AND EXISTS (").push(SENT).push(" AND leg.call_id = call.id");
+                query.push(" AND leg.destination_id = ").push_bind(Text(destination)).push(")");
+            }
             if let Some(session) = filter.session {
                 query.push(" AND session_id = ").push_bind(Text(session));
             }
@@ -140,7 +146,15 @@ impl Db {
             return Ok(None);
         };
         let legs: Vec<LegRow> = on!(in &mut tx, db => {
-            sqlx::query_as(LEGS).bind(Text(account)).bind(Text(id)).fetch_all(db).await
+            QueryBuilder::new(LEGS)
+                .push(" WHERE account_id = ")
+                .push_bind(Text(account))
+                .push(" AND call_id = ")
+                .push_bind(Text(id))
+                .push(" ORDER BY no")
+                .build_query_as()
+                .fetch_all(db)
+                .await
         })?;
         let steps: Vec<StepRow> = on!(in &mut tx, db => {
             sqlx::query_as(TIMELINE).bind(Text(account)).bind(Text(id)).fetch_all(db).await
@@ -152,6 +166,28 @@ impl Db {
             legs: legs.into_iter().map(LegRow::into_leg).collect(),
             timeline: steps.into_iter().map(StepRow::into_entry).collect(),
         }))
+    }
+
+    /// Who answered each of `calls`: the legs that were or are talked on, at most one for each.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn answered_legs(
+        &self,
+        account: AccountId,
+        calls: &[CallId],
+    ) -> Result<Vec<LegRecord>, StoreError> {
+        let rows: Vec<LegRow> = on!(self, db => {
+            let mut query = QueryBuilder::new(LEGS);
+            query.push(" WHERE account_id = ").push_bind(Text(account));
+            query.push(ANSWERED).push(" AND call_id IN (");
+            let mut ids = query.separated(", ");
+            for call in calls {
+                ids.push_bind(Text(*call));
+            }
+            query.push(")").build_query_as().fetch_all(db).await
+        })?;
+        Ok(rows.into_iter().map(LegRow::into_leg).collect())
     }
 
     /// The calls of all accounts that `node` owns and that have not ended, or of which a leg has not:
@@ -326,8 +362,11 @@ pub(super) const CALLS: &str = "SELECT id, account_id, node, did, caller_number,
     flow_name, is_test, status, started_at, answered_at, ended_at, talk_ms, result, ended_by, \
     cause, channel, bridge, caller_key, session_id, is_repeat FROM call";
 const LEGS: &str = "SELECT call_id, no, destination_id, name, endpoint, started_at, ringing_at, \
-    answered_at, ended_at, outcome, cause, sip_code, trunk_id FROM leg \
-    WHERE account_id = $1 AND call_id = $2 ORDER BY no";
+    answered_at, ended_at, outcome, cause, sip_code, trunk_id FROM leg";
+// A leg that lost a race was answered too; only the outcome tells.
+const ANSWERED: &str =
+    " AND (outcome = 'answered' OR (outcome IS NULL AND answered_at IS NOT NULL))";
+pub(super) const SENT: &str = "SELECT 1 FROM leg WHERE leg.account_id = call.account_id";
 const TIMELINE: &str =
     "SELECT seq, at, step FROM timeline WHERE account_id = $1 AND call_id = $2 ORDER BY seq";
 const JOURNAL: &str =

@@ -13,14 +13,12 @@ use super::{Db, StoreError, Tx};
 use crate::model::account::AccountSettings;
 use crate::model::billing::{Currency, RateDeck, Rates, Rounding};
 use crate::model::cause::HangupCause;
-use crate::model::configuration::{Configuration, Number};
+use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{
     Fallback, ForwardingFlow, ForwardingFlowState, Ringback, Spread,
 };
-use crate::model::id::{
-    AccountId, DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId,
-};
+use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use crate::model::number::{DialNumber, Did, NumberPlan, TollFree};
 use crate::model::schedule::Schedule;
 use crate::model::server::{Server, ServerRole};
@@ -70,13 +68,31 @@ impl Db {
         &self,
         account: AccountId,
     ) -> Result<(Configuration, i64), StoreError> {
+        self.configuration_with(account, None).await
+    }
+
+    /// As [`Db::configuration`], but as if the account had no numbers than those that are written
+    /// like `did`, in whatever case.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
+    pub async fn configuration_around(
+        &self,
+        account: AccountId,
+        did: &Did,
+    ) -> Result<(Configuration, i64), StoreError> {
+        self.configuration_with(account, Some(did)).await
+    }
+
+    async fn configuration_with(
+        &self,
+        account: AccountId,
+        did: Option<&Did>,
+    ) -> Result<(Configuration, i64), StoreError> {
         let mut tx = self.snapshot().await?;
         let (mut configuration, version) = tx.configuration_without_numbers(account).await?;
-        let numbers: Vec<NumberRow> = on!(in &mut tx, db => {
-            sqlx::query_as(NUMBERS).bind(Text(account)).fetch_all(db).await
-        })?;
+        configuration.numbers = tx.numbers_like(account, did).await?;
         tx.commit().await?;
-        configuration.numbers = numbers.into_iter().map(NumberRow::into_number).collect();
         configuration.numbers.sort_by(|a, b| (&a.did, a.id).cmp(&(&b.did, b.id)));
         let mut dids_of: BTreeMap<ForwardingFlowId, Vec<Did>> = BTreeMap::new();
         for number in &configuration.numbers {
@@ -273,25 +289,6 @@ impl ServerRow {
 }
 
 #[derive(FromRow)]
-struct NumberRow {
-    id: Text<NumberId>,
-    did: Text<Did>,
-    server_id: Text<ServerId>,
-    forwarding_flow_id: Option<Text<ForwardingFlowId>>,
-}
-
-impl NumberRow {
-    fn into_number(self) -> Number {
-        Number {
-            id: self.id.0,
-            did: self.did.0,
-            server: self.server_id.0,
-            forwarding_flow: self.forwarding_flow_id.map(|Text(flow)| flow),
-        }
-    }
-}
-
-#[derive(FromRow)]
 struct DestinationRow {
     id: Text<DestinationId>,
     forwarding_flow_id: Text<ForwardingFlowId>,
@@ -416,8 +413,6 @@ const RATE_DECKS: &str = "SELECT id, name, bills_ring_time, rounding, decimals, 
 const TRUNKS: &str = "SELECT id, name, address, endpoint, max_live, carries_toll_free, \
     rate_deck_id FROM trunk WHERE account_id = $1";
 const SERVERS: &str = "SELECT id, name, role, trunk_id, max_live FROM server WHERE account_id = $1";
-const NUMBERS: &str =
-    "SELECT id, did, server_id, forwarding_flow_id FROM number WHERE account_id = $1";
 const DESTINATIONS: &str = "SELECT id, forwarding_flow_id, name, server_id, trunk_id, toll_free, \
     number, priority, weight, max_live, ring_timeout_sec, state, time_zone, schedule, throttle \
     FROM destination WHERE account_id = $1 ORDER BY place";

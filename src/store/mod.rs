@@ -67,7 +67,7 @@ pub use day::CallUnderWay;
 pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
-pub use numbers::OwnedDids;
+pub use numbers::{NumberFilter, OwnedDids};
 pub use record::{JournalBody, Record};
 pub use reports::{By, Cost, ReportQuery, ReportRow};
 pub use sessions::Session;

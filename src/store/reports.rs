@@ -24,6 +24,12 @@ macro_rules! narrow {
             $sql.push(" AND c.flow_id = ").push_bind(Text(flow));
         }
     };
+    ($sql:ident, $account:ident, $query:ident, $column:literal = $destination:ident) => {
+        narrow!($sql, $account, $query);
+        if let Some(destination) = $destination {
+            $sql.push(concat!(" AND ", $column, " = ")).push_bind(Text(destination));
+        }
+    };
 }
 
 macro_rules! within {
@@ -71,15 +77,17 @@ pub struct ReportQuery {
 /// One line of a report.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReportRow {
-    /// The flow, or `None` for calls on numbers that nobody owned.
+    /// By flow and by destination: the flow, or `None` for calls on numbers that nobody owned.
     pub flow: Option<ForwardingFlowId>,
-    /// The destination, or `None` for the fallback numbers of flows.
+    /// Its newest name in the log.
+    pub flow_name: Option<String>,
+    /// By destination: the destination, or `None` for the fallback number of the flow.
     pub destination: Option<DestinationId>,
-    /// The newest name of flow or destination in the log.
-    pub name: Option<String>,
+    /// Its newest name in the log.
+    pub destination_name: Option<String>,
     /// The part of the day or hour that lies in the period asked for.
     pub period: Option<(Timestamp, Timestamp)>,
-    /// By destination: those that were sent there.
+    /// By destination, or of one: those that were sent there.
     pub calls: i64,
     /// Calls with redials counted as one.
     pub sessions: i64,
@@ -161,10 +169,23 @@ impl Db {
         account: AccountId,
         query: &ReportQuery,
     ) -> Result<Vec<ReportRow>, StoreError> {
+        self.report_of(account, query, None).await
+    }
+
+    /// As [`Db::report`], but of the calls that were sent to `destination` only, and of what became
+    /// of them there.
+    ///
+    /// # Errors
+    /// As [`Db::report`].
+    pub async fn report_of(
+        &self,
+        account: AccountId,
+        query: &ReportQuery,
+        destination: Option<DestinationId>,
+    ) -> Result<Vec<ReportRow>, StoreError> {
         match query.by {
-            By::Day | By::Hour => self.report_by_time(account, query).await,
-            By::Destination => self.report_by_key(account, query, &DESTINATIONS).await,
-            By::Flow => self.report_by_key(account, query, &FLOWS).await,
+            By::Day | By::Hour => self.report_by_time(account, query, destination).await,
+            By::Destination | By::Flow => self.report_by_key(account, query, destination).await,
         }
     }
 
@@ -183,7 +204,9 @@ impl Db {
         &self,
         account: AccountId,
         query: &ReportQuery,
+        destination: Option<DestinationId>,
     ) -> Result<Vec<ReportRow>, StoreError> {
+        let (figures, legs) = counted(query.by, destination);
         let periods = query.periods().ok_or_else(|| {
             StoreError::Internal(sqlx::Error::Encode("a report has too many periods".into()))
         })?;
@@ -194,8 +217,9 @@ impl Db {
         let totals: Vec<(Int<u32>, Totals)> = on!(in &mut tx, db => {
             let mut sql = QueryBuilder::new(PERIODS);
             periods!(sql, periods);
-            sql.push(TOTALS_BY_TIME);
-            narrow!(sql, account, query);
+            sql.push(") SELECT p.no, ").push(figures).push(FROM_PERIODS);
+            sql.push(legs);
+            narrow!(sql, account, query, "l.destination_id" = destination);
             let rows: Vec<TimeRow> =
                 sql.push(" GROUP BY p.no").build_query_as().fetch_all(db).await?;
             Ok::<_, sqlx::Error>(rows.into_iter().map(|row| (row.no, row.totals)).collect())
@@ -203,8 +227,8 @@ impl Db {
         let bills: Vec<TimeBillRow> = on!(in &mut tx, db => {
             let mut sql = QueryBuilder::new(PERIODS);
             periods!(sql, periods);
-            sql.push(BILLS_BY_TIME);
-            narrow!(sql, account, query);
+            sql.push(") SELECT p.no, ").push(BILLED).push(FROM_PERIODS).push(BILLS);
+            narrow!(sql, account, query, "d.destination_id" = destination);
             sql.push(" GROUP BY p.no, d.currency ORDER BY d.currency");
             sql.build_query_as().fetch_all(db).await
         })?;
@@ -230,32 +254,48 @@ impl Db {
         &self,
         account: AccountId,
         query: &ReportQuery,
-        by: &Keyed,
+        destination: Option<DestinationId>,
     ) -> Result<Vec<ReportRow>, StoreError> {
+        let (figures, legs) = counted(query.by, destination);
+        let [by_leg, by_bill] = match query.by {
+            By::Destination => ["l.destination_id", "d.destination_id"],
+            By::Day | By::Flow | By::Hour => ["CAST(NULL AS TEXT)"; 2],
+        };
         let mut tx = self.snapshot().await?;
         let totals: Vec<KeyRow> = on!(in &mut tx, db => {
-            let mut sql = QueryBuilder::new(by.totals);
-            narrow!(sql, account, query);
+            let mut sql = QueryBuilder::new(NAMED);
+            sql.push("SELECT c.account_id, c.flow_id, ").push(by_leg);
+            sql.push(" AS destination_id, ").push(figures);
+            sql.push(" FROM call c").push(legs);
+            narrow!(sql, account, query, "l.destination_id" = destination);
             within!(sql, query);
-            sql.push(by.group).build_query_as().fetch_all(db).await
+            sql.push(" GROUP BY 1, 2, 3) t").build_query_as().fetch_all(db).await
         })?;
         let bills: Vec<KeyBillRow> = on!(in &mut tx, db => {
-            let mut sql = QueryBuilder::new(by.bills);
-            narrow!(sql, account, query);
+            let mut sql = QueryBuilder::new("SELECT c.flow_id, ");
+            sql.push(by_bill).push(" AS destination_id, ").push(BILLED);
+            sql.push(" FROM call c").push(BILLS);
+            narrow!(sql, account, query, "d.destination_id" = destination);
             within!(sql, query);
-            sql.push(by.bill_group).build_query_as().fetch_all(db).await
+            sql.push(" GROUP BY 1, 2, d.currency ORDER BY d.currency");
+            sql.build_query_as().fetch_all(db).await
         })?;
         tx.commit().await?;
         let mut rows = BTreeMap::new();
-        for KeyRow { key, name, totals } in totals {
-            let mut row = ReportRow { name: name.map(|Text(name)| name), ..ReportRow::default() };
-            let key = key.map(|Text(key)| key);
-            (by.read)(key.as_deref(), &mut row)?;
+        for KeyRow { key, flow_name, destination_name, totals } in totals {
+            let (flow, destination) = key.ids();
+            let mut row = ReportRow {
+                flow,
+                flow_name: flow_name.map(|Text(name)| name),
+                destination,
+                destination_name: destination_name.map(|Text(name)| name),
+                ..ReportRow::default()
+            };
             totals.fill(&mut row);
-            rows.insert(key, row);
+            rows.insert((flow, destination), row);
         }
         for KeyBillRow { key, bill } in bills {
-            if let Some(row) = rows.get_mut(&key.map(|Text(key)| key)) {
+            if let Some(row) = rows.get_mut(&key.ids()) {
                 bill.fill(row);
             }
         }
@@ -265,14 +305,13 @@ impl Db {
     }
 }
 
-/// A report whose rows are things.
-struct Keyed {
-    totals: &'static str,
-    group: &'static str,
-    bills: &'static str,
-    bill_group: &'static str,
-    /// Puts the key where it belongs.
-    read: fn(Option<&str>, &mut ReportRow) -> Result<(), StoreError>,
+/// What is counted: calls, or what became of them at destinations; and the table that takes.
+fn counted(by: By, destination: Option<DestinationId>) -> (&'static str, &'static str) {
+    if by == By::Destination || destination.is_some() {
+        (LEG_FIGURES, LEGS)
+    } else {
+        (CALL_FIGURES, "")
+    }
 }
 
 #[derive(FromRow)]
@@ -290,10 +329,19 @@ struct TimeRow {
     totals: Totals,
 }
 
+/// What a row is about.
+#[derive(FromRow)]
+struct Key {
+    flow_id: Option<Text<ForwardingFlowId>>,
+    destination_id: Option<Text<DestinationId>>,
+}
+
 #[derive(FromRow)]
 struct KeyRow {
-    key: Option<Text<String>>,
-    name: Option<Text<String>>,
+    #[sqlx(flatten)]
+    key: Key,
+    flow_name: Option<Text<String>>,
+    destination_name: Option<Text<String>>,
     #[sqlx(flatten)]
     totals: Totals,
 }
@@ -314,7 +362,8 @@ struct TimeBillRow {
 
 #[derive(FromRow)]
 struct KeyBillRow {
-    key: Option<Text<String>>,
+    #[sqlx(flatten)]
+    key: Key,
     #[sqlx(flatten)]
     bill: Bill,
 }
@@ -335,66 +384,39 @@ impl Totals {
     }
 }
 
-fn read_key<T: std::str::FromStr>(key: &str) -> Result<T, StoreError> {
-    key.parse().map_err(|_| StoreError::Internal(sqlx::Error::Decode("a key is no id".into())))
+impl Key {
+    fn ids(&self) -> (Option<ForwardingFlowId>, Option<DestinationId>) {
+        let flow = self.flow_id.as_ref().map(|Text(id)| *id);
+        (flow, self.destination_id.as_ref().map(|Text(id)| *id))
+    }
 }
 
 const HOUR_MS: i64 = 3_600_000;
 
-const FLOWS: Keyed = Keyed {
-    totals: "SELECT c.flow_id AS key, (SELECT n.flow_name FROM call n \
-            WHERE n.account_id = c.account_id AND n.flow_id = c.flow_id \
-            ORDER BY n.id DESC LIMIT 1) AS name, \
-        COUNT(*) AS calls, \
-        CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \
-        CAST(SUM(CASE WHEN c.result = 'answered' \
-            OR (c.result IS NULL AND c.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
-            AS answered, \
-        CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
-        FROM call c",
-    group: " GROUP BY c.account_id, c.flow_id",
-    bills: "SELECT c.flow_id AS key, d.currency, \
-        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
-        FROM call c JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id",
-    bill_group: " GROUP BY c.flow_id, d.currency ORDER BY d.currency",
-    read: |key, row| {
-        row.flow = key.map(read_key).transpose()?;
-        Ok(())
-    },
-};
-
-const DESTINATIONS: Keyed = Keyed {
-    totals: "SELECT l.destination_id AS key, (SELECT n.name FROM leg n \
-            WHERE n.account_id = l.account_id AND n.destination_id = l.destination_id \
-            ORDER BY n.started_at DESC LIMIT 1) AS name, \
-        COUNT(DISTINCT c.id) AS calls, COUNT(DISTINCT c.session_id) AS sessions, \
-        CAST(SUM(CASE WHEN l.outcome = 'answered' \
-            OR (l.outcome IS NULL AND l.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
-            AS answered, \
-        CAST(SUM(CASE WHEN l.outcome = 'answered' THEN c.talk_ms ELSE 0 END) AS BIGINT) \
-            AS talk_ms \
-        FROM call c JOIN leg l ON l.account_id = c.account_id AND l.call_id = c.id",
-    group: " GROUP BY l.account_id, l.destination_id",
-    bills: "SELECT d.destination_id AS key, d.currency, \
-        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
-        FROM call c JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id",
-    bill_group: " GROUP BY d.destination_id, d.currency ORDER BY d.currency",
-    read: |key, row| {
-        row.destination = key.map(read_key).transpose()?;
-        Ok(())
-    },
-};
-
 const ZONE: &str = "SELECT time_zone FROM account WHERE id = $1";
 const PERIODS: &str = "WITH period (no, begins, ends) AS (VALUES ";
-const TOTALS_BY_TIME: &str = ") SELECT p.no, COUNT(*) AS calls, \
-        CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \
-        CAST(SUM(CASE WHEN c.result = 'answered' \
-            OR (c.result IS NULL AND c.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
-            AS answered, \
-        CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms \
-    FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends";
-const BILLS_BY_TIME: &str = ") SELECT p.no, d.currency, \
-        CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, CAST(SUM(d.amount) AS BIGINT) AS amount \
-    FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends \
-    JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id";
+const FROM_PERIODS: &str =
+    " FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends";
+// What calls came to, and what they came to at the destinations they were sent to.
+const CALL_FIGURES: &str = "COUNT(*) AS calls, \
+    CAST(SUM(CASE WHEN c.session_id = c.id THEN 1 ELSE 0 END) AS BIGINT) AS sessions, \
+    CAST(SUM(CASE WHEN c.result = 'answered' \
+        OR (c.result IS NULL AND c.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+        AS answered, \
+    CAST(SUM(c.talk_ms) AS BIGINT) AS talk_ms";
+const LEG_FIGURES: &str = "COUNT(DISTINCT c.id) AS calls, COUNT(DISTINCT c.session_id) AS sessions, \
+    CAST(SUM(CASE WHEN l.outcome = 'answered' \
+        OR (l.outcome IS NULL AND l.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+        AS answered, \
+    CAST(SUM(CASE WHEN l.outcome = 'answered' THEN c.talk_ms ELSE 0 END) AS BIGINT) AS talk_ms";
+const LEGS: &str = " JOIN leg l ON l.account_id = c.account_id AND l.call_id = c.id";
+const BILLED: &str = "d.currency, CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, \
+    CAST(SUM(d.amount) AS BIGINT) AS amount";
+const BILLS: &str = " JOIN cdr d ON d.account_id = c.account_id AND d.call_id = c.id";
+const NAMED: &str = "SELECT t.flow_id, (SELECT n.flow_name FROM call n \
+        WHERE n.account_id = t.account_id AND n.flow_id = t.flow_id \
+        ORDER BY n.id DESC LIMIT 1) AS flow_name, \
+    t.destination_id, (SELECT n.name FROM leg n \
+        WHERE n.account_id = t.account_id AND n.destination_id = t.destination_id \
+        ORDER BY n.started_at DESC LIMIT 1) AS destination_name, \
+    t.calls, t.sessions, t.answered, t.talk_ms FROM (";

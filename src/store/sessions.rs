@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::calls::{CALLS, CallFilter, CallRow, narrow};
+use super::calls::{CALLS, CallFilter, CallRow, SENT, narrow};
 use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::call::{CallRecord, CallStatus};
@@ -38,8 +38,8 @@ impl Db {
     /// At most `limit` sessions of `account` that pass `filter`, the newest first; those that began
     /// before the session `before`, for the next page.
     ///
-    /// DID, caller, flow, test and time are asked of the first call, the result of all together;
-    /// a session is live while one of its calls is.
+    /// DID, caller, flow, test and time are asked of the first call, the result of all together, the
+    /// destination of each; a session is live while one of its calls is.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -67,6 +67,11 @@ impl Db {
                     }
                     query.push("))");
                 }
+            }
+            if let Some(destination) = filter.destination {
+                query.push(" AND EXISTS (").push(OF_SESSION).push(" AND EXISTS (").push(SENT);
+                query.push(" AND leg.call_id = one.id AND leg.destination_id = ");
+                query.push_bind(Text(destination)).push("))");
             }
             if let Some(live) = filter.live {
                 query.push(if live { " AND EXISTS (" } else { " AND NOT EXISTS (" });

@@ -2,7 +2,7 @@
 //! and what is not.
 
 mod changes;
-mod distribution;
+pub mod distribution;
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -388,6 +388,7 @@ fn what_is_written_reads_back_as_itself() {
         // As text too: JSON is YAML.
         let text = serde_json::to_string_pretty(&written).unwrap();
         assert_eq!(yaml::read(&text).unwrap().value, written);
+        assert_eq!(yaml::read(&yaml::write(&written)).unwrap().value, written);
         // Elsewhere the ids are unknown: said, but no fault.
         let nothing = Configuration::default();
         let elsewhere = read_document(&written, &nothing, Unnamed::Keep, &mut minter()).unwrap();

@@ -27,7 +27,7 @@ use super::configuration::{Configuration, Named, Number};
 use super::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
 use super::number::Did;
 use super::problem::Problem;
-use super::removal::not_found;
+use super::removal::{self, not_found};
 
 pub use self::billing::{write_account, write_rate_deck};
 pub use self::write::{
@@ -132,11 +132,11 @@ pub fn put_account(
     value: &Value,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<Configuration, Vec<Problem>> {
+) -> Result<Reading, Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let account = reader.account(value, "");
     let next = Configuration { account, ..current.clone() };
-    Ok(finish(reader, next, &BTreeSet::new())?.configuration)
+    finish(reader, next, &BTreeSet::new())
 }
 
 /// Creates a rate deck from one object, or replaces the one with this id.
@@ -149,14 +149,14 @@ pub fn put_rate_deck(
     id: Option<RateDeckId>,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<(Configuration, RateDeckId), Vec<Problem>> {
+) -> Result<(Reading, RateDeckId), Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let entry = one(&mut reader, value, id, &current.rate_decks, RateDeckId::new)?;
     let claimed = [entry];
     let mut next = current.clone();
     next.rate_decks = unclaimed(&current.rate_decks, &claimed, Unnamed::Keep);
     next.rate_decks.extend(reader.rate_deck(&claimed[0]));
-    Ok((finish(reader, next, &BTreeSet::new())?.configuration, claimed[0].id))
+    Ok((finish(reader, next, &BTreeSet::new())?, claimed[0].id))
 }
 
 /// Creates a server from one object, or replaces the one with this id.
@@ -169,7 +169,7 @@ pub fn put_server(
     id: Option<ServerId>,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<(Configuration, ServerId), Vec<Problem>> {
+) -> Result<(Reading, ServerId), Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let entry = one(&mut reader, value, id, &current.servers, ServerId::new)?;
     let claimed = [entry];
@@ -177,7 +177,7 @@ pub fn put_server(
     let mut next = current.clone();
     next.servers = unclaimed(&current.servers, &claimed, Unnamed::Keep);
     next.servers.extend(reader.server(&claimed[0]));
-    Ok((finish(reader, next, &BTreeSet::new())?.configuration, claimed[0].id))
+    Ok((finish(reader, next, &BTreeSet::new())?, claimed[0].id))
 }
 
 /// Creates a trunk from one object, or replaces the one with this id.
@@ -190,14 +190,14 @@ pub fn put_trunk(
     id: Option<TrunkId>,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<(Configuration, TrunkId), Vec<Problem>> {
+) -> Result<(Reading, TrunkId), Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let entry = one(&mut reader, value, id, &current.trunks, TrunkId::new)?;
     let claimed = [entry];
     let mut next = current.clone();
     next.trunks = unclaimed(&current.trunks, &claimed, Unnamed::Keep);
     next.trunks.extend(reader.trunk(&claimed[0]));
-    Ok((finish(reader, next, &BTreeSet::new())?.configuration, claimed[0].id))
+    Ok((finish(reader, next, &BTreeSet::new())?, claimed[0].id))
 }
 
 /// Creates a forwarding flow from one object, or replaces the one with this id.
@@ -210,14 +210,14 @@ pub fn put_forwarding_flow(
     id: Option<ForwardingFlowId>,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<(Configuration, ForwardingFlowId), Vec<Problem>> {
+) -> Result<(Reading, ForwardingFlowId), Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let entry = one(&mut reader, value, id, &current.forwarding_flows, ForwardingFlowId::new)?;
     let claimed = [entry];
     let mut next = current.clone();
     next.forwarding_flows = unclaimed(&current.forwarding_flows, &claimed, Unnamed::Keep);
     next.forwarding_flows.extend(reader.forwarding_flow(&claimed[0]));
-    Ok((finish(reader, next, &BTreeSet::new())?.configuration, claimed[0].id))
+    Ok((finish(reader, next, &BTreeSet::new())?, claimed[0].id))
 }
 
 /// Adds a destination to a flow from one object, or replaces the one with this id.
@@ -231,7 +231,7 @@ pub fn put_destination(
     id: Option<DestinationId>,
     current: &Configuration,
     mint: &mut dyn FnMut() -> u128,
-) -> Result<(Configuration, DestinationId), Vec<Problem>> {
+) -> Result<(Reading, DestinationId), Vec<Problem>> {
     let mut reader = Reader::new(current, Unnamed::Keep, mint);
     let mut next = current.clone();
     let found = next.forwarding_flows.iter_mut().find(|candidate| candidate.id == flow);
@@ -251,7 +251,65 @@ pub fn put_destination(
             None => flow.destinations.push(destination),
         }
     }
-    Ok((finish(reader, next, &BTreeSet::new())?.configuration, id))
+    Ok((finish(reader, next, &BTreeSet::new())?, id))
+}
+
+/// Adds a number from one object, or gives the one with this id another owner, whose master it then
+/// arrives on. Of the numbers in `current`, only those with the same DID matter.
+///
+/// # Errors
+///
+/// Every problem of the object; one with the code `taken` where the number is there already.
+pub fn put_number(
+    value: &Value,
+    id: Option<NumberId>,
+    current: &Configuration,
+    mint: &mut dyn FnMut() -> u128,
+) -> Result<(Reading, NumberId), Vec<Problem>> {
+    let mut next = current.clone();
+    let before = id.map(|id| removal::take_number(&mut next, id)).transpose()?;
+    let mut reader = Reader::new(current, Unnamed::Keep, mint);
+    reader.same_id(value, id);
+    let id = id.unwrap_or_else(|| NumberId::new((reader.mint)()));
+    let mut keep = BTreeSet::new();
+    let mut value = value.clone();
+    // The server it has had binds no new owner.
+    if let Some(before) = &before
+        && value.get("forwarding_flow").is_some_and(|owner| !owner.is_null())
+        && let Some(server) = current.server(before.server)
+        && let Some(typed) = value.get("server").and_then(Value::as_str)
+        && (typed == server.name || typed == server.id.to_string())
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.remove("server");
+    }
+    if let Some((did, server, owner)) = reader.number_fields(&value, "", &current.forwarding_flows)
+    {
+        if let Some(before) = before.filter(|before| before.did != did) {
+            let message = format!("that is the id of {}, and a number keeps its DID", before.did);
+            let hint = format!("add {did} as a number of its own");
+            reader.problems.push(Problem::new("/did", "not_allowed", message, hint));
+        }
+        let twin = next.numbers.iter().find(|one| one.server == server && one.did == did);
+        if let Some(twin) = twin {
+            let owner = twin.forwarding_flow.and_then(|flow| current.forwarding_flow(flow));
+            let message = match owner {
+                Some(flow) => format!("{did} belongs to forwarding flow {}", flow.name),
+                None => format!("{did} is there already, and no forwarding flow owns it"),
+            };
+            let hint = format!("change the owner of {} to move it", twin.id);
+            reader.problems.push(Problem::new("/did", "taken", message, hint));
+        } else {
+            reader.places.put(id, "");
+            let flow = next.forwarding_flows.iter_mut().find(|flow| Some(flow.id) == owner);
+            if let Some(flow) = flow {
+                flow.dids.push(did.clone());
+            }
+            keep.insert((server, did.clone()));
+            next.numbers.push(Number { id, did, server, forwarding_flow: None });
+        }
+    }
+    Ok((finish(reader, next, &keep)?, id))
 }
 
 /// Settles the numbers, checks the whole, and hands it over if nothing is wrong.

@@ -14,6 +14,7 @@ use super::Unnamed;
 use super::fields::{Fields, text};
 use crate::model::check::Places;
 use crate::model::configuration::{Configuration, Number};
+use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::{ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
 use crate::model::number::Did;
 use crate::model::problem::{Problem, similar};
@@ -177,40 +178,21 @@ impl<'a> Reader<'a> {
         rows: &mut Rows,
     ) {
         let own = self.own_id(value, pointer, "number", &|id| rows.keys.contains_key(&id));
-        let Some(mut fields) = Fields::open(value, pointer, &NUMBER, &mut self.problems) else {
-            return;
-        };
-        let did: Option<Did> = fields.parsed("did", "a DID");
-        if !fields.has("did") {
-            fields.missing("did", A_NUMBER);
-        }
-        let key = "forwarding_flow";
-        let owner = reference(&mut fields, key, "forwarding flow", &self.flows, self.unnamed);
-        let server = reference(&mut fields, "server", "server", &self.servers, self.unnamed);
-        let flow = next.forwarding_flows.iter_mut().find(|flow| Some(flow.id) == owner);
-        let master = flow.as_ref().map(|flow| flow.master);
-        if !fields.has("server") && !fields.has(key) {
-            fields.missing("server", "type the name of the server where it arrives");
-        }
-        if let (Some(server), Some(master)) = (server, master)
-            && server != master
-            && master != ServerId::new(0)
-        {
-            let message = "the forwarding flow that owns it has another master";
-            fields.wrong("server", "taken", message, "leave server out: it is the flow's master");
-        }
-        let (Some(did), Some(server)) = (did, server.or(master)) else {
+        let Some((did, server, owner)) = self.number_fields(value, pointer, &next.forwarding_flows)
+        else {
             return;
         };
         let row = (server, did.clone());
         if let Some(other) = own.and_then(|own| rows.keys.get(&own)).filter(|key| **key != row) {
             let message = format!("that is the id of {}, and a number keeps its id", other.1);
-            fields.wrong("id", "not_allowed", message, "leave id out");
+            let pointer = format!("{pointer}/id");
+            self.problems.push(Problem::new(pointer, "not_allowed", message, "leave id out"));
         }
         if !rows.named.insert(row.clone()) {
-            fields.wrong("did", "taken", format!("{did} is listed twice"), "leave one of them out");
+            let (pointer, message) = (format!("{pointer}/did"), format!("{did} is listed twice"));
+            self.problems.push(Problem::new(pointer, "taken", message, "leave one of them out"));
         }
-        if let Some(flow) = flow {
+        if let Some(flow) = next.forwarding_flows.iter_mut().find(|flow| Some(flow.id) == owner) {
             if self.places.did(flow.id, &did).is_none() {
                 self.places.put_did(flow.id, &did, format!("{pointer}/did"));
             }
@@ -223,6 +205,36 @@ impl<'a> Reader<'a> {
             id
         });
         self.places.put(id, pointer);
+    }
+
+    /// The DID of a number, the server where it arrives, and the flow that owns it.
+    pub fn number_fields(
+        &mut self,
+        value: &Value,
+        pointer: &str,
+        flows: &[ForwardingFlow],
+    ) -> Option<(Did, ServerId, Option<ForwardingFlowId>)> {
+        let mut fields = Fields::open(value, pointer, &NUMBER, &mut self.problems)?;
+        let did: Option<Did> = fields.parsed("did", "a DID");
+        if !fields.has("did") {
+            fields.missing("did", A_NUMBER);
+        }
+        let key = "forwarding_flow";
+        let owner = reference(&mut fields, key, "forwarding flow", &self.flows, self.unnamed);
+        let server = reference(&mut fields, "server", "server", &self.servers, self.unnamed);
+        let flow = flows.iter().find(|flow| Some(flow.id) == owner);
+        let master = flow.map(|flow| flow.master);
+        if !fields.has("server") && !fields.has(key) {
+            fields.missing("server", "type the name of the server where it arrives");
+        }
+        if let (Some(server), Some(master)) = (server, master)
+            && server != master
+            && master != ServerId::new(0)
+        {
+            let message = "the forwarding flow that owns it has another master";
+            fields.wrong("server", "taken", message, "leave server out: it is the flow's master");
+        }
+        Some((did?, server.or(master)?, flow.map(|flow| flow.id)))
     }
 }
 

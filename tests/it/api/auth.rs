@@ -1,15 +1,19 @@
 //! Keys, scopes and accounts.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use divert::api::{Scope, document};
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::ForwardingFlowId;
 use serde_json::{Value, json};
 
-use super::{Ask, OTHER_ACCOUNT, World};
-use crate::api::calls::record_call;
+use super::billing::bill;
+use super::calls::record_call;
+use super::{Answer, Ask, OTHER_ACCOUNT, World};
 
 #[tokio::test]
 async fn without_a_valid_key_nothing_under_v1_answers_and_the_hint_says_what_to_do() {
@@ -105,63 +109,145 @@ async fn the_local_socket_needs_no_key_and_the_probes_need_none_anywhere() {
     }
 }
 
-/// Every operation with an id in its path, asked by a key of another account that may do anything,
-/// answers as if the id did not exist.
+/// One account has everything there is, another asks for it by every operation there is.
+struct Victim {
+    world: World,
+    ids: BTreeMap<&'static str, String>,
+    /// What the victim alone has, and every answer about its things has some of.
+    marks: Vec<String>,
+}
+
+impl Victim {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let flow = world.flow().await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let deck = json!({ "name": "retail", "rates": [{ "prefix": "", "per_minute": "0.01" }] });
+        let deck = world.local(Ask::post("/v1/rate-decks").json(&deck)).await.id();
+        let zone = json!({ "time_zone": "Pacific/Chatham" });
+        assert!(world.local(Ask::patch("/v1/account").json(&zone)).await.status.is_success());
+        let credit = json!({ "amount": "4711.25" });
+        let credit = world.local(Ask::post("/v1/account/credits").json(&credit)).await.id();
+        let flow_id: ForwardingFlowId = flow["id"].as_str().unwrap().parse().unwrap();
+        let call = record_call(&world, |call| call.flow = Some((flow_id, "sales".into()))).await;
+        world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call));
+        bill(&world, call, 1, |_| {}).await;
+        let left = text(&world.local(Ask::get("/v1/account/balance")).await.json["amount"]);
+        let first =
+            async |path: &str| text(&world.local(Ask::get(path)).await.json["data"][0]["id"]);
+        let (_, key) = world.key_of(DEFAULT_ACCOUNT, &[], None).await;
+        let ids = BTreeMap::from([
+            ("calls", call.to_string()),
+            ("credits", credit),
+            ("destinations", text(&flow["destinations"][0]["id"])),
+            ("forwarding-flows", flow_id.to_string()),
+            ("keys", key.to_string()),
+            ("numbers", first("/v1/numbers").await),
+            ("rate-decks", deck),
+            ("servers", first("/v1/servers").await),
+            ("trunks", first("/v1/trunks").await),
+        ]);
+        let more = ["Pacific/Chatham".to_owned(), left];
+        let marks = ids.values().cloned().chain(more).collect();
+        Self { world, ids, marks }
+    }
+
+    fn is_told(&self, text: &str) -> bool {
+        self.marks.iter().any(|mark| text.contains(mark.as_str()))
+    }
+
+    /// Asks as an account that may do anything, but with its own. Each time with another key, to
+    /// stay below the rate limit.
+    async fn intrude(&self, ask: Ask) -> Answer {
+        let (key, _) = self.world.key_of(OTHER_ACCOUNT, &[Scope::Admin], None).await;
+        self.world.keyed(ask.bearer(&key)).await
+    }
+
+    fn id(&self, kind: &str) -> &str {
+        self.ids.get(kind).unwrap_or_else(|| panic!("no id known for {kind}: add one"))
+    }
+
+    /// A body by which this operation would have to do with something of the victim; `None` for
+    /// those that have nothing to do with any object.
+    fn reaching(&self, operation: &str) -> Option<Value> {
+        let [deck, flow, server, trunk] =
+            ["rate-decks", "forwarding-flows", "servers", "trunks"].map(|kind| self.id(kind));
+        Some(match operation {
+            "patch /v1/account" | "put /v1/account" => json!({ "rate_deck": deck }),
+            "post /v1/explain" => json!({ "did": "+12025550100" }),
+            "post /v1/forwarding-flows" => json!({ "name": "x", "master": server,
+                "destinations": [{ "trunk": trunk, "number": "1001" }] }),
+            "post /v1/numbers" => json!({ "did": "100", "forwarding_flow": flow }),
+            "post /v1/servers" => json!({ "name": "x", "role": "slave", "trunk": trunk }),
+            "post /v1/trunks" => json!({ "name": "x", "address": "10.0.0.9", "rate_deck": deck }),
+            "post /v1/account/credits" | "post /v1/keys" | "post /v1/rate-decks" => return None,
+            other => panic!("nothing known of {other}: add it"),
+        })
+    }
+}
+
+/// These tell of the program, not of an account.
+const OF_NO_ACCOUNT: [&str; 5] = ["/healthz", "/metrics", "/openapi.json", "/readyz", "/v1/nodes"];
+
 #[tokio::test]
 async fn nothing_of_one_account_exists_for_another() {
-    let world = World::new().await;
-    let flow = world.flow().await;
-    let call = record_call(&world, |_| {}).await.to_string();
-    world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call.parse().unwrap()));
-    let deck = json!({ "name": "retail", "rates": [{ "prefix": "", "per_minute": "0.01" }] });
-    let deck = world.local(Ask::post("/v1/rate-decks").json(&deck)).await.id();
-    let first = async |path: &str| world.local(Ask::get(path)).await.json["data"][0].clone();
-    let (server, trunk) = (first("/v1/servers").await, first("/v1/trunks").await);
-    let (_, own_key) = world.key_of(DEFAULT_ACCOUNT, &[], None).await;
+    let victim = Victim::new().await;
+    let world = &victim.world;
     let before = world.db.configuration(DEFAULT_ACCOUNT).await.unwrap();
     let changes = world.changes();
-
-    let mut asked = 0;
-    let mut intruder = String::new();
     for (path, item) in document()["paths"].as_object().unwrap() {
-        if !path.contains('{') {
-            continue;
-        }
-        let id = match path.split('/').nth(2).unwrap() {
-            "calls" => call.clone(),
-            "forwarding-flows" => flow["id"].as_str().unwrap().to_owned(),
-            "keys" => own_key.to_string(),
-            "rate-decks" => deck.clone(),
-            "servers" => server["id"].as_str().unwrap().to_owned(),
-            "trunks" => trunk["id"].as_str().unwrap().to_owned(),
-            other => panic!("no id known for {other}: add one"),
-        };
-        let destination = flow["destinations"][0]["id"].as_str().unwrap();
-        let filled = path.replace("{id}", &id).replace("{destination_id}", destination);
-        assert!(!filled.contains('{'), "{filled}");
         for (method, operation) in item.as_object().unwrap() {
-            if asked % 20 == 0 {
-                // Below the rate limit.
-                intruder = world.key_of(OTHER_ACCOUNT, &[Scope::Admin], None).await.0;
+            let place = format!("{method} {path}");
+            let ask = |path: &str| Ask::new(method.to_uppercase().parse().unwrap(), path);
+            if path.starts_with("/v1/nodes") {
+                let ask = ask(&path.replace("{name}", "a"));
+                victim.intrude(ask).await.assert_problem(403, "not_operator");
+            } else if OF_NO_ACCOUNT.contains(&path.as_str()) {
+                let answer = world.local(ask(path)).await;
+                assert!(!victim.is_told(&answer.text), "{place}");
+            } else if path.contains('{') {
+                let kind = path.split('/').nth(2).unwrap();
+                let filled = path.replace("{id}", victim.id(kind));
+                let filled = filled.replace("{destination_id}", victim.id("destinations"));
+                assert!(!filled.contains('{'), "{filled}");
+                let content = operation["requestBody"]["content"].as_object();
+                let example = content.and_then(|content| content.values().next());
+                let ask = match example.map(|content| &content["example"]) {
+                    Some(example) if *example != Value::Null => ask(&filled).json(example),
+                    _ => ask(&filled),
+                };
+                victim.intrude(ask).await.assert_problem(404, "not_found");
+            } else if method == "get" {
+                // A report is of a time, and has ids by flow only.
+                let of_time = "?by=flow&from=2026-11-21T00:00:00Z&to=2026-11-22T00:00:00Z";
+                let query = if path.contains("reports") { of_time } else { "" };
+                let path = format!("{path}{query}");
+                let own = world.local(ask(&path)).await;
+                assert!(
+                    victim.is_told(&own.text),
+                    "{place} tells nothing to be hidden: {}",
+                    own.text
+                );
+                let answer = victim.intrude(ask(&path)).await;
+                assert_eq!(answer.status, StatusCode::OK, "{place}: {}", answer.text);
+                assert!(!victim.is_told(&answer.text), "{place}: {}", answer.text);
+            } else if let Some(body) = victim.reaching(&place) {
+                let answer = victim.intrude(ask(path).json(&body)).await;
+                if path == "/v1/explain" {
+                    assert_eq!(answer.json["forwarding_flow"], Value::Null, "{}", answer.text);
+                } else {
+                    answer.assert_problem(422, "invalid");
+                    let faults = answer.faults();
+                    assert!(
+                        faults.iter().any(|(_, code)| *code == "dangling"),
+                        "{place}: {faults:?}"
+                    );
+                }
             }
-            let ask = Ask::new(method.to_uppercase().parse().unwrap(), &filled).bearer(&intruder);
-            let content = operation["requestBody"]["content"].as_object();
-            let example = content.and_then(|content| content.values().next());
-            let ask = match example.map(|content| &content["example"]) {
-                Some(example) if *example != Value::Null => ask.json(example),
-                _ => ask,
-            };
-            world.keyed(ask).await.assert_problem(404, "not_found");
-            asked += 1;
         }
     }
-    assert!(asked >= 20, "only {asked} operations have an id");
     assert_eq!(world.db.configuration(DEFAULT_ACCOUNT).await.unwrap(), before);
     assert_eq!(world.changes(), changes);
     assert!(world.node.placed.lock().unwrap().is_empty());
     assert!(world.node.ended.lock().unwrap().is_empty());
-    for list in ["servers", "trunks", "rate-decks", "forwarding-flows", "numbers", "calls"] {
-        let page = world.keyed(Ask::get(format!("/v1/{list}")).bearer(&intruder)).await;
-        assert_eq!(page.json["data"], json!([]), "{list}");
-    }
 }

@@ -9,10 +9,11 @@ use divert::store::Record;
 use serde_json::{Value, json};
 
 use super::calls::{START, ended, record_call, record_leg};
+use super::log::lines;
 use super::{Ask, OTHER_ACCOUNT, World};
 
 /// Bills a leg that rang for 2 s and talked for 61 s at 0.0125 a minute, by 30/6.
-async fn bill(world: &World, call: CallId, leg: u16, edit: impl FnOnce(&mut Cdr)) {
+pub async fn bill(world: &World, call: CallId, leg: u16, edit: impl FnOnce(&mut Cdr)) {
     let tariff = Tariff {
         deck: RateDeckId::new(3),
         prefix: "1800".parse().unwrap(),
@@ -40,6 +41,41 @@ async fn bill(world: &World, call: CallId, leg: u16, edit: impl FnOnce(&mut Cdr)
     };
     edit(&mut cdr);
     world.db.record("node-1", &[Record::Cdr(cdr)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn bills_are_exported_with_the_filters_of_their_list() {
+    let world = World::new().await;
+    let call = record_call(&world, ended).await;
+    bill(&world, call, 1, |_| {}).await;
+    bill(&world, call, 2, |cdr| {
+        (cdr.flow, cdr.destination, cdr.trunk) = (None, None, None);
+        cdr.endpoint = "=1+1".into();
+    })
+    .await;
+    let head = "id,call,leg,forwarding_flow_id,destination_id,trunk_id,endpoint,started_at,\
+        answered_at,ended_at,billed_sec,cost,currency,rate_deck_id,prefix,per_minute,increment,\
+        bills_ring_time";
+    let row = |no: u16, ids: &str, endpoint: &str| {
+        format!(
+            "{call}-{no},{call},{no},{ids},{endpoint},2026-11-21T14:03:07.120Z,\
+             2026-11-21T14:03:09.120Z,2026-11-21T14:04:10.120Z,66,0.0138,USD,{},1800,0.0125,30/6,\
+             false",
+            RateDeckId::new(3)
+        )
+    };
+    let (flow, destination, trunk) =
+        (ForwardingFlowId::new(1), DestinationId::new(7), TrunkId::new(5));
+    let first = row(1, &format!("{flow},{destination},{trunk}"), "PJSIP/18005550199@carrier");
+    let answer = world.local(Ask::get("/v1/cdrs.csv")).await;
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"cdrs.csv\"");
+    assert_eq!(lines(&answer.text), [head, &row(2, ",,", "'=1+1"), &first]);
+    for filter in [format!("flow={flow}"), format!("destination={destination}&trunk={trunk}")] {
+        let answer = world.local(Ask::get(format!("/v1/cdrs.csv?{filter}"))).await;
+        assert_eq!(lines(&answer.text), [head, &first]);
+    }
+    let answer = world.local(Ask::get("/v1/cdrs.csv?limit=1&to=now&trunk=x")).await;
+    answer.assert_problem(400, "invalid_query");
 }
 
 fn ids(answer: &Value) -> Vec<&str> {

@@ -46,9 +46,8 @@ pub async fn record_call(world: &World, edit: impl FnOnce(&mut CallRecord)) -> C
     id
 }
 
-/// Keeps an answered leg of a call.
-pub async fn record_leg(world: &World, call: CallId, no: u16) {
-    let leg = LegRecord {
+pub fn answered_leg(call: CallId, no: u16) -> LegRecord {
+    LegRecord {
         call,
         no,
         destination: None,
@@ -62,7 +61,12 @@ pub async fn record_leg(world: &World, call: CallId, no: u16) {
         outcome: Some(Outcome::Answered),
         cause: Some(HangupCause::NORMAL),
         sip_code: Some(200),
-    };
+    }
+}
+
+/// Keeps an answered leg of a call.
+pub async fn record_leg(world: &World, call: CallId, no: u16) {
+    let leg = answered_leg(call, no);
     let record = Record::Leg { account: DEFAULT_ACCOUNT, leg };
     world.db.record("node-1", &[record]).await.unwrap();
 }

@@ -110,6 +110,164 @@ async fn numbers_are_listed_with_their_owner() {
 }
 
 #[tokio::test]
+async fn a_number_is_added_moved_and_removed_by_itself() {
+    let world = World::new().await;
+    let sales = world.flow().await;
+    let second = json!({
+        "name": "support", "master": "pbx",
+        "destinations": [{ "server": "slave-a", "did": "1003" }],
+    });
+    let support = world.local(Ask::post("/v1/forwarding-flows").json(&second)).await.id();
+    let flow = |id: &str| Ask::get(format!("/v1/forwarding-flows/{id}"));
+    let dids = async |id: &str| world.local(flow(id)).await.json["dids"].clone();
+    let sales = text(&sales["id"]);
+
+    let number = json!({ "did": "+12025550101", "forwarding_flow": "sales" });
+    let made = world.local(Ask::post("/v1/numbers").json(&number)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let id = made.id();
+    assert_eq!(made.header("location"), format!("/v1/numbers/{id}"));
+    let whole = json!({ "id": id, "did": "+12025550101", "server": "pbx",
+        "forwarding_flow": "sales" });
+    assert_eq!(made.json, whole);
+    assert_eq!(dids(&sales).await, json!(["+12025550100", "+12025550101"]));
+
+    // Whoever it belongs to is named.
+    let thief = json!({ "did": "+12025550101", "forwarding_flow": support });
+    let answer = world.local(Ask::post("/v1/numbers").json(&thief)).await;
+    answer.assert_problem(409, "taken");
+    let fault = &answer.json["errors"][0];
+    assert_eq!(fault["message"], "+12025550101 belongs to forwarding flow sales");
+    assert!(fault["hint"].as_str().unwrap().contains(&id), "{fault}");
+
+    let path = format!("/v1/numbers/{id}");
+    let read = world.local(Ask::get(&path)).await;
+    assert_eq!((&read.json, read.header("etag")), (&whole, made.header("etag")));
+    let to = |flow: Value| Ask::patch(&path).json(&json!({ "forwarding_flow": flow }));
+    let moved = world.local(to(json!("support"))).await;
+    assert_eq!(moved.json["forwarding_flow"], "support", "{}", moved.text);
+    assert_eq!(dids(&sales).await, json!(["+12025550100"]));
+    assert_eq!(dids(&support).await, json!(["+12025550101"]));
+    let late = to(json!("sales")).header("if-match", read.header("etag"));
+    world.local(late).await.assert_problem(412, "changed_meanwhile");
+    let idle = world.local(to(Value::Null)).await;
+    assert_eq!(idle.json.get("forwarding_flow"), None, "{}", idle.text);
+    assert_eq!(dids(&support).await, json!([]));
+    let replaced = world.local(Ask::put(&path).json(&number)).await;
+    assert_eq!(replaced.json, whole, "{}", replaced.text);
+
+    // To a flow of another master it goes with its server.
+    let master = json!({ "name": "pbx-2", "role": "master" });
+    world.local(Ask::post("/v1/servers").json(&master)).await.id();
+    let third = json!({
+        "name": "elsewhere", "master": "pbx-2", "dids": ["+12025550100"],
+        "destinations": [{ "server": "slave-a", "did": "1004" }],
+    });
+    let elsewhere = world.local(Ask::post("/v1/forwarding-flows").json(&third)).await.id();
+    let moved = world.local(to(json!("elsewhere"))).await;
+    assert_eq!((moved.id(), &moved.json["server"]), (id.clone(), &json!("pbx-2")));
+    assert_eq!(dids(&elsewhere).await, json!(["+12025550100", "+12025550101"]));
+    let both = world.local(Ask::get("/v1/numbers?did=%2B12025550100")).await;
+    let other = both.json["data"][0]["id"].as_str().unwrap();
+    let path_of_other = format!("/v1/numbers/{other}");
+    let answer = world.local(Ask::patch(path_of_other).json(&json!({ "forwarding_flow": sales })));
+    answer.await.assert_problem(409, "taken");
+
+    for (change, pointer) in [
+        (json!({ "did": "+12025550109" }), "/did"),
+        (json!({ "did": "a b" }), "/did"),
+        (json!({ "forwarding_flow": "nobody" }), "/forwarding_flow"),
+        (json!({ "owner": "sales" }), "/owner"),
+        (json!({ "server": "slave-a", "forwarding_flow": null }), "/server"),
+    ] {
+        let answer = world.local(Ask::patch(&path).json(&change)).await;
+        answer.assert_problem(422, "invalid");
+        assert_eq!(answer.faults()[0].0, pointer, "{}", answer.text);
+    }
+    let nowhere = world.local(Ask::post("/v1/numbers").json(&json!({ "did": "+1" }))).await;
+    assert_eq!(nowhere.faults(), [("/server", "missing")]);
+    let empty = world.local(Ask::post("/v1/numbers").json(&json!({}))).await;
+    empty.assert_problem(422, "invalid");
+
+    let gone = world.local(Ask::delete(&path)).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(dids(&elsewhere).await, json!(["+12025550100"]));
+    world.local(Ask::get(&path)).await.assert_problem(404, "not_found");
+    world.local(Ask::delete(&path)).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn numbers_come_in_pages_and_by_owner() {
+    let world = World::new().await;
+    let sales = text(&world.flow().await["id"]);
+    for no in 0..5 {
+        let number = json!({ "did": format!("idle-{no}"), "server": "pbx" });
+        world.local(Ask::post("/v1/numbers").json(&number)).await.id();
+    }
+    let mut seen = Vec::new();
+    let mut path = "/v1/numbers?limit=4".to_owned();
+    loop {
+        let page = world.local(Ask::get(&path)).await;
+        let data = page.json["data"].as_array().unwrap();
+        seen.extend(data.iter().map(|number| text(&number["did"])));
+        let Some(cursor) = page.json["next_cursor"].as_str() else { break };
+        path = format!("/v1/numbers?limit=4&cursor={cursor}");
+    }
+    assert_eq!(seen, ["idle-4", "idle-3", "idle-2", "idle-1", "idle-0", "+12025550100"]);
+    for (filter, wanted) in [
+        (format!("forwarding_flow={sales}"), vec!["+12025550100"]),
+        ("did=idle-3".to_owned(), vec!["idle-3"]),
+        ("did=IDLE-3".to_owned(), vec![]),
+        (format!("did=idle-3&forwarding_flow={sales}"), vec![]),
+    ] {
+        let page = world.local(Ask::get(format!("/v1/numbers?{filter}"))).await;
+        let data = page.json["data"].as_array().unwrap();
+        let dids: Vec<&str> = data.iter().map(|number| number["did"].as_str().unwrap()).collect();
+        assert_eq!(dids, wanted, "{filter}");
+    }
+    let answer = world.local(Ask::get("/v1/numbers?forwarding_flow=sales&did=a%20b")).await;
+    assert_eq!(answer.faults(), [("?did", "invalid"), ("?forwarding_flow", "invalid")]);
+}
+
+/// What is allowed and probably not meant is said in the answer, and is no part of the thing.
+#[tokio::test]
+async fn a_change_is_answered_with_warnings() {
+    let world = World::new().await;
+    let flow = world.flow().await;
+    assert_eq!(flow.get("warnings"), None, "nothing is odd about it");
+    let path = format!("/v1/forwarding-flows/{}", text(&flow["id"]));
+    let odd = json!({ "dids": ["ABC", "abc"], "ring_timeout_sec": 60, "ring_budget_sec": 30 });
+    let changed = world.local(Ask::patch(&path).json(&odd)).await;
+    let warnings = changed.json["warnings"].as_array().unwrap();
+    let codes: Vec<_> = warnings
+        .iter()
+        .map(|one| (one["code"].as_str().unwrap(), one["pointer"].as_str().unwrap()))
+        .collect();
+    assert_eq!(codes, [("case_only", "/dids/1"), ("no_effect", "/ring_timeout_sec")]);
+    assert!(warnings.iter().all(|one| !one["hint"].as_str().unwrap().is_empty()));
+
+    let read = world.local(Ask::get(&path)).await;
+    assert_eq!(read.json.get("warnings"), None);
+    assert_eq!(read.header("etag"), changed.header("etag"), "the tag is that of the flow");
+    // Who sends back what he got asks for nothing new.
+    let again = Ask::put(&path).json(&changed.json).header("if-match", changed.header("etag"));
+    let again = world.local(again).await;
+    assert_eq!((again.status, &again.json), (StatusCode::OK, &changed.json), "{}", again.text);
+    let (_, version) = world.db.configuration(DEFAULT_ACCOUNT).await.unwrap();
+    let renamed = json!({ "name": "odd", "master": "pbx", "warnings": [],
+        "destinations": [{ "server": "slave-a", "did": "1009" }] });
+    let ask = Ask::post("/v1/forwarding-flows").json(&renamed).header("idempotency-key", "once");
+    let (made, repeated) = (world.local(ask.clone()).await, world.local(ask).await);
+    assert_eq!(made.json, repeated.json);
+    assert_eq!(world.db.configuration(DEFAULT_ACCOUNT).await.unwrap().1, version + 1);
+
+    let account = world.local(Ask::patch("/v1/account").json(&json!({ "prepaid": true }))).await;
+    assert_eq!(account.json.get("warnings"), None, "{}", account.text);
+    let account = world.local(Ask::patch("/v1/account").json(&json!({ "prepaid": false }))).await;
+    assert_eq!(account.json["warnings"][0]["code"], "prepaid_off", "{}", account.text);
+}
+
+#[tokio::test]
 async fn lists_of_the_configuration_come_in_pages_too() {
     let world = World::new().await;
     for at in 0..5 {

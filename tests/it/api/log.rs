@@ -1,16 +1,19 @@
 //! Sessions, reports, and both as CSV.
 
-use divert::model::call::CallRecord;
-use divert::model::cause::CallResult;
-use divert::model::id::{CallId, ForwardingFlowId};
+use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::call::{CallRecord, LegRecord};
+use divert::model::cause::{CallResult, Outcome};
+use divert::model::id::{CallId, DestinationId, ForwardingFlowId};
 use divert::model::time::Timestamp;
+use divert::store::Record;
 use serde_json::{Value, json};
 
-use super::calls::{START, ended, record_call};
+use super::billing::bill;
+use super::calls::{START, answered_leg, ended, record_call};
 use super::{Ask, World};
 
 /// The lines of a CSV text that no field breaks.
-fn lines(text: &str) -> Vec<&str> {
+pub fn lines(text: &str) -> Vec<&str> {
     assert!(text.ends_with("\r\n"), "{text}");
     text.trim_end_matches("\r\n").split("\r\n").collect()
 }
@@ -114,12 +117,13 @@ async fn calls_are_exported_whole_and_no_name_is_a_formula() {
     .await;
     let answer = world.local(Ask::get("/v1/calls.csv?test=only")).await;
     let head = "id,session,started_at,answered_at,ended_at,did,caller_number,caller_name,\
-        forwarding_flow_id,forwarding_flow,status,result,ended_by,cause,talk_sec,tags";
+        forwarding_flow_id,forwarding_flow,destination_id,destination,status,result,ended_by,cause,\
+        duration_sec,talk_sec,cost,currency,tags";
     let row = |number: &str| {
         format!(
             "{id},{id},2026-11-21T14:03:07.120Z,2026-11-21T14:03:14.520Z,2026-11-21T14:03:38.640Z,\
              '-12,{number},\"'=cmd|' /C calc'!A0,\"\"Zoë\"\"\",flw_00000000000000000000000001,\
-             '@sales,ended,answered,caller,16,24.120,test repeat"
+             '@sales,,,ended,answered,caller,16,31.520,24.120,,,test repeat"
         )
     };
     assert_eq!(lines(&answer.text), [head, &row("+12025550199")]);
@@ -170,10 +174,10 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
     assert_eq!(
         lines(&answer.text),
         [
-            "period,from,to,id,name,calls,sessions,answered,answered_per_mille,talk_sec,\
-             talk_minutes,billed_sec,cost,currency",
-            &format!("2026-11-20,{noon},{night},,,0,0,0,,0,0.00,0,,"),
-            &format!("2026-11-21,{night},{end},,,3,1,2,667,48,0.80,0,,"),
+            "period,from,to,id,name,forwarding_flow_id,forwarding_flow,calls,sessions,answered,\
+             answered_per_mille,talk_sec,talk_minutes,billed_sec,cost,currency",
+            &format!("2026-11-20,{noon},{night},,,,,0,0,0,,0,0.00,0,,"),
+            &format!("2026-11-21,{night},{end},,,,,3,1,2,667,48,0.80,0,,"),
         ]
     );
     let path = "/v1/reports/calls?by=flow&from=2026-11-20T12:00:00Z\
@@ -201,6 +205,98 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
         answer.assert_problem(400, "invalid_query");
         assert_eq!(answer.faults().len(), faults, "{}", answer.text);
     }
+}
+
+/// Names are unique only in their flow.
+#[tokio::test]
+async fn a_report_by_destination_says_of_which_flow_each_is() {
+    let world = World::new().await;
+    let mut calls = Vec::new();
+    for (flow, name) in [(1, "sales"), (2, "=support")] {
+        let call = record_call(&world, |call| {
+            ended(call);
+            call.flow = Some((ForwardingFlowId::new(flow), name.into()));
+        })
+        .await;
+        let leg = |no, destination, outcome| LegRecord {
+            destination,
+            outcome: Some(outcome),
+            name: "desk".into(),
+            ..answered_leg(call, no)
+        };
+        let to = DestinationId::new(flow);
+        let missed = [leg(1, Some(to), Outcome::Busy), leg(2, None, Outcome::Answered)];
+        for leg in missed {
+            let record = Record::Leg { account: DEFAULT_ACCOUNT, leg };
+            world.db.record("node-1", &[record]).await.unwrap();
+        }
+        calls.push(call);
+    }
+    let path = "/v1/reports/calls?by=destination&from=2026-11-21T00:00:00Z&to=2026-11-22T00:00:00Z";
+    let answer = world.local(Ask::get(path)).await;
+    let rows = answer.json["rows"].as_array().unwrap();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row["id"].as_str(), row["name"].as_str(), row["forwarding_flow"].clone()))
+        .collect();
+    let flow = |no, name| json!({ "id": ForwardingFlowId::new(no).to_string(), "name": name });
+    let [one, two] = [1, 2].map(|no| DestinationId::new(no).to_string());
+    let (sales, support) = (flow(1, "sales"), flow(2, "=support"));
+    let desk = Some("desk");
+    assert_eq!(
+        seen,
+        [
+            (None, None, sales.clone()),
+            (Some(&*one), desk, sales),
+            (None, None, support.clone()),
+            (Some(&*two), desk, support),
+        ]
+    );
+    let answer = world.local(Ask::get(path.replace("calls?", "calls.csv?"))).await;
+    let flow = ForwardingFlowId::new(2);
+    let line = format!(",,,{two},desk,{flow},'=support,1,1,0,0,0,0.00,0,,");
+    assert_eq!(lines(&answer.text)[4], line, "{}", answer.text);
+
+    // One destination alone: by day too, and its calls.
+    let answer = world.local(Ask::get(format!("{path}&destination={two}"))).await;
+    assert_eq!(answer.json["rows"].as_array().unwrap().len(), 1);
+    let by_day = path.replace("by=destination", "by=day");
+    let answer = world.local(Ask::get(format!("{by_day}&destination={two}"))).await;
+    assert_eq!(answer.json["rows"][0]["calls"], 1);
+    assert_eq!(answer.json["rows"][0]["answered"], 0, "not there");
+    for list in ["calls", "sessions"] {
+        let answer = world.local(Ask::get(format!("/v1/{list}?destination={two}"))).await;
+        let data = answer.json["data"].as_array().unwrap();
+        assert_eq!((data.len(), &data[0]["id"]), (1, &json!(calls[1].to_string())), "{list}");
+        let answer = world.local(Ask::get(format!("/v1/{list}?destination=desk"))).await;
+        assert_eq!(answer.faults(), [("?destination", "invalid")]);
+    }
+}
+
+#[tokio::test]
+async fn an_exported_call_says_who_answered_and_what_it_cost() {
+    let world = World::new().await;
+    let call = record_call(&world, ended).await;
+    let destination = Some(DestinationId::new(7));
+    let busy = LegRecord {
+        outcome: Some(Outcome::LostRace),
+        name: "loser".into(),
+        ..answered_leg(call, 1)
+    };
+    let answered = LegRecord { destination, name: "-desk".into(), ..answered_leg(call, 2) };
+    for leg in [busy, answered] {
+        let record = Record::Leg { account: DEFAULT_ACCOUNT, leg };
+        world.db.record("node-1", &[record]).await.unwrap();
+    }
+    for no in [1, 2] {
+        bill(&world, call, no, |_| {}).await;
+    }
+    let answer = world.local(Ask::get("/v1/calls.csv")).await;
+    let end = "dst_00000000000000000000000007,'-desk,ended,answered,caller,16,31.520,24.120,\
+        0.0276,USD,";
+    assert!(lines(&answer.text)[1].ends_with(end), "{}", answer.text);
+    let answer = world.local(Ask::get("/v1/calls.csv?destination=dst_00000000000000000000000008"));
+    assert_eq!(lines(&answer.await.text).len(), 1);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod log;
+mod nodes;
 mod openapi;
 mod rate_decks;
 mod serve;
@@ -157,17 +158,17 @@ impl Node for FakeNode {
     }
 }
 
-struct World {
-    db: Db,
+pub struct World {
+    pub db: Db,
     node: Arc<FakeNode>,
     keyed: Router,
-    local: Router,
+    pub local: Router,
     api: Api,
     _dir: TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("api.sqlite").display());
         let db = Db::open(&url).await.unwrap();

@@ -92,12 +92,12 @@ fn the_promised_routes_exist() {
         "post /v1/forwarding-flows/{id}/pause",
         "post /v1/forwarding-flows/{id}/resume",
         "post /v1/forwarding-flows/{id}/test-calls",
-        "get /v1/numbers",
         "get /v1/calls",
         "get /v1/account/balance",
         "get /v1/account/credits",
         "post /v1/account/credits",
         "get /v1/cdrs",
+        "get /v1/cdrs.csv",
         "get /v1/calls.csv",
         "get /v1/calls/{id}",
         "get /v1/reports/calls",
@@ -105,6 +105,8 @@ fn the_promised_routes_exist() {
         "get /v1/sessions",
         "post /v1/calls/{id}/end",
         "get /v1/keys",
+        "get /v1/nodes",
+        "delete /v1/nodes/{name}",
         "post /v1/keys",
         "delete /v1/keys/{id}",
         "get /openapi.json",
@@ -119,6 +121,7 @@ fn the_promised_routes_exist() {
     .into();
     promised.extend(crud("/v1/servers", "{id}"));
     promised.extend(crud("/v1/trunks", "{id}"));
+    promised.extend(crud("/v1/numbers", "{id}"));
     promised.extend(crud("/v1/rate-decks", "{id}"));
     promised.extend(crud("/v1/forwarding-flows", "{id}"));
     promised.extend(crud("/v1/forwarding-flows/{id}/destinations", "{destination_id}"));
@@ -139,7 +142,12 @@ async fn every_example_does_what_its_description_says() {
     let master = json!({ "name": "pbx", "role": "master" });
     world.local(Ask::post("/v1/servers").json(&master)).await.id();
 
-    let mut ids = BTreeMap::from([("/v1/calls".to_owned(), call.to_string())]);
+    world.db.remember_startup("node-1", "2026-11-21T01:00:00.000+0000").await.unwrap();
+
+    let mut ids = BTreeMap::from([
+        ("/v1/calls".to_owned(), call.to_string()),
+        ("/v1/nodes".to_owned(), "node-1".to_owned()),
+    ]);
     let mut all = operations();
     all.sort_by_key(|(method, path, _)| order(method, path));
     for (method, path, operation) in all {

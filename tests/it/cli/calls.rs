@@ -87,7 +87,17 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
                 "rate": { "prefix": "1800", "per_minute": "0.0125", "increment": "30/6" } },
         }], "has_more": false, "next_cursor": null })),
         (Method::GET, path) if path == format!("/v1/forwarding-flows/{FLOW}") => {
-            ok(json!({ "destinations": [{ "id": DEST, "name": "slave-a" }] }))
+            ok(json!({ "id": FLOW, "name": "Solar East",
+                "destinations": [{ "id": DEST, "name": "slave-a" }] }))
+        }
+        // Twice too fast, then in two pages.
+        (Method::GET, "/v1/trunks") => {
+            let asked = seen.requests.lock().unwrap().len();
+            if asked < 3 {
+                return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")]).into_response();
+            }
+            let trunk = json!({ "id": "trk_1", "name": format!("trunk {asked}") });
+            ok(json!({ "data": [trunk], "has_more": asked == 3, "next_cursor": "abc" }))
         }
         (Method::GET, "/v1/rate-decks") => ok(json!({ "data": [{
             "id": "rtd_01jd3nnnyejx8kz0q4tt3b7m9r", "name": "retail", "rounding": "up",
@@ -107,7 +117,7 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
         (Method::GET, "/v1/calls") => {
             ok(json!({ "data": [call(9, "answered")], "has_more": true, "next_cursor": "abc" }))
         }
-        (Method::GET, "/v1/calls.csv" | "/v1/reports/calls.csv") => {
+        (Method::GET, "/v1/calls.csv" | "/v1/cdrs.csv" | "/v1/reports/calls.csv") => {
             "id,name\r\n1,Ann\r\n".into_response()
         }
         (Method::GET, "/v1/sessions") => {
@@ -117,6 +127,16 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
             ok(
                 json!({ "data": [session, call(9, "busy")], "has_more": false, "next_cursor": null }),
             )
+        }
+        (Method::GET, "/v1/reports/calls") if uri.query().unwrap().contains("destination") => {
+            ok(json!({ "by": "destination", "zone": "UTC", "rows": [
+                { "id": DEST, "name": "desk", "forwarding_flow": { "id": FLOW, "name": "East" },
+                    "calls": 2, "sessions": 2, "answered": 1, "answered_per_mille": 500,
+                    "talk_minutes": "1.00", "costs": [] },
+                { "id": null, "forwarding_flow": { "id": FLOW, "name": "East" }, "calls": 1,
+                    "sessions": 1, "answered": 0, "answered_per_mille": 0,
+                    "talk_minutes": "0.00", "costs": [] },
+            ] }))
         }
         (Method::GET, "/v1/reports/calls") => ok(json!({
             "by": "day", "zone": "America/Chicago", "rows": [
@@ -318,6 +338,48 @@ fn a_report_is_a_table_or_a_file() {
         ]
     );
     server.divert().args(["reports", "calls", "--by", "week"]).assert().code(2);
+    let args = ["reports", "calls", "--by", "destination"];
+    insta::assert_snapshot!(stdout(server.divert().args(args)), @"
+    DESTINATION  FLOW  CALLS  SESSIONS  ANSWERED  RATE    MINUTES  COST
+    desk         East  2      2         1         50.0 %  1.00
+    fallback     East  1      1         0         0.0 %   0.00
+    ");
+}
+
+/// The API knows ids only; names are looked up, and only names.
+#[test]
+fn the_log_is_narrowed_by_names() {
+    let server = Server::start("answered");
+    let session = ["calls", "list", "--session", CALL];
+    server.divert().args(session).assert().success();
+    server.divert().args(session).arg("--collapse").assert().code(2);
+    let part = ["--flow", "solar east", "--destination", "slave-a"];
+    for command in [&["calls", "list"][..], &["cdrs", "export"], &["reports", "calls", "--csv"]] {
+        server.divert().args(command).args(part).assert().success();
+    }
+    let gone = "dst_00000000000000000000000009";
+    server.divert().args(["cdrs", "list", "--destination", gone]).assert().success();
+    let list = "GET /v1/forwarding-flows?limit=200 ".to_owned();
+    let one = format!("GET /v1/forwarding-flows/{FLOW} ");
+    let part = format!("flow={FLOW}&destination={DEST}");
+    assert_eq!(
+        server.requests(),
+        [
+            format!("GET /v1/calls?session={CALL}&limit=50 "),
+            list.clone(),
+            one.clone(),
+            format!("GET /v1/calls?{part}&limit=50 "),
+            list.clone(),
+            one.clone(),
+            format!("GET /v1/cdrs.csv?{part} "),
+            list,
+            one,
+            format!("GET /v1/reports/calls.csv?by=day&{part} "),
+            format!("GET /v1/cdrs?destination={gone}&limit=50 "),
+        ]
+    );
+    server.divert().args(["calls", "list", "--flow", "Lunar"]).assert().code(2);
+    server.divert().args(["calls", "list", "--destination", "slave-b"]).assert().code(2);
 }
 
 #[test]
@@ -379,6 +441,16 @@ fn rate_decks_are_listed_and_shown() {
     let text = stdout(server.divert().args(["rate-decks", "show", "retail", "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["decimals"], 4);
     server.divert().args(["rate-decks", "show", "other"]).assert().code(2);
+}
+
+#[test]
+fn a_list_that_is_held_back_waits_and_goes_on() {
+    let server = Server::start("answered");
+    let text = stdout(server.divert().args(["trunks", "list"]));
+    assert!(text.contains("trunk 3") && text.contains("trunk 4"), "{text}");
+    let page = "GET /v1/trunks?limit=200 ".to_owned();
+    let next = "GET /v1/trunks?limit=200&cursor=abc ".to_owned();
+    assert_eq!(server.requests(), [page.clone(), page.clone(), page, next]);
 }
 
 fn show(result: &'static str, args: &[&str], columns: &str) -> String {

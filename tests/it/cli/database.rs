@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::calls::CALL;
 use super::{GOOD, divert, stdout, with_database};
+use crate::config::distribution::EVERYTHING;
 
 #[test]
 fn a_document_is_planned_applied_and_then_nothing_is_left_to_do() {
@@ -24,6 +25,29 @@ fn a_document_is_planned_applied_and_then_nothing_is_left_to_do() {
     let changed = stdout(with_database(dir.path()).args(["plan", "flows.yaml", "--json"]));
     let changed: Value = serde_json::from_str(&changed).unwrap();
     assert_eq!(changed["changes"][0]["action"], "change", "{changed}");
+}
+
+#[test]
+fn what_is_exported_is_a_document_that_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("flows.yaml"), EVERYTHING).unwrap();
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    for as_json in [false, true] {
+        let mut command = with_database(dir.path());
+        let exported = stdout(command.arg("export").args(as_json.then_some("--json")));
+        assert_eq!(exported.starts_with('{'), as_json, "{exported}");
+        fs::write(dir.path().join("again.yaml"), &exported).unwrap();
+        for more in [None, Some("--prune")] {
+            let run = with_database(dir.path()).args(["plan", "again.yaml"]).args(more).output();
+            let run = run.unwrap();
+            let told = String::from_utf8_lossy(&run.stdout).into_owned();
+            assert!(told.starts_with("nothing to change"), "{told}");
+            assert_eq!(String::from_utf8_lossy(&run.stderr), "");
+        }
+        let mut piped = with_database(dir.path());
+        let again = piped.args(["plan", "-"]).write_stdin(exported);
+        assert!(stdout(again).starts_with("nothing to change"));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod calls;
 mod database;
 mod doctor;
+mod lists;
 mod nodes;
 mod replay_day;
 mod serve;

@@ -527,10 +527,10 @@ fn the_account_and_a_rate_deck_are_put_as_the_api_does() {
     let old = read(EVERYTHING);
     let mint = &mut mint_from(1 << 40);
     let mut body = write_account(&old.account, &old);
-    assert_eq!(put_account(&body, &old, mint).unwrap(), old);
+    assert_eq!(put_account(&body, &old, mint).unwrap().configuration, old);
     body["max_live"] = json!(null);
     body["rate_deck"] = json!(null);
-    let next = put_account(&body, &old, mint).unwrap();
+    let next = put_account(&body, &old, mint).unwrap().configuration;
     assert_eq!(plan(&old, &next), ["~ account: max_live 500 → none, rate_deck retail → none"]);
     let refused = put_account(&json!({"currency": "usd", "rate": 1}), &old, mint).unwrap_err();
     let told: BTreeSet<_> = refused.iter().map(|one| (one.code, &*one.pointer)).collect();
@@ -542,12 +542,14 @@ fn the_account_and_a_rate_deck_are_put_as_the_api_does() {
     assert_eq!(told, BTreeSet::from(wanted));
 
     let body = json!({"name": "night", "rates": [{"prefix": "", "per_minute": "0.01"}]});
-    let (next, id) = put_rate_deck(&body, None, &old, mint).unwrap();
+    let (reading, id) = put_rate_deck(&body, None, &old, mint).unwrap();
+    let next = reading.configuration;
     assert_eq!(plan(&old, &next), ["+ rate deck night (1 rate)"]);
     assert_eq!(put_rate_deck(&body, None, &next, mint).unwrap_err()[0].code, "taken");
     let mut body = write_rate_deck(next.rate_deck(id).unwrap(), &next);
     body["rates"][0]["per_minute"] = json!("0.02");
-    let (more, same) = put_rate_deck(&body, Some(id), &next, mint).unwrap();
+    let (reading, same) = put_rate_deck(&body, Some(id), &next, mint).unwrap();
+    let more = reading.configuration;
     assert_eq!(same, id);
     assert_eq!(plan(&next, &more), ["~ rate of deck night for all other numbers: 0.01 → 0.02"]);
 

@@ -354,6 +354,7 @@ proptest! {
         let same = read_document(&written, &new, Unnamed::Prune, &mut minter()).unwrap();
         prop_assert_eq!(&same.configuration, &new);
         prop_assert_eq!(same.warnings, []);
+        prop_assert_eq!(&yaml::read(&yaml::write(&written)).unwrap().value, &written);
         // Into another one, only the ids are others; a name that the old one gives to
         // something else must not matter.
         let mint = &mut mint_from(1 << 64);

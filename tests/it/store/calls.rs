@@ -367,6 +367,11 @@ async fn paging_meets_every_call_once_whatever_the_filter(
     for at in 0..120_u128 {
         let theirs = CallRecord { account: OTHER, ..calls[usize::try_from(at).unwrap()].clone() };
         batch.push(call_of(CallRecord { id: CallId::new(1_000 + at), ..theirs }));
+        // Tried twice at one destination is one call there.
+        batch.extend((1..=at % 3).map(|no| {
+            let destination = Some(DestinationId::new(if at % 9 == 1 { 6 } else { 7 }));
+            leg_of(LegRecord { destination, ..leg(at, u16::try_from(no).unwrap()) })
+        }));
     }
     store.db.record("n1", &batch).await.unwrap();
 
@@ -414,6 +419,11 @@ async fn paging_meets_every_call_once_whatever_the_filter(
         call.session == CallId::new(33)
     })
     .await;
+    check(CallFilter { destination: Some(DestinationId::new(7)), ..all() }, |call| {
+        let at = call.started_at.since_ms(NOW);
+        at % 3 != 0 && at % 9 != 1
+    })
+    .await;
     check(CallFilter { to: Some(NOW.plus_ms(50)), ..all() }, |call| {
         call.started_at < NOW.plus_ms(50)
     })
@@ -424,6 +434,7 @@ async fn paging_meets_every_call_once_whatever_the_filter(
             did: Some("ABC".parse().unwrap()),
             caller: Some("1000".into()),
             flow: Some(ForwardingFlowId::new(1)),
+            destination: None,
             result: Some(CallResult::Busy),
             is_test: Some(false),
             live: Some(false),

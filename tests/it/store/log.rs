@@ -76,7 +76,11 @@ async fn redials_are_one_row_on_one_page_dated_by_the_first_call(
         attempt(8, 8, 7_000, Some(NoAnswer)),
     ];
     let theirs = CallRecord { account: OTHER, ..attempt(9, 1, 1, Some(Answered)) };
-    let batch: Vec<_> = calls.iter().cloned().chain([theirs]).map(call_of).collect();
+    let mut batch: Vec<_> = calls.iter().cloned().chain([theirs]).map(call_of).collect();
+    // Redials of 1 and 2 were sent to 7, one of 1 to 8 after it.
+    batch.extend([ended_leg(3, 1), ended_leg(6, 1)].map(leg_of));
+    let to_8 = LegRecord { destination: Some(DestinationId::new(8)), ..ended_leg(5, 1) };
+    batch.push(leg_of(to_8));
     store.db.record("n1", &batch).await.unwrap();
 
     let call = |id: u128| calls[usize::try_from(id).unwrap() - 1].clone();
@@ -130,6 +134,8 @@ async fn redials_are_one_row_on_one_page_dated_by_the_first_call(
         (CallFilter { flow: Some(FLOW), ..any() }, vec![8, 2, 1]),
         (CallFilter { caller: Some("+12025550199".into()), ..any() }, vec![8, 4, 2, 1]),
         (CallFilter { caller: Some("1".into()), ..any() }, vec![]),
+        (CallFilter { destination: Some(DestinationId::new(7)), ..any() }, vec![2, 1]),
+        (CallFilter { destination: Some(DestinationId::new(8)), ..any() }, vec![1]),
         // The redial at 2,000 is not listed without the session it belongs to.
         (CallFilter { from: after(1_000), to: after(2_500), ..any() }, vec![2]),
     ] {
@@ -228,8 +234,14 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
     let legs = [
         LegRecord { outcome: Some(Outcome::Busy), answered_at: None, ..ended_leg(1, 1) },
         LegRecord { destination: Some(DestinationId::new(8)), name: "b".into(), ..ended_leg(2, 1) },
-        LegRecord { outcome: Some(Outcome::Busy), name: "a".into(), ..ended_leg(2, 2) },
+        LegRecord {
+            outcome: Some(Outcome::Busy),
+            name: "a".into(),
+            started_at: NOW.plus_ms(20),
+            ..ended_leg(2, 2)
+        },
         LegRecord { destination: None, name: "fallback".into(), ..leg(3, 1) },
+        LegRecord { destination: None, name: "fallback".into(), ..leg(10, 1) },
         ended_leg(6, 1),
         ended_leg(8, 1),
     ];
@@ -264,7 +276,7 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
     let seen: Vec<_> = rows
         .iter()
-        .map(|row| (row.flow, row.name.as_deref(), figures(row), row.answered_per_mille()))
+        .map(|row| (row.flow, row.flow_name.as_deref(), figures(row), row.answered_per_mille()))
         .collect();
     let flow = |id| Some(ForwardingFlowId::new(id));
     assert_eq!(
@@ -286,12 +298,34 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
 
     asked.by = By::Destination;
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
-    let seen: Vec<_> = rows.iter().map(|row| (row.destination, figures(row))).collect();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.flow, row.destination, row.destination_name.as_deref(), figures(row)))
+        .collect();
     let destination = |id| Some(DestinationId::new(id));
     assert_eq!(
         seen,
-        [(destination(7), (2, 1, 0, 0)), (None, (1, 1, 0, 0)), (destination(8), (1, 1, 1, 400)),]
+        [
+            (flow(1), destination(7), Some("a"), (2, 1, 0, 0)),
+            (flow(1), None, None, (1, 1, 0, 0)),
+            (flow(1), destination(8), Some("b"), (1, 1, 1, 400)),
+            (flow(2), None, None, (1, 1, 0, 0)),
+        ]
     );
+    assert!(rows[..3].iter().all(|row| row.flow_name.as_deref() == Some("support")));
+    assert_eq!(rows[1].costs, [cost(1_500_000, "EUR")]);
+
+    // Of one destination, whatever the rows are.
+    for (by, wanted) in [
+        (By::Destination, vec![(1, 1, 1, 400)]),
+        (By::Flow, vec![(1, 1, 1, 400)]),
+        (By::Day, vec![(1, 1, 1, 400)]),
+    ] {
+        let asked = ReportQuery { by, ..asked.clone() };
+        let rows = store.db.report_of(ACCOUNT, &asked, destination(8)).await.unwrap();
+        assert_eq!(rows.iter().map(figures).collect::<Vec<_>>(), wanted, "{by}");
+        assert_eq!(rows[0].costs, [cost(42_007, "USD")]);
+    }
 
     asked.by = By::Day;
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();

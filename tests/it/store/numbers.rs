@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use divert::model::configuration::Change;
+use divert::model::configuration::{Change, Number};
 use divert::model::id::{AccountId, ForwardingFlowId, NumberId, ServerId};
-use divert::store::{StoreError, Version};
+use divert::store::{NumberFilter, StoreError, Version};
 use rstest::rstest;
 
 use super::configuration::{destination, flow, ground, number, put, put_flow, server};
@@ -64,6 +64,71 @@ async fn owned_dids_come_without_everything_else(
     assert_eq!((rest, version), (whole, Version { configuration: at, numbers: 1 }));
     let nobody = store.db.configuration_without_numbers(AccountId::new(77)).await;
     assert!(matches!(nobody, Err(StoreError::NoAccount)), "{nobody:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn numbers_come_in_pages_newest_first_and_one_by_one(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await.with_other_account().await;
+    let mut changes = ground();
+    changes.extend([flow(1, "f", vec![]), flow(2, "g", vec![])].map(put_flow));
+    // The last digit of an id is one of the 32 that ids are made of, of which some locales have
+    // another order.
+    let numbers: Vec<Number> = (1..=31)
+        .map(|id| {
+            let (did, server) = if id % 2 == 0 { ("Abc", 1) } else { ("abc", 2) };
+            number(id, &format!("{did}{}", id / 2), server, (id % 3 > 0).then_some(id % 3))
+        })
+        .collect();
+    changes.extend(numbers.iter().cloned().map(Change::PutNumber));
+    put(&store.db, ACCOUNT, &changes).await.unwrap();
+    let theirs = number(40, "abc3", 9, None);
+    let theirs = [Change::PutServer(server(9, "m")), Change::PutNumber(theirs)];
+    put(&store.db, OTHER, &theirs).await.unwrap();
+
+    let did = |text: &str| text.parse().ok();
+    let flow = |id| Some(ForwardingFlowId::new(id));
+    for (filter, passes) in [
+        (NumberFilter::default(), (|_| true) as fn(&Number) -> bool),
+        (NumberFilter { did: did("abc3"), ..NumberFilter::default() }, |it| {
+            it.did.as_str() == "abc3"
+        }),
+        (NumberFilter { flow: flow(2), ..NumberFilter::default() }, |it| {
+            it.forwarding_flow == Some(ForwardingFlowId::new(2))
+        }),
+        (NumberFilter { did: did("abc3"), flow: flow(2) }, |_| false),
+    ] {
+        let wanted: Vec<Number> = numbers.iter().rev().filter(|it| passes(it)).cloned().collect();
+        let mut found: Vec<Number> = Vec::new();
+        loop {
+            let before = found.last().map(|number| number.id);
+            let page = store.db.numbers(ACCOUNT, &filter, before, 4).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, wanted, "{filter:?}");
+    }
+    let one = store.db.number(ACCOUNT, NumberId::new(7)).await.unwrap();
+    assert_eq!(one.as_ref(), Some(&numbers[6]));
+    assert_eq!(store.db.number(ACCOUNT, NumberId::new(40)).await.unwrap(), None, "not theirs");
+
+    // What writing one number has to know: those like it, and the flows that own them.
+    let around = async |did: &str| {
+        let did = did.parse().unwrap();
+        store.db.configuration_around(ACCOUNT, &did).await.unwrap().0
+    };
+    let whole = around("ABC3").await;
+    assert_eq!(whole.numbers, [numbers[5].clone(), numbers[6].clone()]);
+    let dids: Vec<usize> = whole.forwarding_flows.iter().map(|flow| flow.dids.len()).collect();
+    assert_eq!(dids, [1, 0], "number 6 has no owner, number 7 the first");
+    let (mut rest, _) = store.db.configuration(ACCOUNT).await.unwrap();
+    rest.numbers.clear();
+    rest.forwarding_flows.iter_mut().for_each(|flow| flow.dids.clear());
+    assert_eq!(around("100").await, rest);
 }
 
 #[rstest]

@@ -1,0 +1,113 @@
+//! The nodes of the database, and what they hold of live-call limits. They are nobody's but of who runs
+//! divert, hence the scope `admin` of the default account.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Identity;
+use super::error::ApiError;
+use super::etag;
+use super::fields::Fields;
+use super::key::Scope;
+use super::schema::PageOf;
+use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::time::Timestamp;
+use crate::store::nodes::NodeUse;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(forget))
+}
+
+/// A divert with its Asterisk.
+#[derive(Serialize, ToSchema)]
+struct Node {
+    /// Its `node.name`.
+    #[schema(example = "a")]
+    name: String,
+    /// How many legs hold slots of live-call limits in its name.
+    #[schema(example = 12)]
+    legs: u32,
+    /// When the last of them is given back by itself, should the node never be heard of again.
+    until: Option<String>,
+}
+
+impl From<NodeUse> for Node {
+    fn from(node: NodeUse) -> Self {
+        let NodeUse { name, legs, until } = node;
+        Self { name, legs, until: until.map(Timestamp::rfc3339) }
+    }
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what forget reads")]
+struct ForgetParameters {
+    /// `true`: none of its calls lives any more, whatever it holds.
+    #[param(required = false)]
+    force: bool,
+}
+
+/// List nodes
+#[utoipa::path(
+    get,
+    path = "/v1/nodes",
+    responses((status = 200, description = "All of them, by name", body = PageOf<Node>)),
+)]
+async fn list(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
+    require_operator(&identity)?;
+    let nodes: Vec<Node> = api.db.nodes().await?.into_iter().map(Node::from).collect();
+    let page = json!({ "data": nodes, "next_cursor": null, "has_more": false });
+    Ok(etag::representation(StatusCode::OK, &page))
+}
+
+/// Forget a node
+///
+/// Gives back what it holds of live-call limits. While it holds anything, only with `force`, for a
+/// node that is gone with its Asterisk: slots of calls that live are counted no longer.
+#[utoipa::path(
+    delete,
+    path = "/v1/nodes/{name}",
+    params(("name" = String, Path, description = "The node.name of a node"), ForgetParameters),
+    responses((status = 204, description = "It is forgotten")),
+)]
+async fn forget(
+    State(api): State<Api>,
+    identity: Identity,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    require_operator(&identity)?;
+    let mut query = Fields::of_query(query.as_deref());
+    let force = query.word("force", &["true", "false"]).unwrap_or(false);
+    query.finish(&["force"])?;
+    let nodes = api.db.nodes().await?;
+    let node = nodes.iter().find(|node| node.name == name);
+    let node = node.ok_or_else(|| {
+        let detail = "No node has this name.";
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+    })?;
+    if node.legs > 0 && !force {
+        let detail = format!("The node holds slots for {} live legs.", node.legs);
+        let hint = "if it is gone with its Asterisk, send force=true; if its calls live, limits \
+                    would be exceeded";
+        return Err(ApiError::conflict("in_use", "Cannot be forgotten", detail).hint(hint));
+    }
+    api.db.forget_node(&name).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn require_operator(identity: &Identity) -> Result<(), ApiError> {
+    identity.require(Scope::Admin)?;
+    if identity.account == DEFAULT_ACCOUNT {
+        return Ok(());
+    }
+    let detail = "Nodes are looked after by the default account.";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "not_operator", "Not allowed", detail))
+}

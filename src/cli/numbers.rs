@@ -1,0 +1,196 @@
+//! `divert numbers …`: the DIDs of the running server, one by one. Many at once are written with
+//! `divert apply`.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::client::{Client, ServerArgs};
+use super::find::{find_flow, list, say_list};
+use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use crate::config::Config;
+
+const PATH: &str = "/v1/numbers";
+
+#[derive(Debug, Subcommand)]
+pub enum NumbersCommand {
+    /// Give a new number to a forwarding flow, or to a master and nobody
+    #[command(after_help = "Example:\n  divert numbers add +12025550177 --flow \"Solar East\"")]
+    Add(AddArgs),
+    /// Numbers with their owners, newest first
+    #[command(after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]
+    List(ListNumbersArgs),
+    /// Give a number to another forwarding flow; its next call follows
+    #[command(after_help = "Example:\n  divert numbers move +12025550177 --flow \"Solar West\"")]
+    Move(MoveArgs),
+    /// Remove a number, also from the flow that owns it
+    #[command(after_help = "Example:\n  divert numbers remove +12025550177")]
+    Remove(RemoveArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// As the carrier delivers it
+    #[arg(allow_hyphen_values = true)]
+    did: String,
+    /// Name or id of the forwarding flow that shall own it
+    #[arg(long, required_unless_present = "master")]
+    flow: Option<String>,
+    /// Name of the server where it arrives; the flow's master unless given
+    #[arg(long)]
+    master: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ListNumbersArgs {
+    /// Name or id of the forwarding flow that owns them
+    #[arg(long)]
+    flow: Option<String>,
+    /// This number only
+    #[arg(long, allow_hyphen_values = true)]
+    did: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct MoveArgs {
+    #[command(flatten)]
+    number: NumberArgs,
+    /// Name or id of the forwarding flow that shall own it
+    #[arg(long)]
+    flow: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct RemoveArgs {
+    #[command(flatten)]
+    number: NumberArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Which number is meant.
+#[derive(Args, Debug)]
+struct NumberArgs {
+    /// As the carrier delivers it
+    #[arg(allow_hyphen_values = true)]
+    did: String,
+    /// Name of the server where it arrives, if it arrives on several
+    #[arg(long)]
+    master: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Number {
+    id: String,
+    did: String,
+    #[serde(default)]
+    server: String,
+    #[serde(default)]
+    forwarding_flow: Option<String>,
+}
+
+impl Number {
+    fn owner(&self) -> String {
+        self.forwarding_flow.as_deref().map_or_else(|| "nobody".to_owned(), plain)
+    }
+}
+
+/// # Errors
+/// See [`Client`]; [`Failure::Input`] for a number or a name nobody has.
+pub async fn run(command: &NumbersCommand, config: &Config) -> anyhow::Result<()> {
+    let tell = |answer: Value, as_json: bool| {
+        if as_json {
+            return say_json(&answer);
+        }
+        let number = Number::deserialize(answer)?;
+        let (did, server) = (plain(&number.did), plain(&number.server));
+        say(&format!("{did} on {server} belongs to {}\n", number.owner()))
+    };
+    match command {
+        NumbersCommand::Add(args) => {
+            let client = Client::new(&args.server, config)?;
+            let mut document = json!({ "did": args.did });
+            if let Some(flow) = &args.flow {
+                document["forwarding_flow"] = find_flow(&client, flow).await?.id.into();
+            }
+            if let Some(master) = &args.master {
+                document["server"] = master.as_str().into();
+            }
+            tell(client.post(PATH, &document).await?, args.json)
+        }
+        NumbersCommand::List(args) => {
+            let client = Client::new(&args.server, config)?;
+            let mut filter = Vec::new();
+            if let Some(flow) = &args.flow {
+                filter.push(("forwarding_flow", find_flow(&client, flow).await?.id));
+            }
+            filter.extend(args.did.clone().map(|did| ("did", did)));
+            let numbers = list(&client, PATH, &filter).await?;
+            say_list(numbers, args.json, |numbers| listing(numbers, Terminal::of_stdout()))
+        }
+        NumbersCommand::Move(args) => {
+            let client = Client::new(&args.server, config)?;
+            let number = args.number.find(&client).await?;
+            let flow = find_flow(&client, &args.flow).await?.id;
+            let path = format!("{PATH}/{}", number.id);
+            tell(client.patch(&path, &json!({ "forwarding_flow": flow })).await?, args.json)
+        }
+        NumbersCommand::Remove(args) => {
+            let client = Client::new(&args.server, config)?;
+            let number = args.number.find(&client).await?;
+            client.delete(&format!("{PATH}/{}", number.id)).await?;
+            let did = plain(&number.did);
+            say(&format!("{did} is removed; it belonged to {}\n", number.owner()))
+        }
+    }
+}
+
+impl NumberArgs {
+    async fn find(&self, client: &Client) -> anyhow::Result<Number> {
+        let found = list(client, PATH, &[("did", self.did.clone())]).await?;
+        let found = found.into_iter().map(Number::deserialize);
+        let mut found = found.collect::<Result<Vec<_>, _>>()?;
+        found.retain(|number| self.master.as_ref().is_none_or(|master| number.server == *master));
+        match found.len() {
+            0 => Err(Failure::Input(format!("there is no number {:?}", self.did)).into()),
+            1 => Ok(found.swap_remove(0)),
+            _ => {
+                let masters: Vec<String> = found.iter().map(|it| plain(&it.server)).collect();
+                let text = format!("{} arrives on {}", plain(&self.did), masters.join(", "));
+                Err(Failure::Input(format!("{text}\n  = help: add --master")).into())
+            }
+        }
+    }
+}
+
+fn listing(numbers: &[Number], terminal: Terminal) -> String {
+    if numbers.is_empty() {
+        return "No numbers. Add one:\n  divert numbers add DID --flow FLOW\n".to_owned();
+    }
+    let row = |number: &Number| {
+        vec![
+            (Style::Name, plain(&number.did)),
+            (Style::Plain, plain(&number.server)),
+            (Style::Dim, number.id.clone()),
+            (Style::Plain, number.forwarding_flow.as_deref().map_or_else(|| "-".to_owned(), plain)),
+        ]
+    };
+    let rows: Vec<_> = numbers.iter().map(row).collect();
+    table(terminal, &["DID", "MASTER", "ID", "FLOW"], &rows)
+}
