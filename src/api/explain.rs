@@ -164,7 +164,7 @@ fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
 fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Explained {
     let explanation = found.map(|found| &found.explanation);
     let (destination, reason, candidates) = match explanation.map(|it| &it.decision) {
-        None => (Value::Null, None, &[][..]),
+        None | Some(Decision::Refused { .. }) => (Value::Null, None, &[][..]),
         Some(Decision::Picked { offer, candidates, .. }) => (picked(offer), None, &candidates[..]),
         Some(Decision::Unroutable { reason, candidates }) => {
             (Value::Null, Some(word(reason)), &candidates[..])

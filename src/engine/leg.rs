@@ -1,4 +1,5 @@
-//! One leg that divert dials: from the decision to the end of its channel.
+//! One leg that divert dials: from the decision to the end of its channel. Slots are held for it
+//! until that is gone.
 
 use std::sync::Arc;
 
@@ -15,8 +16,6 @@ use crate::routing::snapshot::Offer;
 pub(super) struct Leg {
     pub record: LegRecord,
     pub stage: LegStage,
-    /// Slots are held for it, to be given back when the channel is gone.
-    pub holds_slots: bool,
     /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
     pub taken_back: Option<Outcome>,
     pub ring_timeout_ms: i64,
@@ -74,7 +73,6 @@ impl Leg {
         Self {
             record,
             stage: LegStage::Creating,
-            holds_slots: offer.destination.is_some(),
             taken_back: None,
             ring_timeout_ms: offer.ring_timeout_ms,
             tariff: offer.tariff,

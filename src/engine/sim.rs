@@ -161,7 +161,7 @@ impl Sim {
             is_test: false,
             is_up: false,
             bridge: BridgeId(format!("bridge.{}", self.minted)),
-            route: owner.map(|plan| Route::of(plan, &self.snapshot)),
+            route: owner.map(|plan| Route::of(plan)),
         };
         self.feed(Input::Arrived(Box::new(arrival)));
         (call, channel)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timer;
-use crate::model::billing::{Cdr, Tariff};
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
@@ -13,7 +13,7 @@ use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{Ask, Decision, Report};
-use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
+use crate::routing::snapshot::FlowPlan;
 
 /// Something that happened, and to which call or channel.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -139,15 +139,12 @@ impl Route {
 
     /// What a call on this flow keeps.
     #[must_use]
-    pub fn of(plan: &FlowPlan, snapshot: &Snapshot) -> Self {
+    pub fn of(plan: &FlowPlan) -> Self {
         let flow = &plan.flow;
-        let ring_timeout_ms = i64::from(flow.ring_timeout_sec) * 1_000;
         let fallback = match &flow.fallback {
             Fallback::Dialplan => FallbackRoute::Dialplan,
             Fallback::HangUp(cause) => FallbackRoute::HangUp(*cause),
-            Fallback::Number { trunk, number } => snapshot
-                .fallback_offer(*trunk, number, ring_timeout_ms)
-                .map_or(FallbackRoute::HangUp(None), FallbackRoute::Dial),
+            Fallback::Number { .. } => FallbackRoute::Number,
         };
         Self {
             flow: flow.id,
@@ -160,17 +157,6 @@ impl Route {
         }
     }
 
-    /// The same without a fallback number that nobody could pay for.
-    #[must_use]
-    pub fn unless_unpaid(mut self, refuses: impl Fn(Option<&Tariff>) -> bool) -> Self {
-        if let FallbackRoute::Dial(offer) = &self.fallback
-            && refuses(offer.tariff.as_deref())
-        {
-            self.fallback = FallbackRoute::HangUp(None);
-        }
-        self
-    }
-
     /// The same, within the limits of a test call.
     #[must_use]
     pub fn for_test(mut self) -> Self {
@@ -180,14 +166,14 @@ impl Route {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackRoute {
-    /// One last number, outside the limits of the destinations.
-    Dial(Offer),
     Dialplan,
     /// With this cause, or with that of the last failure.
     HangUp(Option<HangupCause>),
+    /// One last number, if there is room for it when it comes to that.
+    Number,
 }
 
 /// What the driver has to do. The order of variants is alphabetical; the order of commands of one
@@ -218,7 +204,7 @@ pub enum Command {
         originator: ChannelId,
         limit_ms: i64,
     },
-    /// Choose a destination and take its slots, all or none.
+    /// Choose a destination, or ask for the fallback number, and take its slots, all or none.
     Decide(Ask),
     /// ARI `POST /channels/{id}/dial`; number and name of `caller` are shown to the callee.
     Dial {

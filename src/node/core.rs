@@ -325,11 +325,8 @@ impl Core {
         let call = test.unwrap_or_else(|| CallId::new(clock::mint()));
         let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
         let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
-        let route = owner.map(|plan| Route::of(plan, &self.snapshot));
+        let route = owner.map(|plan| Route::of(plan));
         let route = if test.is_some() { route.map(Route::for_test) } else { route };
-        let route = owner.zip(route).map(|(plan, route)| {
-            route.unless_unpaid(|tariff| self.state.refuses_cost(plan, tariff))
-        });
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));

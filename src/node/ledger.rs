@@ -75,10 +75,10 @@ impl Asked {
         Self { ask, account, longest_ms, since: Instant::now(), full: Vec::new() }
     }
 
-    /// What the leg has to hold for the destination that was chosen; `None` if none was.
+    /// What the leg has to hold for the way that was chosen; `None` if none was.
     fn holding(&self, snapshot: &Snapshot, choice: &Choice) -> Option<Holding> {
         let plan = snapshot.flow(self.ask.flow)?;
-        choice.chosen(plan)?;
+        choice.way(plan)?;
         let limits = choice.limits(snapshot, plan);
         Some(holding(self.account, self.ask.leg, limits, self.longest_ms))
     }

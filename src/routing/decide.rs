@@ -37,9 +37,12 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
     if let Some(chosen) = candidates.iter_mut().find(|one| one.verdict.is_chosen()) {
         chosen.passed_over = passed_over(snapshot, state, ask, choice);
     }
-    if let Some((_, way)) = choice.chosen(plan) {
+    if let Some(way) = choice.way(plan) {
         let would = ask.is_test.then(|| would(snapshot, state, ask, choice));
         return Decision::Picked { offer: way.offer.clone(), candidates, would };
+    }
+    if let Some((way, verdict)) = plan.fallback.as_ref().zip(choice.refused()) {
+        return Decision::Refused { name: way.offer.name.clone(), verdict };
     }
     let reason = choice.reason().unwrap_or(Unroutable::Mixed);
     Decision::Unroutable { reason, candidates }
@@ -71,12 +74,15 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
     let Some((flow, plan)) = snapshot.layout.flow(ask.flow) else {
         return false;
     };
-    let Some(picked) = choice.picked().filter(|_| choice.is_of(snapshot)) else {
+    let Some(way) = choice.way(plan).filter(|_| choice.is_of(snapshot)) else {
         return false;
     };
     state.follow(snapshot);
+    let Some(picked) = choice.picked() else {
+        state.send(ask.leg, None, way, false);
+        return true;
+    };
     let line = &plan.lines[picked.line];
-    let way = &line.ways[picked.way];
     let is_first = ask.tried.is_empty();
     let here = &mut state.flows[flow];
     let meters = [
@@ -106,8 +112,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
             state.bind(plan, flow, caller, line.destination.id, ask.at);
         }
     }
-    let sent_over = (way.limits.as_slice(), way.trunk as usize);
-    state.send(ask.leg, (flow, picked.line), sent_over, !ask.is_test);
+    state.send(ask.leg, Some((flow, picked.line)), way, !ask.is_test);
     true
 }
 
@@ -149,20 +154,20 @@ pub fn readopt(snapshot: &Snapshot, state: &mut State, live: &LiveLeg) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
     let place = layout.flows.iter().enumerate().find_map(|(flow, plan)| {
-        let line = plan.place(live.destination)?;
+        let line = plan.place(live.destination?)?;
         let mut ways = plan.lines[line].ways.iter();
         let way = ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))?;
         Some(((flow, line), way))
     });
     if let Some((place, way)) = place {
-        state.send(live.leg, place, (&way.limits, way.trunk as usize), !live.is_test);
+        state.send(live.leg, Some(place), way, !live.is_test);
         if live.is_up {
             state.move_on(live.leg, News::Answered);
         }
         return;
     }
     let scopes = [
-        Some(Scope::Destination(live.destination)),
+        live.destination.map(Scope::Destination),
         live.trunk.map(Scope::Trunk),
         Some(Scope::Account(live.account)),
     ];

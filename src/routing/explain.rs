@@ -126,6 +126,7 @@ pub fn explain_call(
         caller: caller_key.clone(),
         repeat: repeat.map(|rule| rule.then),
         tried: Vec::new(),
+        is_fallback: false,
         is_test: false,
     };
     let explanation = explain(snapshot, state, &ask);
@@ -195,6 +196,7 @@ pub fn live(
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_fallback: false,
         is_test: true,
     };
     let mut choice = Choice::default();
@@ -246,7 +248,7 @@ fn limits(snapshot: &Snapshot, state: &State, line: &Line) -> Vec<LimitLive> {
     let limits = seen.into_iter().map(|(at, way)| {
         let limit = snapshot.layout.limits[at as usize];
         let scope = limit.scope.kind();
-        let trunk = &snapshot.layout.trunks[way.trunk as usize].trunk;
+        let trunk = &snapshot.layout.trunks[way.trunk as usize];
         LimitLive {
             scope,
             trunk: (scope == LimitScope::Trunk).then(|| trunk.name.clone()),

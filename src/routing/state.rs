@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
 use super::slots::{Scope, Slots};
-use super::snapshot::{FlowPlan, Layout, Snapshot};
+use super::snapshot::{FlowPlan, Layout, Snapshot, Way};
 use super::sticky;
 use super::throttle::Meter;
 use crate::model::billing::{Micros, Tariff};
@@ -84,9 +84,9 @@ impl State {
             self.flows.push(state);
         }
         self.turned.clear();
-        let circuits = new.trunks.iter().map(|plan| {
-            let at = old.trunk(plan.trunk.id)?;
-            (old.trunks[at].trunk.reach == plan.trunk.reach).then(|| self.trunks[at])
+        let circuits = new.trunks.iter().map(|trunk| {
+            let at = old.trunk(trunk.id)?;
+            (old.trunks[at].reach == trunk.reach).then(|| self.trunks[at])
         });
         self.trunks = circuits.map(Option::unwrap_or_default).collect();
         self.slots.follow(new.limits.iter().map(|limit| limit.scope));
@@ -96,7 +96,7 @@ impl State {
                 let (at, new) = new.flow(plan.flow.id)?;
                 Some((at, new.place(plan.lines[line].destination.id)?))
             });
-            stake.trunk = stake.trunk.and_then(|at| new.trunk(old.trunks[at].trunk.id));
+            stake.trunk = stake.trunk.and_then(|at| new.trunk(old.trunks[at].id));
             if let Some((flow, line)) = stake.place {
                 let flow = &mut self.flows[flow];
                 stake.count(&mut flow.lines[line].meter, true);
@@ -164,25 +164,25 @@ impl State {
             self.trunks[trunk].hear(report.leg, sign, now);
         }
         self.move_on(report.leg, report.news);
-        if report.is_test {
+        let Some(destination) = report.destination.filter(|_| !report.is_test) else {
             return;
-        }
+        };
         let Some((place, plan)) = snapshot.layout.flow(report.flow) else {
             return;
         };
         match report.news {
             News::Answered => {
-                self.count(plan, place, report.destination, CapCount::Answers, 1, now);
+                self.count(plan, place, destination, CapCount::Answers, 1, now);
                 if let Some(caller) = &report.caller {
-                    self.bind(plan, place, caller, report.destination, now);
-                    self.was_answered(plan, place, caller, report, now);
+                    self.bind(plan, place, caller, destination, now);
+                    self.was_answered(plan, place, caller, (report.leg.call, destination), now);
                 }
             }
             News::Ended { talk_ms, billed_sec } => {
                 let sec = billed_sec.unwrap_or_else(|| talk_ms.saturating_add(999) / 1_000);
                 let minutes = u32::try_from(sec.saturating_add(59) / 60).unwrap_or_default();
                 let what = CapCount::BillableMinutes;
-                self.count(plan, place, report.destination, what, minutes, now);
+                self.count(plan, place, destination, what, minutes, now);
             }
             News::Failed(_) | News::NoReply | News::Ringing => {}
         }
@@ -356,22 +356,18 @@ impl State {
         self.add_visit(flow, caller, None, visit);
     }
 
-    /// A leg was sent to a line: it holds the line's slots, and its place behind the gates.
+    /// A leg was sent on a way: it holds the slots there and, of a line, its place behind the gates.
     pub(super) fn send(
         &mut self,
         leg: LegId,
-        (flow, line): (usize, usize),
-        (limits, trunk): (&[u32], usize),
+        place: Option<(usize, usize)>,
+        way: &Way,
         counts: bool,
     ) {
-        let stake = Stake {
-            place: Some((flow, line)),
-            trunk: Some(trunk),
-            rings: counts,
-            runs: counts,
-            is_of_flow: counts,
-        };
-        if counts {
+        let trunk = way.trunk as usize;
+        let mut stake = Stake { place, trunk: Some(trunk), ..Stake::default() };
+        if let Some((flow, line)) = place.filter(|_| counts) {
+            (stake.rings, stake.runs, stake.is_of_flow) = (true, true, true);
             // A call has one place behind the gate of its flow, however many legs it has.
             for no in 1..leg.no {
                 let earlier = self.slots.stake(LegId { no, ..leg });
@@ -385,7 +381,7 @@ impl State {
             stake.count(&mut state.meter, true);
         }
         // A leg that asked before, and got no answer, is sent anew.
-        if let Some(mut before) = self.slots.hold(leg, limits, stake) {
+        if let Some(mut before) = self.slots.hold(leg, &way.limits, stake) {
             self.settle(&mut before);
         }
         self.trunks[trunk].begin(leg);
@@ -436,13 +432,13 @@ impl State {
         plan: &FlowPlan,
         place: usize,
         caller: &CallerKey,
-        report: &Report,
+        (call, destination): (CallId, DestinationId),
         now: Timestamp,
     ) {
         if let Some(rule) = &plan.flow.repeat_caller {
             let known = &mut self.flows[place].visits;
             let mut visits = known.remove(caller).unwrap_or_default();
-            visits.answer(rule, report.leg.call, report.destination, now);
+            visits.answer(rule, call, destination, now);
             known.put(caller.clone(), visits, MOST_VISITORS);
         }
     }

@@ -10,7 +10,7 @@ use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::configuration::Configuration;
 use divert::model::destination::{Destination, Landing};
-use divert::model::forwarding_flow::ForwardingFlow;
+use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, LegId, ServerId, TrunkId};
 use divert::model::server::{Server, ServerRole};
 use divert::model::slot::Scope;
@@ -33,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Flow 1 and flow 2, each with destinations of its own as (limit, weight), all on one server that
 /// carries `server` calls at most.
-fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot {
+fn configuration(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Configuration {
     let trunk = TrunkId::new(1);
     let id = ServerId::new(1);
     let slave = Server {
@@ -58,13 +58,20 @@ fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot 
             ..ForwardingFlow::new(ForwardingFlowId::new(no), "flow", ServerId::new(9))
         }
     };
-    let configuration = Configuration {
+    Configuration {
         servers: vec![slave],
         trunks: vec![Trunk::new(trunk, "trunk", Reach::Endpoint("slave".parse().unwrap()))],
         forwarding_flows: vec![flow(1, flows[0]), flow(2, flows[1])],
         ..Configuration::default()
-    };
+    }
+}
+
+fn built(configuration: Configuration) -> Snapshot {
     Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], None)
+}
+
+fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot {
+    built(configuration(flows, server))
 }
 
 /// A node without calls: only its ledger, and what it decides by.
@@ -83,8 +90,12 @@ impl Node {
     }
 
     fn ask(&mut self, flow: u128, leg: LegId) -> Decided {
+        self.put(ask(flow, leg))
+    }
+
+    fn put(&mut self, ask: Ask) -> Decided {
         let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
-        self.ledger.ask(routing, Asked::new(ask(flow, leg), DEFAULT_ACCOUNT, 60_000))
+        self.ledger.ask(routing, Asked::new(ask, DEFAULT_ACCOUNT, 60_000))
     }
 
     /// The next news from the database and what is decided by it.
@@ -96,7 +107,12 @@ impl Node {
     }
 
     async fn decide(&mut self, flow: u128, leg: LegId) -> Decision {
-        let mut decided = self.ask(flow, leg);
+        self.answer(ask(flow, leg)).await
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Decision {
+        let leg = ask.leg;
+        let mut decided = self.put(ask);
         while decided.is_empty() {
             decided = self.hear().await;
         }
@@ -124,6 +140,7 @@ fn ask(flow: u128, leg: LegId) -> Ask {
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_fallback: false,
         is_test: false,
     }
 }
@@ -135,13 +152,17 @@ fn leg(call: u128) -> LegId {
 fn picked(decision: &Decision) -> Option<&str> {
     match decision {
         Decision::Picked { offer, .. } => Some(&offer.name),
-        Decision::Unroutable { .. } => None,
+        Decision::Refused { .. } | Decision::Unroutable { .. } => None,
     }
 }
 
 fn verdicts(decision: &Decision) -> Vec<Verdict> {
-    let (Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. }) = decision;
-    candidates.iter().map(|candidate| candidate.verdict).collect()
+    match decision {
+        Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. } => {
+            candidates.iter().map(|candidate| candidate.verdict).collect()
+        }
+        Decision::Refused { verdict, .. } => vec![*verdict],
+    }
 }
 
 async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -299,6 +320,32 @@ async fn a_destination_that_is_full_elsewhere_is_passed_over(
     // What is given back is free for the very next question of the same node.
     one.release(leg(1));
     assert_eq!(picked(&one.decide(1, leg(4)).await), Some("a"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_fallback_number_asks_for_its_slots_as_well(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let mut nodes = ["a", "b"].map(|name| {
+        let mut configuration = configuration([&[], &[]], None);
+        configuration.trunks[0].max_live = Some(1);
+        let (trunk, number) = (TrunkId::new(1), "1002".parse().unwrap());
+        configuration.forwarding_flows[0].fallback = Fallback::Number { trunk, number };
+        Node::new(&store.db, name, built(configuration))
+    });
+    let ask = |leg| Ask { is_fallback: true, ..ask(1, leg) };
+    let decision = nodes[0].answer(ask(leg(1))).await;
+    assert_eq!(picked(&decision), Some("fallback 1002"));
+    let trunk = Scope::Trunk(TrunkId::new(1));
+    let held = BTreeSet::from([trunk, Scope::Account(DEFAULT_ACCOUNT)]);
+    assert_eq!(store.db.slots_of("a").await.unwrap(), BTreeMap::from([(leg(1), held)]));
+    let full = Verdict::Full { scope: LimitScope::Trunk, live: 1, max: 1 };
+    let decision = nodes[1].answer(ask(leg(2))).await;
+    assert_eq!((picked(&decision), verdicts(&decision)), (None, vec![full]));
+    nodes[0].release(leg(1));
+    assert_eq!(picked(&nodes[0].answer(ask(leg(3))).await), Some("fallback 1002"));
 }
 
 #[rstest]

@@ -5,8 +5,9 @@ use super::super::decide::{LiveLeg, commit, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
+use crate::model::forwarding_flow::Fallback;
 use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, VolumeCap};
-use crate::model::timeline::LimitScope;
+use crate::model::timeline::{Down, LimitScope};
 
 fn cap(count: CapCount, max: u32) -> VolumeCap {
     VolumeCap { per: CapPeriod::Day, count, max }
@@ -86,9 +87,40 @@ fn a_lowered_limit_drops_nobody_and_admits_nobody() {
 
 /// One that rings at destination `at`.
 fn live(leg: LegId, at: u128, trunk: Option<u128>) -> LiveLeg {
-    let (destination, trunk) = (destination(at), trunk.map(TrunkId::new));
+    let (destination, trunk) = (Some(destination(at)), trunk.map(TrunkId::new));
     let account = DEFAULT_ACCOUNT;
     LiveLeg { leg, account, destination, trunk, is_test: false, is_up: false }
+}
+
+#[test]
+fn the_fallback_number_needs_room_on_its_trunk_and_in_the_account() {
+    let ask = Asked { is_fallback: true, ..Asked::default() };
+    let fallback = Fallback::Number { trunk: TrunkId::new(2), number: "1002".parse().unwrap() };
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| {
+        world.flow().fallback = fallback;
+        world.configuration.trunks[1].max_live = Some(1);
+        world.configuration.account.max_live = Some(2);
+    });
+    let (leg, decision) = world.ask(&ask);
+    let Decision::Picked { offer, candidates, .. } = decision else {
+        panic!("{decision:?}");
+    };
+    assert_eq!((&*offer.endpoint, offer.destination), ("PJSIP/1002@slave-2", None));
+    assert_eq!(candidates, []);
+    let held = [Scope::Trunk(TrunkId::new(2)), Scope::Account(DEFAULT_ACCOUNT)];
+    assert_eq!(world.state.held(leg).collect::<Vec<_>>(), held);
+    let full = |scope, max| [Verdict::Full { scope, live: max, max }];
+    assert_eq!(world.verdicts(&ask), full(LimitScope::Trunk, 1));
+    world.change(|world| world.configuration.trunks[1].max_live = None);
+    assert_eq!(world.next().unwrap(), "a");
+    assert_eq!(world.verdicts(&ask), full(LimitScope::Account, 2));
+    assert!(world.state.release(leg));
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    assert_eq!(world.verdicts(&ask), [Verdict::Down { why: Down::Offline }]);
+    // It was taken out of the flow while the call was on its way.
+    world.change(|world| world.flow().fallback = Fallback::Dialplan);
+    assert_eq!(name(&world.ask(&ask).1), Err(Unroutable::FlowGone));
 }
 
 #[test]
@@ -106,6 +138,9 @@ fn legs_that_live_through_a_restart_are_counted() {
     readopt(&world.snapshot, &mut world.state, &live(leg, 99, Some(1)));
     assert_eq!(world.state.live(trunk), before + 1);
     assert!(world.state.release(leg));
+    let fallback = LiveLeg { destination: None, ..live(leg, 0, Some(1)) };
+    readopt(&world.snapshot, &mut world.state, &fallback);
+    assert_eq!(world.state.live(trunk), before + 1);
 }
 
 #[test]
@@ -200,7 +235,7 @@ fn a_choice_changes_nothing_and_a_test_call_only_takes_its_slots() {
         let report = Report {
             leg,
             flow: FLOW,
-            destination: destination(0),
+            destination: Some(destination(0)),
             trunk: None,
             caller: None,
             is_test: true,
