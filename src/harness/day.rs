@@ -289,7 +289,7 @@ impl<'a> Day<'a> {
             is_test: false,
             is_up: leg.answered_at.is_some(),
         };
-        decide::readopt(self.snapshot, &mut self.state, &live);
+        decide::readopt(self.snapshot, &mut self.state, &live, None);
         if let Some(destination) = leg.destination {
             if let Some(flow) = self.period.name_of(&logged.call) {
                 self.figures.share(destination, flow, &leg.name);

@@ -6,7 +6,7 @@ mod rows;
 
 use self::routing::Billed;
 use self::rows::{count, row, tell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -32,7 +32,7 @@ use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, Did};
-use crate::model::slot::Holding;
+use crate::model::slot::{Holding, Scope};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, Decision, State};
@@ -150,13 +150,14 @@ impl Core {
         }
     }
 
-    /// After all [`Core::restore`]: the limits count what lives, which is returned.
-    pub fn readopt_slots(&mut self) -> Vec<Holding> {
+    /// After all [`Core::restore`]: the limits count what lives, which is returned. `known` is what
+    /// the store has of it.
+    pub fn readopt_slots(&mut self, known: &BTreeMap<LegId, BTreeSet<Scope>>) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
         let mut held = Vec::with_capacity(holders.len());
         for live in holders {
             let leg = live.leg;
-            decide::readopt(&self.snapshot, &mut self.state, &live);
+            decide::readopt(&self.snapshot, &mut self.state, &live, known.get(&leg));
             let limits = ledger::limits(&self.state, leg);
             let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
             let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);

@@ -530,7 +530,8 @@ async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
         }
         core.restore(&record, &journal);
     }
-    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
+    let known = db.slots_of(node).await?;
+    let found = db.reconcile_slots(node, &core.readopt_slots(&known)).await?;
     if found != Reconciled::default() {
         info!(
             released = found.released,

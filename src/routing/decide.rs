@@ -4,11 +4,12 @@
 //! to ask elsewhere in between (several nodes share their limits) calls [`choose`] and [`commit`]
 //! itself.
 
+use std::collections::BTreeSet;
+
 pub use super::ask::{Ask, Decision, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Snapshot};
-use super::state::Stake;
 pub use super::state::State;
 use super::sticky;
 use crate::model::stickiness::StickyOn;
@@ -79,7 +80,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
     };
     state.follow(snapshot);
     let Some(picked) = choice.picked() else {
-        state.send(ask.leg, None, way, false);
+        state.send(ask.leg, None, way.sent_over(), false);
         return true;
     };
     let line = &plan.lines[picked.line];
@@ -112,7 +113,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
             state.bind(plan, flow, caller, line.destination.id, ask.at);
         }
     }
-    state.send(ask.leg, Some((flow, picked.line)), way, !ask.is_test);
+    state.send(ask.leg, Some((flow, picked.line)), way.sent_over(), !ask.is_test);
     true
 }
 
@@ -149,29 +150,40 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
 }
 
 /// Counts a leg that lives already, after a restart: where it is, also if its destination has moved
-/// to another trunk since, or is gone.
-pub fn readopt(snapshot: &Snapshot, state: &mut State, live: &LiveLeg) {
+/// to another server or trunk since, or is gone. `held` is what it was seen to hold, if that is known:
+/// else it is what its destination would need there now.
+pub fn readopt(
+    snapshot: &Snapshot,
+    state: &mut State,
+    live: &LiveLeg,
+    held: Option<&BTreeSet<Scope>>,
+) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
     let place = layout.flows.iter().enumerate().find_map(|(flow, plan)| {
         let line = plan.place(live.destination?)?;
-        let mut ways = plan.lines[line].ways.iter();
-        let way = ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))?;
-        Some(((flow, line), way))
+        Some((flow, line))
     });
-    if let Some((place, way)) = place {
-        state.send(live.leg, Some(place), way, !live.is_test);
-        if live.is_up {
-            state.move_on(live.leg, News::Answered);
+    let way = place.and_then(|(flow, line)| {
+        let mut ways = layout.flows[flow].lines[line].ways.iter();
+        ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))
+    });
+    let limits = match (held, way) {
+        (Some(held), _) => held.iter().map(|scope| state.slots.number(*scope)).collect(),
+        (None, Some(way)) => way.limits.clone(),
+        (None, None) => {
+            let scopes = [
+                live.destination.map(Scope::Destination),
+                live.trunk.map(Scope::Trunk),
+                Some(Scope::Account(live.account)),
+            ];
+            scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect()
         }
-        return;
+    };
+    let trunk = live.trunk.or(way.map(|way| way.offer.trunk));
+    let trunk = trunk.and_then(|trunk| layout.trunk(trunk));
+    state.send(live.leg, place, (&limits, trunk), !live.is_test);
+    if live.is_up {
+        state.move_on(live.leg, News::Answered);
     }
-    let scopes = [
-        live.destination.map(Scope::Destination),
-        live.trunk.map(Scope::Trunk),
-        Some(Scope::Account(live.account)),
-    ];
-    let limits: Vec<u32> =
-        scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect();
-    state.slots.hold(live.leg, &limits, Stake::default());
 }

@@ -238,6 +238,13 @@ impl Layout {
     }
 }
 
+impl Way {
+    /// What a leg holds that is sent over it, and the place of the trunk.
+    pub(super) fn sent_over(&self) -> (&[u32], Option<usize>) {
+        (&self.limits, Some(self.trunk as usize))
+    }
+}
+
 impl Line {
     /// Only callers of its own get there: by its weight, or because somebody drains it.
     pub(super) fn drains(&self) -> bool {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
 use super::slots::{Scope, Slots};
-use super::snapshot::{FlowPlan, Layout, Snapshot, Way};
+use super::snapshot::{FlowPlan, Layout, Snapshot};
 use super::sticky;
 use super::throttle::Meter;
 use crate::model::billing::{Micros, Tariff};
@@ -356,16 +356,15 @@ impl State {
         self.add_visit(flow, caller, None, visit);
     }
 
-    /// A leg was sent on a way: it holds the slots there and, of a line, its place behind the gates.
+    /// A leg was sent somewhere: it holds the slots there and, of a line, its place behind the gates.
     pub(super) fn send(
         &mut self,
         leg: LegId,
         place: Option<(usize, usize)>,
-        way: &Way,
+        (limits, trunk): (&[u32], Option<usize>),
         counts: bool,
     ) {
-        let trunk = way.trunk as usize;
-        let mut stake = Stake { place, trunk: Some(trunk), ..Stake::default() };
+        let mut stake = Stake { place, trunk, ..Stake::default() };
         if let Some((flow, line)) = place.filter(|_| counts) {
             (stake.rings, stake.runs, stake.is_of_flow) = (true, true, true);
             // A call has one place behind the gate of its flow, however many legs it has.
@@ -381,10 +380,12 @@ impl State {
             stake.count(&mut state.meter, true);
         }
         // A leg that asked before, and got no answer, is sent anew.
-        if let Some(mut before) = self.slots.hold(leg, &way.limits, stake) {
+        if let Some(mut before) = self.slots.hold(leg, limits, stake) {
             self.settle(&mut before);
         }
-        self.trunks[trunk].begin(leg);
+        if let Some(trunk) = trunk {
+            self.trunks[trunk].begin(leg);
+        }
     }
 
     pub(super) fn mark_turned(&mut self, flow: usize) {

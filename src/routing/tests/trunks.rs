@@ -164,7 +164,7 @@ fn a_toll_free_leg_that_lives_through_a_restart_is_counted_on_its_own_trunk() {
     let trunk = Some(TrunkId::new(1));
     let (account, destination) = (DEFAULT_ACCOUNT, Some(destination(0)));
     let leg = LiveLeg { leg, account, destination, trunk, is_test: false, is_up: true };
-    readopt(&world.snapshot, &mut world.state, &leg);
+    readopt(&world.snapshot, &mut world.state, &leg, None);
     let live = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
     assert_eq!((live(1), live(2)), (1, 0));
 }
