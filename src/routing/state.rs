@@ -70,11 +70,8 @@ impl State {
         let mut before = std::mem::take(&mut self.flows);
         for plan in &new.flows {
             let known = old.flow(plan.flow.id);
-            let state = known.map_or_else(FlowState::default, |(at, _)| {
-                let mut state = std::mem::take(&mut before[at]);
-                state.is_turned = false;
-                state
-            });
+            let state =
+                known.map_or_else(FlowState::default, |(at, _)| std::mem::take(&mut before[at]));
             let (account, flow) = (plan.account, plan.flow.id);
             let bindings = &mut self.bindings;
             let state = state.follow(known.map(|(_, plan)| &**plan), plan, |caller| {
@@ -83,7 +80,8 @@ impl State {
             });
             self.flows.push(state);
         }
-        self.turned.clear();
+        let turned = self.flows.iter().enumerate().filter(|(_, state)| state.is_turned);
+        self.turned = turned.map(|(place, _)| place).collect();
         let circuits = new.trunks.iter().map(|trunk| {
             let at = old.trunk(trunk.id)?;
             (old.trunks[at].reach == trunk.reach).then(|| self.trunks[at])
