@@ -503,3 +503,22 @@ fn whatever_happens_in_whatever_order_the_counts_are_right(
         panic!("{error}");
     }
 }
+
+/// Whatever the server does by itself: it may have been told to be stricter, which would refuse every
+/// second of those who come at once.
+#[tokio::test]
+async fn slots_are_taken_the_same_way_whatever_the_server_makes_of_transactions() {
+    let store = Engine::Postgres.store().await;
+    let url =
+        format!("{}?options=-c%20default_transaction_isolation%3Dserializable", store.place.url);
+    let db = Db::open(&url).await.unwrap();
+    let takes = (0..40).map(|call| {
+        let db = db.clone();
+        tokio::spawn(async move { db.take_slots("a", &holding(leg(call), &[(A, 5)])).await })
+    });
+    let mut taken = 0;
+    for take in takes.collect::<Vec<_>>() {
+        taken += u32::from(take.await.unwrap().expect("nobody is refused") == Taken::Taken);
+    }
+    assert_eq!((taken, live(&db, A).await), (5, 5));
+}
