@@ -540,7 +540,7 @@ impl Core {
         let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
         if before.as_ref() != Some(&asterisk.startup_time) {
-            self.trunks.begin_anew(self.snapshot.trunks());
+            self.trunks.begin_anew(self.snapshot.trunks(), clock::now());
             self.state.forget_trunks();
         }
         if before.is_some_and(|before| before != asterisk.startup_time) {
