@@ -218,6 +218,8 @@ impl Ledger {
             }
             Answer::Taken(leg, Taken::Full { scope, live, .. }) => {
                 if let Some((mut asked, _)) = shared.in_flight.take_if(of(leg)) {
+                    // What was heard of it before may be what it was chosen by.
+                    asked.full.retain(|(known, _)| *known != scope);
                     asked.full.push((scope, live));
                     shared.waiting.push_front(asked);
                 }

@@ -439,6 +439,36 @@ async fn a_configuration_that_changes_meanwhile_is_asked_anew(
 
 #[rstest]
 #[tokio::test]
+async fn who_hears_twice_that_a_scope_is_full_goes_by_the_later_word(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let with_limit = |max| snapshot([&[(Some(max), 1)], &[]], None);
+    let mut other = Node::new(&store.db, "b", with_limit(2));
+    let mut node = Node::new(&store.db, "a", with_limit(1));
+    for call in 1..=2 {
+        assert!(picked(&other.decide(1, leg(call)).await).is_some());
+    }
+    // It is full under a limit of 1; before that is heard the limit is raised, and used up again.
+    assert!(node.ask(1, leg(3)).is_empty());
+    let full = node.answers.recv().await.unwrap();
+    node.snapshot = with_limit(3);
+    other.snapshot = with_limit(3);
+    assert!(picked(&other.decide(1, leg(4)).await).is_some());
+    let routing = Routing { snapshot: &node.snapshot, state: &mut node.state };
+    let mut decided = node.ledger.heard(routing, full);
+    let decided = tokio::time::timeout(DEADLINE, async {
+        while decided.is_empty() {
+            decided = node.hear().await;
+        }
+        decided
+    });
+    let full = Verdict::Full { scope: LimitScope::Destination, live: 3, max: 3 };
+    assert_eq!(verdicts(&decided.await.expect("it never ends")[0].1), [full]);
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_the_ledger_has_too_much_or_too_little_is_set_right(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
