@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::cause::Outcome;
 use divert::model::configuration::Configuration;
 use divert::model::destination::{Destination, Landing};
 use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, LegId, ServerId, TrunkId};
 use divert::model::server::{Server, ServerRole};
 use divert::model::slot::Scope;
+use divert::model::throttle::{CapCount, CapPeriod, VolumeCap};
 use divert::model::timeline::{LimitScope, Unroutable, Verdict};
 use divert::model::trunk::{Reach, Trunk};
 use divert::node::ledger::{Answer, Asked, Decided, Ledger, Routing};
 use divert::node::writer::Writer;
-use divert::routing::decide::{Ask, Decision, State};
+use divert::routing::decide::{Ask, Decision, News, Report, State};
 use divert::routing::snapshot::Snapshot;
 use divert::store::Db;
 use rstest::rstest;
@@ -465,6 +467,43 @@ async fn who_hears_twice_that_a_scope_is_full_goes_by_the_later_word(
     });
     let full = Verdict::Full { scope: LimitScope::Destination, live: 3, max: 3 };
     assert_eq!(verdicts(&decided.await.expect("it never ends")[0].1), [full]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_call_under_way_asks_before_those_that_wait_to_begin(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let some = Some(9);
+    let mut configuration = configuration([&[(some, 1), (some, 1)], &[(some, 1)]], None);
+    let cap = VolumeCap { per: CapPeriod::Day, count: CapCount::Answers, max: 1 };
+    configuration.forwarding_flows[0].throttle.caps = vec![cap];
+    let mut node = Node::new(&store.db, "a", built(configuration));
+    assert_eq!(picked(&node.decide(1, leg(1)).await), Some("a"));
+    // While the question of another flow is under way, the first leg fails, and others wait.
+    assert!(node.ask(2, leg(2)).is_empty());
+    assert!(node.ask(1, leg(3)).is_empty());
+    let report = Report {
+        leg: leg(1),
+        flow: ForwardingFlowId::new(1),
+        destination: Some(DestinationId::new(10)),
+        trunk: None,
+        caller: None,
+        is_test: false,
+        news: News::Failed(Outcome::Busy),
+    };
+    node.state.report(&node.snapshot, clock::now(), &report);
+    node.release(leg(1));
+    let retry = LegId { no: 2, ..leg(1) };
+    let tried = vec![DestinationId::new(10)];
+    assert!(node.put(Ask { tried, ..ask(1, retry) }).is_empty());
+    let mut decided = Decided::new();
+    while decided.len() < 3 {
+        decided.extend(node.hear().await);
+    }
+    let told: Vec<_> = decided.iter().map(|(leg, found)| (*leg, picked(found))).collect();
+    assert_eq!(told, [(leg(2), Some("a")), (retry, Some("b")), (leg(3), None)]);
 }
 
 #[rstest]
