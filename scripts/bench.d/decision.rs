@@ -103,6 +103,7 @@ impl Node {
             caller: None,
             repeat: None,
             tried: Vec::new(),
+            is_fallback: false,
             is_test: false,
         };
         let mut node = Self { snapshot, state, choice: Choice::default(), ask, calls: 0 };

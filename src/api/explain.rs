@@ -21,11 +21,13 @@ use super::{Api, ExplainQuestion};
 use crate::clock;
 use crate::model::billing::Tariff;
 use crate::model::document::write_fallback;
-use crate::model::id::ForwardingFlowId;
+use crate::model::id::{ForwardingFlowId, TrunkId};
 use crate::model::number::Did;
 use crate::model::timeline::{Candidate, Verdict};
 use crate::routing::decide::{Decision, Would};
-use crate::routing::explain::{CapLive, DestinationLive, ExplainedCall, FlowLive, LimitLive};
+use crate::routing::explain::{
+    CapLive, DestinationLive, ExplainedCall, FlowLive, LastResort, LimitLive,
+};
 use crate::routing::snapshot::Offer;
 
 /// So far behind may the clock be of who asks about now.
@@ -81,7 +83,8 @@ struct Explained {
     /// attempts.
     #[schema(example = "all_tried")]
     ends: Option<String>,
-    /// Where the call goes that nobody took.
+    /// Where the call goes that nobody took, as in the flow; a number that would not be dialled as
+    /// things are now has the `reason`.
     #[schema(nullable)]
     fallback: Value,
     /// What an ordinary call would change: wheel, caps, stickiness, the rule about repeated calls.
@@ -187,7 +190,7 @@ fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
 fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Explained {
     let explanation = found.map(|found| &found.explanation);
     let (destination, reason, candidates) = match explanation.map(|it| &it.decision) {
-        None => (Value::Null, None, &[][..]),
+        None | Some(Decision::Refused { .. }) => (Value::Null, None, &[][..]),
         Some(Decision::Picked { offer, candidates, .. }) => (picked(offer), None, &candidates[..]),
         Some(Decision::Unroutable { reason, candidates }) => {
             (Value::Null, Some(word(reason)), &candidates[..])
@@ -214,9 +217,18 @@ fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Exp
             })
             .collect(),
         ends: explanation.and_then(|it| it.ends.as_ref()).map(word),
-        fallback: fallback.map_or(Value::Null, |it| write_fallback(it, |trunk| trunk.to_string())),
+        fallback: fallback.map_or(Value::Null, last_resort),
         would: explanation.map_or(Value::Null, |it| would(&it.would)),
     }
+}
+
+fn last_resort(last: &LastResort) -> Value {
+    let trunk = |id: TrunkId| last.trunk.clone().unwrap_or_else(|| id.to_string());
+    let mut value = write_fallback(&last.fallback, trunk);
+    if let (Value::Object(fields), Some(verdict)) = (&mut value, last.refused) {
+        judged(fields, verdict);
+    }
+    value
 }
 
 fn picked(offer: &Offer) -> Value {

@@ -101,12 +101,28 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
     let mut then: Vec<String> =
         items(&answer["then"]).iter().map(|next| plain(&text(&next["name"]))).collect();
     if !answer["fallback"].is_null() {
-        then.push(format!("fallback {}", text(&answer["fallback"])));
+        then.push(fallback(&answer["fallback"]));
     }
     if !then.is_empty() {
         let _ = writeln!(out, "\nthen: {}", then.join(", "));
     }
     out
+}
+
+fn fallback(value: &Value) -> String {
+    let mut said = if let Some(number) = value["number"].as_str() {
+        format!("fallback {} over {}", plain(number), plain(&text(&value["trunk"])))
+    } else if let Some(cause) = value["hang_up"].as_u64() {
+        format!("hang up with cause {cause}")
+    } else if value == "hang_up" {
+        "hang up".to_owned()
+    } else {
+        format!("fallback {}", plain(&text(value)))
+    };
+    if let Some(reason) = value["reason"].as_str() {
+        let _ = write!(said, " (not dialled: {})", plain(reason));
+    }
+    said
 }
 
 fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
@@ -241,6 +257,22 @@ PRIO  WEIGHT  NAME  VERDICT
 then: c, fallback dialplan
 ";
         assert_eq!(explanation(&answer, PIPE), wanted);
+    }
+
+    #[test]
+    fn a_fallback_reads_as_what_happens() {
+        for (value, said) in [
+            (json!("dialplan"), "fallback dialplan"),
+            (json!("hang_up"), "hang up"),
+            (json!({ "hang_up": 17 }), "hang up with cause 17"),
+            (json!({ "trunk": "t", "number": "1002" }), "fallback 1002 over t"),
+            (
+                json!({ "trunk": "t", "number": "1002", "reason": "no credit" }),
+                "fallback 1002 over t (not dialled: no credit)",
+            ),
+        ] {
+            assert_eq!(fallback(&value), said);
+        }
     }
 
     #[test]

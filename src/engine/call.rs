@@ -35,6 +35,8 @@ pub(super) struct Call {
     pub legs: BTreeMap<u16, Leg>,
     pub timers: Timers,
     pub tried: Vec<DestinationId>,
+    /// Nobody is left to try but the fallback number of the flow.
+    pub is_falling_back: bool,
     pub last_failure: Option<Outcome>,
     /// When the ring budget is spent.
     pub budget_ends: Timestamp,
@@ -67,9 +69,7 @@ pub(super) enum Stage {
     Deciding(u16),
     /// Over; waiting for channels to go.
     Ending,
-    /// The one last number of the flow rings.
-    FallingBack(u16),
-    /// A destination rings.
+    /// A destination rings, or the fallback number.
     Hunting(u16),
     /// On the way back to the dialplan.
     PassingOn,
@@ -114,6 +114,7 @@ impl Call {
             legs: BTreeMap::new(),
             timers: Timers::default(),
             tried: Vec::new(),
+            is_falling_back: false,
             last_failure: None,
             budget_ends: now,
             last_leg: LegId::CALLER,
@@ -376,7 +377,7 @@ impl Call {
                 out.push(Command::PassOn { channel: self.record.channel.clone() });
             }
             Stage::Ending => self.hang_up_all(now, out),
-            Stage::Hunting(no) | Stage::FallingBack(no) => {
+            Stage::Hunting(no) => {
                 if self.legs.get(&no).is_some_and(|leg| leg.stage == LegStage::Creating) {
                     self.create(now, no, out);
                 }
@@ -428,13 +429,13 @@ impl Call {
         self.next_step += 1;
     }
 
-    /// Tells routing how an attempt goes; the fallback number is none of its business.
+    /// Tells routing how an attempt goes.
     pub fn report(&self, leg: &Leg, news: News, out: Out<'_>) {
-        if let (Some(destination), Some((flow, _))) = (leg.record.destination, &self.record.flow) {
+        if let Some((flow, _)) = &self.record.flow {
             out.push(Command::Report(Report {
                 leg: leg.id(),
                 flow: *flow,
-                destination,
+                destination: leg.record.destination,
                 trunk: leg.record.trunk,
                 caller: self.record.caller_key.clone(),
                 is_test: self.record.is_test,
@@ -490,9 +491,7 @@ impl Call {
             },
         };
         self.report(&leg, news, out);
-        if leg.holds_slots {
-            out.push(Command::Release { leg: leg.id() });
-        }
+        out.push(Command::Release { leg: leg.id() });
         if let Some(receipt) = &mut self.receipt {
             receipt.ended(&leg, cdr.as_ref());
         }

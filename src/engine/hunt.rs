@@ -4,7 +4,7 @@
 
 use super::call::{Call, GUARD_GRACE_MS, Out, Stage};
 use super::leg::{Departure, Leg, LegStage};
-use super::{Command, FallbackRoute, Timer, outcome};
+use super::{Command, FallbackRoute, Route, Timer, outcome};
 use crate::model::call::CallStatus;
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::forwarding_flow::Ringback;
@@ -49,7 +49,7 @@ impl Call {
         self.ask(now, out);
     }
 
-    /// Asks for a destination for a new leg.
+    /// Asks for a destination for a new leg, or for the fallback number.
     pub fn ask(&mut self, now: Timestamp, out: Out<'_>) {
         self.last_leg += 1;
         let no = self.last_leg;
@@ -63,6 +63,7 @@ impl Call {
                 caller: self.record.caller_key.clone(),
                 repeat: self.repeat.map(|rule| rule.then),
                 tried: self.tried.clone(),
+                is_fallback: self.is_falling_back,
                 is_test: self.record.is_test,
             }));
         }
@@ -74,8 +75,11 @@ impl Call {
             self.owed = None;
         }
         match decision {
-            Decision::Picked { offer, candidates, would } if is_awaited => {
+            Decision::Picked { mut offer, candidates, would } if is_awaited => {
                 self.tried.extend(offer.destination);
+                if self.record.is_test {
+                    offer.ring_timeout_ms = offer.ring_timeout_ms.min(Route::TEST_MS);
+                }
                 self.stage = Stage::Hunting(no);
                 self.start_leg(now, no, offer, candidates, out);
                 if let Some((leg, would)) = self.legs.get_mut(&no).zip(would) {
@@ -96,10 +100,19 @@ impl Call {
                 match reason {
                     // The rule says what becomes of such a caller, whatever the fallback of the others.
                     Unroutable::RepeatCaller => self.reject(now, Some(HangupCause::USER_BUSY), out),
+                    _ if self.is_falling_back => {
+                        self.reject(now, Some(HangupCause::CONGESTION), out);
+                    }
                     _ => self.fall_back(now, out),
                 }
             }
-            Decision::Unroutable { .. } => {}
+            Decision::Refused { name, verdict } if is_awaited => {
+                let why = verdict.why_not().unwrap_or_default();
+                let what = format!("{name} is not dialled: {why}");
+                self.note(now, Step::Fallback { what }, out);
+                self.reject(now, Some(HangupCause::CONGESTION), out);
+            }
+            Decision::Refused { .. } | Decision::Unroutable { .. } => {}
         }
     }
 
@@ -116,9 +129,12 @@ impl Call {
         let record = leg.record.clone();
         self.legs.insert(no, leg);
         self.create(now, no, out);
-        if self.stage == Stage::Hunting(no) {
-            self.note(now, Step::Routed { leg: no, name, endpoint, candidates }, out);
-        }
+        let step = if self.is_falling_back {
+            Step::Fallback { what: format!("dialling {endpoint}") }
+        } else {
+            Step::Routed { leg: no, name, endpoint, candidates }
+        };
+        self.note(now, step, out);
         out.push(Command::SaveLeg(Box::new(record)));
     }
 
@@ -154,8 +170,8 @@ impl Call {
 
     pub fn leg_ready(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
         let budget_left_ms = self.budget_ends.since_ms(now);
-        let is_fallback = self.stage == Stage::FallingBack(no);
-        let is_ours = is_fallback || self.stage == Stage::Hunting(no);
+        let is_fallback = self.is_falling_back;
+        let is_ours = self.stage == Stage::Hunting(no);
         let Some(leg) = self.legs.get_mut(&no) else {
             return;
         };
@@ -209,8 +225,7 @@ impl Call {
     }
 
     pub fn leg_up(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
-        let is_awaited =
-            matches!(self.stage, Stage::Hunting(at) | Stage::FallingBack(at) if at == no);
+        let is_awaited = self.stage == Stage::Hunting(no);
         let Some(leg) = self.legs.get_mut(&no) else {
             return;
         };
@@ -244,7 +259,7 @@ impl Call {
                 let cause = departure.cause.unwrap_or(HangupCause::NORMAL);
                 self.end(now, EndedBy::Destination, CallResult::Answered, cause, out);
             }
-            Stage::Hunting(at) | Stage::FallingBack(at) if at == no && !was_taken_back => {
+            Stage::Hunting(at) if at == no && !was_taken_back => {
                 self.attempt_failed(now, outcome, out);
             }
             _ => {}
@@ -254,7 +269,7 @@ impl Call {
     /// A command on a leg failed while its channel exists: the attempt is over.
     pub fn leg_failed(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
         match self.stage {
-            Stage::Hunting(at) | Stage::FallingBack(at) if at == no => {
+            Stage::Hunting(at) if at == no => {
                 self.take_back(now, no, Outcome::TrunkFailed, out);
                 self.attempt_failed(now, Outcome::TrunkFailed, out);
             }
@@ -267,7 +282,7 @@ impl Call {
 
     /// Asterisk's own timer should have ended the attempt, or its channel never came.
     pub fn gave_no_sign(&mut self, now: Timestamp, out: Out<'_>) {
-        let (Stage::Hunting(no) | Stage::FallingBack(no)) = self.stage else {
+        let Stage::Hunting(no) = self.stage else {
             return;
         };
         let outcome = self.silent_outcome(no);
@@ -293,22 +308,19 @@ impl Call {
         self.timers.clear(Timer::Ready);
         self.timers.clear(Timer::Ring);
         self.last_failure = Some(outcome);
-        match self.stage {
-            Stage::FallingBack(_) => self.reject(now, None, out),
-            _ => self.hunt(now, out),
+        if self.is_falling_back {
+            self.reject(now, None, out);
+        } else {
+            self.hunt(now, out);
         }
     }
 
     fn fall_back(&mut self, now: Timestamp, out: Out<'_>) {
         self.timers.clear(Timer::Budget);
-        let fallback = self.route.as_ref().map(|route| route.fallback.clone());
-        match fallback {
-            Some(FallbackRoute::Dial(offer)) => {
-                let what = format!("dialling {}", offer.endpoint);
-                self.note(now, Step::Fallback { what }, out);
-                self.last_leg += 1;
-                self.stage = Stage::FallingBack(self.last_leg);
-                self.start_leg(now, self.last_leg, offer, Vec::new(), out);
+        match self.route.as_ref().map(|route| route.fallback) {
+            Some(FallbackRoute::Number) => {
+                self.is_falling_back = true;
+                self.ask(now, out);
             }
             Some(FallbackRoute::HangUp(cause)) => self.reject(now, cause, out),
             Some(FallbackRoute::Dialplan) | None => {

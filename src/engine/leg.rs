@@ -1,4 +1,5 @@
-//! One leg that divert dials: from the decision to the end of its channel.
+//! One leg that divert dials: from the decision to the end of its channel. Slots are held for it
+//! until that is gone.
 
 use std::sync::Arc;
 
@@ -17,8 +18,6 @@ pub(super) struct Leg {
     pub stage: LegStage,
     /// When Asterisk was told to dial it.
     pub dialled_at: Option<Timestamp>,
-    /// Slots are held for it, to be given back when the channel is gone.
-    pub holds_slots: bool,
     /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
     pub taken_back: Option<Outcome>,
     pub ring_timeout_ms: i64,
@@ -77,7 +76,6 @@ impl Leg {
             record,
             stage: LegStage::Creating,
             dialled_at: None,
-            holds_slots: offer.destination.is_some(),
             taken_back: None,
             ring_timeout_ms: offer.ring_timeout_ms,
             tariff: offer.tariff,

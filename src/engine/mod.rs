@@ -151,16 +151,13 @@ impl Engine {
     /// The legs that hold slots: what a fresh ledger must count.
     pub fn slot_holders(&self) -> impl Iterator<Item = LiveLeg> {
         self.calls.values().flat_map(|call| {
-            let holders = call.legs.values().filter(|leg| leg.holds_slots);
-            holders.filter_map(|leg| {
-                Some(LiveLeg {
-                    leg: leg.id(),
-                    account: call.record.account,
-                    destination: leg.record.destination?,
-                    trunk: leg.record.trunk,
-                    is_test: call.record.is_test,
-                    is_up: leg.stage == LegStage::Up,
-                })
+            call.legs.values().map(|leg| LiveLeg {
+                leg: leg.id(),
+                account: call.record.account,
+                destination: leg.record.destination,
+                trunk: leg.record.trunk,
+                is_test: call.record.is_test,
+                is_up: leg.stage == LegStage::Up,
             })
         })
     }

@@ -26,7 +26,6 @@ fn of_sip(code: u16, state: ChannelState) -> Option<Outcome> {
     Some(match code {
         ..=299 => return None,
         300..=399 => Outcome::Redirected,
-        401 | 403 | 407 => Outcome::TrunkRejected,
         404 | 484 | 485 | 604 => Outcome::BadNumber,
         408 | 410 => Outcome::Unreachable,
         480 => silence(state),
@@ -34,7 +33,9 @@ fn of_sip(code: u16, state: ChannelState) -> Option<Outcome> {
         487 => Outcome::Cancelled,
         488 | 606 => Outcome::CodecMismatch,
         603 => Outcome::Declined,
-        _ => Outcome::TrunkFailed,
+        500..=599 => Outcome::TrunkFailed,
+        // 433, 607, 608 and their like: this call is not wanted, which says nothing of others.
+        _ => Outcome::TrunkRejected,
     })
 }
 
@@ -137,7 +138,11 @@ mod tests {
         ("604", 1, 604, Down, Outcome::BadNumber),
         ("606", 58, 606, Down, Outcome::CodecMismatch),
         ("TCP refused", 34, 503, Down, Outcome::TrunkFailed),
-        ("an unlisted 4xx", 127, 499, Down, Outcome::TrunkFailed),
+        ("an unlisted 4xx", 127, 499, Down, Outcome::TrunkRejected),
+        ("433 anonymity disallowed", 127, 433, Down, Outcome::TrunkRejected),
+        ("607 unwanted", 127, 607, Ringing, Outcome::TrunkRejected),
+        ("608 rejected", 127, 608, Down, Outcome::TrunkRejected),
+        ("an unlisted 5xx", 127, 580, Down, Outcome::TrunkFailed),
         ("our timeout, it rang", 19, 480, Ringing, Outcome::NoAnswer),
         ("our timeout, silent peer", 19, 480, Down, Outcome::Unreachable),
         ("conversation over", 16, 0, Up, Outcome::Answered),

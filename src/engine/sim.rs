@@ -161,7 +161,7 @@ impl Sim {
                 self.state.visit(&self.snapshot, plan, key, call, self.now);
             }
         }
-        let route = owner.map(|plan| Route::of(plan, &self.snapshot));
+        let route = owner.map(|plan| Route::of(plan));
         let arrival = Arrival {
             call,
             account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),

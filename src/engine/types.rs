@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timer;
-use crate::model::billing::{Cdr, Tariff};
+use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
@@ -13,7 +13,7 @@ use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{Ask, Decision, Report};
-use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
+use crate::routing::snapshot::FlowPlan;
 
 /// Something that happened, and to which call or channel.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -140,22 +140,19 @@ pub struct Route {
 }
 
 impl Route {
-    /// The longest a test call may last, ringing and talking each.
-    const TEST_MS: i64 = 60_000;
+    /// The longest a test call may last, talking and ringing each, and at the fallback number once more.
+    pub const TEST_MS: i64 = 60_000;
     /// The longest a test call may ring: its destinations, and then the fallback number.
     pub const TEST_RING_MS: i64 = 2 * Self::TEST_MS;
 
     /// What a call on this flow keeps.
     #[must_use]
-    pub fn of(plan: &FlowPlan, snapshot: &Snapshot) -> Self {
+    pub fn of(plan: &FlowPlan) -> Self {
         let flow = &plan.flow;
-        let ring_timeout_ms = i64::from(flow.ring_timeout_sec) * 1_000;
         let fallback = match &flow.fallback {
             Fallback::Dialplan => FallbackRoute::Dialplan,
             Fallback::HangUp(cause) => FallbackRoute::HangUp(*cause),
-            Fallback::Number { trunk, number } => snapshot
-                .fallback_offer(*trunk, number, ring_timeout_ms)
-                .map_or(FallbackRoute::HangUp(None), FallbackRoute::Dial),
+            Fallback::Number { .. } => FallbackRoute::Number,
         };
         Self {
             flow: flow.id,
@@ -168,37 +165,23 @@ impl Route {
         }
     }
 
-    /// The same without a fallback number that nobody could pay for.
-    #[must_use]
-    pub fn unless_unpaid(mut self, refuses: impl Fn(Option<&Tariff>) -> bool) -> Self {
-        if let FallbackRoute::Dial(offer) = &self.fallback
-            && refuses(offer.tariff.as_deref())
-        {
-            self.fallback = FallbackRoute::HangUp(None);
-        }
-        self
-    }
-
     /// The same, within the limits of a test call.
     #[must_use]
     pub fn for_test(mut self) -> Self {
         self.ring_budget_ms = self.ring_budget_ms.min(Self::TEST_MS);
         self.max_call_ms = self.max_call_ms.min(Self::TEST_MS);
-        if let FallbackRoute::Dial(offer) = &mut self.fallback {
-            offer.ring_timeout_ms = offer.ring_timeout_ms.min(Self::TEST_MS);
-        }
         self
     }
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackRoute {
-    /// One last number, outside the limits of the destinations.
-    Dial(Offer),
     Dialplan,
     /// With this cause, or with that of the last failure.
     HangUp(Option<HangupCause>),
+    /// One last number, if there is room for it when it comes to that.
+    Number,
 }
 
 /// What the driver has to do. The order of variants is alphabetical; the order of commands of one
@@ -232,7 +215,7 @@ pub enum Command {
         #[serde(default)]
         is_test: bool,
     },
-    /// Choose a destination and take its slots, all or none.
+    /// Choose a destination, or ask for the fallback number, and take its slots, all or none.
     Decide(Ask),
     /// ARI `POST /channels/{id}/dial`; number and name of `caller` are shown to the callee.
     Dial {
@@ -278,76 +261,5 @@ impl Command {
             self,
             Self::Bill(_) | Self::Note(_) | Self::Report(_) | Self::Save(_) | Self::SaveLeg(_)
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::engine::tests::tariff;
-    use crate::model::id::TrunkId;
-
-    fn route(fallback: FallbackRoute) -> Route {
-        Route {
-            flow: ForwardingFlowId::new(1),
-            name: "flow".into(),
-            ringback: Ringback::Ring,
-            ring_budget_ms: 600_000,
-            max_attempts: 3,
-            max_call_ms: 3_600_000,
-            fallback,
-        }
-    }
-
-    fn dial(tariff: Option<Tariff>) -> FallbackRoute {
-        FallbackRoute::Dial(Offer {
-            destination: None,
-            name: "fallback".into(),
-            trunk: TrunkId::new(1),
-            endpoint: "PJSIP/1@a".into(),
-            ring_timeout_ms: 120_000,
-            tariff: tariff.map(Arc::new),
-        })
-    }
-
-    #[test]
-    fn a_fallback_number_that_nobody_could_pay_for_is_not_called() {
-        let hang_up = |cause| FallbackRoute::HangUp(cause);
-        let busy = || hang_up(Some(HangupCause::USER_BUSY));
-        let costs = |tariff: Option<&Tariff>| tariff.is_some();
-        for (fallback, left) in [
-            (dial(Some(tariff())), hang_up(None)),
-            (dial(None), dial(None)),
-            (busy(), busy()),
-            (FallbackRoute::Dialplan, FallbackRoute::Dialplan),
-        ] {
-            let route = route(fallback);
-            assert_eq!(route.clone().unless_unpaid(|_| false), route);
-            assert_eq!(route.unless_unpaid(costs).fallback, left);
-        }
-        let asked_of = std::cell::RefCell::new(Vec::new());
-        let refuses = |tariff: Option<&Tariff>| {
-            asked_of.borrow_mut().push(tariff.cloned());
-            true
-        };
-        assert_eq!(route(dial(Some(tariff()))).unless_unpaid(refuses).fallback, hang_up(None));
-        assert_eq!(route(busy()).unless_unpaid(refuses).fallback, busy());
-        assert_eq!(
-            asked_of.into_inner(),
-            [Some(tariff())],
-            "of its own price, and of nothing else"
-        );
-    }
-
-    #[test]
-    fn a_test_call_rings_no_longer_than_is_waited_for_it() {
-        let route = route(dial(None)).for_test();
-        let FallbackRoute::Dial(Offer { ring_timeout_ms, .. }) = route.fallback else {
-            panic!("{route:?}");
-        };
-        assert!(route.ring_budget_ms + ring_timeout_ms <= Route::TEST_RING_MS);
-        assert_eq!((route.ring_budget_ms, route.max_call_ms), (60_000, 60_000));
     }
 }

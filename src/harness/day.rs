@@ -9,7 +9,8 @@
 //! * A call that nobody answered is not answered elsewhere either: it rings there until the ring
 //!   time is over, and the caller hangs up when they did.
 //! * A fallback number is no destination: a call that only it answered is one that nobody took, and
-//!   neither its conversation nor its cost counts.
+//!   neither its conversation nor its cost counts. It holds its slots as long as it did, or, where the
+//!   call did not come to it, for the time it rings.
 //! * Nothing is remembered from before the period but the calls that were still live.
 //! * Balances are not replayed: a prepaid account does not run out.
 //! * A trunk is as its calls show it, and nothing else: what Asterisk said of its endpoint is not
@@ -205,8 +206,8 @@ enum Event<'a> {
     Fails(CallId, End),
     /// The conversation is over.
     HangsUp(CallId),
-    /// A leg from before the period is over.
-    Leaves(LegId, DestinationId),
+    /// A leg is over that counts for nothing: from before the period, or to a fallback number.
+    Leaves(LegId, Option<DestinationId>),
 }
 
 /// Why an attempt came to nothing.
@@ -286,24 +287,24 @@ impl<'a> Day<'a> {
         let Some(leg) = logged.legs.iter().rfind(is_live) else {
             return;
         };
+        let id = LegId { call: leg.call, no: leg.no };
+        let live = LiveLeg {
+            leg: id,
+            account: logged.call.account,
+            destination: leg.destination,
+            trunk: leg.trunk,
+            is_test: false,
+            is_up: leg.answered_at.is_some(),
+        };
+        decide::readopt(self.snapshot, &mut self.state, &live, None);
         if let Some(destination) = leg.destination {
-            let id = LegId { call: leg.call, no: leg.no };
             if let Some(flow) = self.period.name_of(&logged.call) {
                 self.figures.share(destination, flow, &leg.name);
             }
-            let live = LiveLeg {
-                leg: id,
-                account: logged.call.account,
-                destination,
-                trunk: leg.trunk,
-                is_test: false,
-                is_up: leg.answered_at.is_some(),
-            };
-            decide::readopt(self.snapshot, &mut self.state, &live);
             self.goes_live(destination);
-            let ended_at = leg.ended_at.unwrap_or(self.period.to);
-            self.plan(ended_at, leg.call, Event::Leaves(id, destination));
         }
+        let ended_at = leg.ended_at.unwrap_or(self.period.to);
+        self.plan(ended_at, leg.call, Event::Leaves(id, leg.destination));
     }
 
     fn happen(&mut self, now: Timestamp, event: Event<'a>) {
@@ -314,7 +315,9 @@ impl<'a> Day<'a> {
             Event::HangsUp(call) => self.hangs_up(now, call),
             Event::Leaves(leg, destination) => {
                 self.state.release(leg);
-                self.goes(destination);
+                if let Some(destination) = destination {
+                    self.goes(destination);
+                }
             }
         }
     }
@@ -352,27 +355,22 @@ impl<'a> Day<'a> {
         let may_try =
             call.tried.len() < call.plan.flow.max_attempts as usize && now < call.budget_ends;
         if !may_try {
-            self.not_taken(id);
+            self.falls_back(now, id);
             return;
         }
-        let leg = LegId { call: id, no: u16::try_from(call.tried.len() + 1).unwrap_or(u16::MAX) };
-        let ask = Ask {
-            leg,
-            flow: call.plan.flow.id,
-            at: now,
-            caller: call.caller.clone(),
-            repeat: call.repeat,
-            tried: call.tried.clone(),
-            is_test: false,
-        };
+        let ask = call.ask(now, false);
         match decide::decide(self.snapshot, &mut self.state, &ask) {
-            Decision::Picked { offer, .. } => self.try_destination(now, id, leg, offer),
+            Decision::Picked { offer, .. } => self.try_destination(now, id, ask.leg, offer),
+            Decision::Refused { .. } => {}
             Decision::Unroutable { reason, .. } => {
                 // As in the timeline: to have tried all is no refusal.
                 if call.counts && reason != Unroutable::AllTried {
                     *self.figures.refusals.entry(word(reason)).or_default() += 1;
                 }
-                self.not_taken(id);
+                match reason {
+                    Unroutable::RepeatCaller => self.not_taken(id),
+                    _ => self.falls_back(now, id),
+                }
             }
         }
     }
@@ -466,7 +464,7 @@ impl<'a> Day<'a> {
         self.state.release(attempt.leg);
         self.goes(attempt.destination);
         match end {
-            End::Budget => self.not_taken(id),
+            End::Budget => self.falls_back(now, id),
             End::Caller => {
                 if self.calls.remove(&id).is_some_and(|call| call.counts) {
                     self.figures.abandoned += 1;
@@ -474,6 +472,23 @@ impl<'a> Day<'a> {
             }
             End::Destination(_) => self.hunt(now, id),
         }
+    }
+
+    /// Nobody took the call: the fallback number, if the flow has one, takes the slots it needs.
+    fn falls_back(&mut self, now: Timestamp, id: CallId) {
+        if let Some(call) = self.calls.get(&id)
+            && call.plan.fallback.is_some()
+        {
+            let ask = call.ask(now, true);
+            let decision = decide::decide(self.snapshot, &mut self.state, &ask);
+            if let Decision::Picked { offer, .. } = decision {
+                let lasted_ms = call.logged.fallback_ms().unwrap_or(offer.ring_timeout_ms);
+                let ends = now.plus_ms(lasted_ms);
+                let gives_up = call.gives_up().map_or(ends, |at| at.max(now));
+                self.plan(ends.min(gives_up), id, Event::Leaves(ask.leg, None));
+            }
+        }
+        self.not_taken(id);
     }
 
     fn not_taken(&mut self, id: CallId) {
@@ -529,11 +544,26 @@ impl Call<'_> {
         call.ended_at.filter(|_| call.result == Some(CallResult::Abandoned))
     }
 
+    /// The question of the next attempt.
+    fn ask(&self, now: Timestamp, is_fallback: bool) -> Ask {
+        let no = self.tried.len() + 1;
+        Ask {
+            leg: LegId { call: self.logged.call.id, no: u16::try_from(no).unwrap_or(u16::MAX) },
+            flow: self.plan.flow.id,
+            at: now,
+            caller: self.caller.clone(),
+            repeat: self.repeat,
+            tried: self.tried.clone(),
+            is_fallback,
+            is_test: false,
+        }
+    }
+
     fn report(&self, attempt: &Attempt, news: News) -> Report {
         Report {
             leg: attempt.leg,
             flow: self.plan.flow.id,
-            destination: attempt.destination,
+            destination: Some(attempt.destination),
             trunk: Some(attempt.offer.trunk),
             caller: self.caller.clone(),
             is_test: false,
@@ -566,6 +596,12 @@ impl LoggedCall {
             lasts_ms: ended_at.since_ms(answered_at),
             talk_ms: self.call.talk_ms,
         })
+    }
+
+    /// How long the fallback number had the call, if it came to it.
+    fn fallback_ms(&self) -> Option<i64> {
+        let leg = self.legs.iter().find(|leg| leg.destination.is_none())?;
+        Some(leg.ended_at?.since_ms(leg.started_at))
     }
 }
 

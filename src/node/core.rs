@@ -9,7 +9,7 @@ use self::routing::Billed;
 use self::rows::{count, row, tell};
 use self::test_call::test_call_on;
 pub use self::test_call::{ExpectedTest, test_channel};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -35,7 +35,7 @@ use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, LegId};
 use crate::model::number::{Caller, Did};
-use crate::model::slot::Holding;
+use crate::model::slot::{Holding, Scope};
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, Decision, State};
@@ -129,13 +129,14 @@ impl Core {
         }
     }
 
-    /// After all [`Core::restore`]: the limits count what lives, which is returned.
-    pub fn readopt_slots(&mut self) -> Vec<Holding> {
+    /// After all [`Core::restore`]: the limits count what lives, which is returned. `known` is what
+    /// the store has of it.
+    pub fn readopt_slots(&mut self, known: &BTreeMap<LegId, BTreeSet<Scope>>) -> Vec<Holding> {
         let holders: Vec<_> = self.engine.slot_holders().collect();
         let mut held = Vec::with_capacity(holders.len());
         for live in holders {
             let leg = live.leg;
-            decide::readopt(&self.snapshot, &mut self.state, &live);
+            decide::readopt(&self.snapshot, &mut self.state, &live, known.get(&leg));
             let limits = ledger::limits(&self.state, leg);
             let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
             let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
@@ -311,11 +312,8 @@ impl Core {
         let call = test.unwrap_or_else(|| CallId::new(clock::mint()));
         let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
         let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
-        let route = owner.map(|plan| Route::of(plan, &self.snapshot));
+        let route = owner.map(|plan| Route::of(plan));
         let route = if test.is_some() { route.map(Route::for_test) } else { route };
-        let route = owner.zip(route).map(|(plan, route)| {
-            route.unless_unpaid(|tariff| self.state.refuses_cost(plan, tariff))
-        });
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
         self.kept.insert(call, (account, 0));
@@ -482,7 +480,7 @@ impl Core {
         let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
         if before.as_ref() != Some(&asterisk.startup_time) {
-            self.trunks.begin_anew(self.snapshot.trunks());
+            self.trunks.begin_anew(self.snapshot.trunks(), clock::now());
             self.state.forget_trunks();
         }
         if before.is_some_and(|before| before != asterisk.startup_time) {

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::ari::client::{Client, EndpointState};
 use crate::model::id::TrunkId;
+use crate::model::time::Timestamp;
 use crate::model::trunk::{Reach, Trunk};
 
 /// All endpoints of one technology by name.
@@ -35,9 +36,9 @@ pub async fn ask(client: Client, at_once: Arc<Notify>, tell: mpsc::Sender<Endpoi
     }
 }
 
-/// Looks at a trunk that Asterisk may not have asked yet before it counts as offline: longer than
-/// Asterisk takes to ask the peer of one of ours and to give up on it (5 s and 2 s, see `trunks`).
-const SETTLING: u32 = 5;
+/// How long Asterisk may call a trunk offline that it has not asked yet: longer than it takes to ask
+/// the peer of one of ours and to give up on it (5 s and 2 s, see `trunks`).
+const SETTLING_MS: i64 = 10_000;
 
 /// Whether calls over a trunk have any chance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,9 +47,9 @@ enum Health {
     Missing,
     Offline,
     Online,
-    /// Made by divert or read by a new Asterisk a moment ago, and seen so many times since: Asterisk
-    /// calls such an endpoint offline until its peer has replied once, so the first calls find out.
-    Settling(u32),
+    /// Made by divert or read by a new Asterisk a moment ago: Asterisk calls such an endpoint offline
+    /// until its peer has replied once, so the first calls find out.
+    Settling,
     /// Asterisk was told not to watch it.
     Unwatched,
 }
@@ -56,6 +57,8 @@ enum Health {
 impl Health {
     fn of(trunk: &Trunk, endpoints: &Endpoints) -> Self {
         match endpoints.get(&trunk.endpoint()) {
+            // One that divert makes itself will be there in a moment.
+            None if is_ours(trunk) => Self::Settling,
             None => Self::Missing,
             Some(EndpointState::Offline) => Self::Offline,
             Some(EndpointState::Online) => Self::Online,
@@ -63,27 +66,53 @@ impl Health {
         }
     }
 
-    /// As routing wants it: `None` is not known. An endpoint that divert makes itself may be there
-    /// before Asterisk is asked again: the first calls find out.
-    fn is_up(self, trunk: &Trunk) -> Option<bool> {
+    /// As routing wants it: `None` is not known.
+    fn is_up(self) -> Option<bool> {
         match self {
-            Self::Missing if matches!(trunk.reach, Reach::Address(_)) => None,
             Self::Missing | Self::Offline => Some(false),
             Self::Online => Some(true),
-            Self::Settling(_) | Self::Unwatched => None,
+            Self::Settling | Self::Unwatched => None,
         }
+    }
+
+    fn is_down(self) -> bool {
+        self.is_up() == Some(false)
+    }
+}
+
+fn is_ours(trunk: &Trunk) -> bool {
+    matches!(trunk.reach, Reach::Address(_))
+}
+
+/// What is known of one trunk. One that leads elsewhere now is another one.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    reach: Reach,
+    /// As it was told last.
+    health: Health,
+    /// It was told to be down, and not to be back since.
+    was_down: bool,
+    /// Until then Asterisk may not have asked its peer.
+    settles_until: Timestamp,
+}
+
+impl Known {
+    fn new(trunk: &Trunk, settles_until: Timestamp) -> Self {
+        let (name, reach) = (trunk.name.clone(), trunk.reach.clone());
+        Self { name, reach, health: Health::Settling, was_down: false, settles_until }
     }
 }
 
 /// The state of each trunk as it was told last.
 #[derive(Debug, Default)]
-pub struct Trunks(BTreeMap<TrunkId, (String, Health)>);
+pub struct Trunks(BTreeMap<TrunkId, Known>);
 
 impl Trunks {
     /// Asterisk began anew, and has to ask its peers first: what it said of these before is void.
-    pub fn begin_anew<'a>(&mut self, trunks: impl Iterator<Item = &'a Trunk>) {
-        let settling = |trunk: &Trunk| (trunk.id, (trunk.name.clone(), Health::Settling(0)));
-        self.0.extend(trunks.map(settling));
+    pub fn begin_anew<'a>(&mut self, trunks: impl Iterator<Item = &'a Trunk>, now: Timestamp) {
+        let until = now.plus_ms(SETTLING_MS);
+        self.0.extend(trunks.map(|trunk| (trunk.id, Known::new(trunk, until))));
     }
 
     /// Takes note of what Asterisk says and gives it back for every trunk; changes are logged.
@@ -91,69 +120,71 @@ impl Trunks {
         &mut self,
         trunks: impl Iterator<Item = &'a Trunk>,
         endpoints: &Endpoints,
+        now: Timestamp,
     ) -> Vec<(TrunkId, Option<bool>)> {
         let mut before = std::mem::take(&mut self.0);
         let mut all = Vec::new();
         for trunk in trunks {
-            let known = before.remove(&trunk.id);
-            let is_ours = matches!(trunk.reach, Reach::Address(_));
-            let health = match (Health::of(trunk, endpoints), &known) {
-                (Health::Offline, None | Some((_, Health::Missing))) if is_ours => {
-                    Health::Settling(1)
+            let until = if is_ours(trunk) { now.plus_ms(SETTLING_MS) } else { now };
+            let known = before.remove(&trunk.id).filter(|known| known.reach == trunk.reach);
+            let mut known = known.unwrap_or_else(|| Known::new(trunk, until));
+            let health = match Health::of(trunk, endpoints) {
+                Health::Offline if now < known.settles_until => Health::Settling,
+                Health::Settling => {
+                    known.settles_until = until;
+                    Health::Settling
                 }
-                (Health::Offline, Some((_, Health::Settling(looks)))) if *looks < SETTLING => {
-                    Health::Settling(looks + 1)
-                }
-                (health, _) => health,
+                health => health,
             };
-            if known.as_ref().map(|(_, health)| *health) != Some(health) {
-                tell(trunk, health, known.is_none());
+            if known.health != health {
+                tell(trunk, health, known.was_down);
+                known.was_down = health.is_down() || (known.was_down && health == Health::Settling);
             }
-            self.0.insert(trunk.id, (trunk.name.clone(), health));
-            all.push((trunk.id, health.is_up(trunk)));
+            known.health = health;
+            known.name.clone_from(&trunk.name);
+            gauge(&known.name, health);
+            self.0.insert(trunk.id, known);
+            all.push((trunk.id, health.is_up()));
         }
-        for (name, _) in before.into_values() {
-            gauge(&name, false);
+        for known in before.into_values() {
+            gauge(&known.name, Health::Missing);
         }
         all
     }
 }
 
-fn tell(trunk: &Trunk, health: Health, is_new: bool) {
+fn tell(trunk: &Trunk, health: Health, was_down: bool) {
     let (name, endpoint) = (&trunk.name, trunk.endpoint());
-    match (health, &trunk.reach) {
-        (Health::Missing, Reach::Endpoint(_)) => warn!(
+    match health {
+        Health::Missing => warn!(
             "trunk {name:?} cannot be used: Asterisk has no PJSIP endpoint {endpoint:?}; type \
              'pjsip show endpoints' there, or correct the trunk"
         ),
-        (Health::Missing, Reach::Address(address)) => {
-            info!("trunk {name:?} to {address} is not in Asterisk yet");
-        }
-        (Health::Offline, _) => warn!(
+        Health::Offline => warn!(
             "trunk {name:?} is offline: its peer does not reply to Asterisk's OPTIONS, or its \
              endpoint {endpoint:?} has no address"
         ),
-        (Health::Settling(_), _) => {}
-        (Health::Online | Health::Unwatched, _) if is_new => {}
-        (Health::Online | Health::Unwatched, _) => info!("trunk {name:?} can be called again"),
+        Health::Online | Health::Unwatched if was_down => {
+            info!("trunk {name:?} can be called again");
+        }
+        Health::Online | Health::Settling | Health::Unwatched => {}
     }
-    gauge(name, health.is_up(trunk) != Some(false));
 }
 
-/// Trunks are made by hand, so there are few.
-fn gauge(trunk: &str, is_up: bool) {
-    metrics::gauge!("divert_trunk_up", "trunk" => trunk.to_owned()).set(if is_up {
-        1.0
-    } else {
-        0.0
-    });
+/// 1 only where a call is known to have a chance. Trunks are made by hand, so there are few.
+fn gauge(trunk: &str, health: Health) {
+    let can_be_called = matches!(health, Health::Online | Health::Unwatched);
+    metrics::gauge!("divert_trunk_up", "trunk" => trunk.to_owned())
+        .set(f64::from(u8::from(can_be_called)));
 }
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
 
-    fn trunk(id: u128, endpoint: &str) -> Trunk {
+    fn theirs(id: u128, endpoint: &str) -> Trunk {
         Trunk::new(TrunkId::new(id), endpoint, Reach::Endpoint(endpoint.parse().unwrap()))
     }
 
@@ -162,7 +193,7 @@ mod tests {
         let trunks: Vec<Trunk> = ["up", "down", "unwatched", "missing"]
             .into_iter()
             .zip(1..)
-            .map(|(e, id)| trunk(id, e))
+            .map(|(e, id)| theirs(id, e))
             .collect();
         let endpoints = |down| -> Endpoints {
             let states = [
@@ -174,27 +205,86 @@ mod tests {
             states.into_iter().map(|(name, state)| (name.to_owned(), state)).collect()
         };
         let mut seen = Trunks::default();
-        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Offline));
+        let now = Timestamp(0);
+        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Offline), now);
         let ups: Vec<_> = told.iter().map(|(_, is_up)| *is_up).collect();
         assert_eq!(ups, [Some(true), Some(false), None, Some(false)]);
-        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Online));
+        let told = seen.see(trunks.iter(), &endpoints(EndpointState::Online), now);
         assert_eq!(told[1], (TrunkId::new(2), Some(true)));
-        let ours =
-            Trunk::new(TrunkId::new(9), "ours", Reach::Address("127.0.0.1".parse().unwrap()));
-        assert_eq!(seen.see([&ours].into_iter(), &Endpoints::new())[0].1, None, "on its way");
-        let offline = Endpoints::from([(ours.endpoint(), EndpointState::Offline)]);
-        for look in 1..=SETTLING {
-            assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, None, "look {look}");
-        }
-        assert_eq!(seen.see([&ours].into_iter(), &offline)[0].1, Some(false), "it does not reply");
-        let down = &trunks[1];
-        let offline = Endpoints::from([(down.endpoint(), EndpointState::Offline)]);
-        seen.begin_anew([down].into_iter());
-        for look in 1..=SETTLING {
-            assert_eq!(seen.see([down].into_iter(), &offline)[0].1, None, "look {look} since then");
-        }
-        assert_eq!(seen.see([down].into_iter(), &offline)[0].1, Some(false), "it was asked by now");
-        assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new()).len(), 1);
+        assert_eq!(seen.see(trunks[..1].iter(), &Endpoints::new(), now).len(), 1);
         assert_eq!(seen.0.len(), 1, "what is no trunk any more is forgotten");
+    }
+
+    fn ours(address: &str) -> Trunk {
+        Trunk::new(TrunkId::new(9), "ours", Reach::Address(address.parse().unwrap()))
+    }
+
+    /// What is told of a trunk that Asterisk says this of, or nothing, so many milliseconds on.
+    fn look(
+        seen: &mut Trunks,
+        trunk: &Trunk,
+        says: Option<EndpointState>,
+        ms: i64,
+    ) -> Option<bool> {
+        let endpoints = says.map(|state| (trunk.endpoint(), state)).into_iter().collect();
+        seen.see([trunk].into_iter(), &endpoints, Timestamp(ms))[0].1
+    }
+
+    #[test]
+    fn one_that_asterisk_has_not_asked_yet_is_offline_only_after_a_time() {
+        use EndpointState::{Offline, Online};
+        let (mut seen, trunk) = (Trunks::default(), ours("127.0.0.1"));
+        assert_eq!(look(&mut seen, &trunk, None, 0), None, "on its way");
+        // However often one looks: each change of the configuration does.
+        for ms in [5_000, 5_001, 5_002, 5_003, 5_004, 5_005, 9_999] {
+            assert_eq!(look(&mut seen, &trunk, Some(Offline), ms), None, "after {ms} ms");
+        }
+        assert_eq!(look(&mut seen, &trunk, Some(Offline), 10_000), Some(false), "it was asked");
+        assert_eq!(look(&mut seen, &trunk, Some(Online), 11_000), Some(true));
+        assert_eq!(look(&mut seen, &trunk, Some(Offline), 12_000), Some(false));
+
+        let down = theirs(2, "down");
+        seen.begin_anew([&down].into_iter(), Timestamp(20_000));
+        assert_eq!(look(&mut seen, &down, Some(Offline), 29_999), None);
+        assert_eq!(look(&mut seen, &down, Some(Offline), 30_000), Some(false));
+    }
+
+    #[test]
+    fn one_that_leads_elsewhere_is_another_one() {
+        use EndpointState::{Offline, Online};
+        let (mut seen, before, after) = (Trunks::default(), ours("127.0.0.1"), ours("127.0.0.2"));
+        assert_eq!(look(&mut seen, &before, Some(Online), 0), Some(true));
+        // The first look may come before the endpoint is made anew.
+        assert_eq!(look(&mut seen, &after, Some(Online), 60_000), Some(true));
+        assert_eq!(look(&mut seen, &after, Some(Offline), 60_100), None, "not asked yet");
+        assert_eq!(look(&mut seen, &after, Some(Offline), 70_000), Some(false));
+    }
+
+    #[test]
+    fn only_one_that_was_down_is_told_to_be_back() {
+        use EndpointState::{Offline, Online};
+        let (mut seen, trunk) = (Trunks::default(), ours("127.0.0.1"));
+        let mut was_down = |says, ms| {
+            look(&mut seen, &trunk, says, ms);
+            seen.0[&trunk.id].was_down
+        };
+        let looks = [(None, 0), (Some(Offline), 1), (Some(Online), 2), (Some(Offline), 20_000)];
+        assert_eq!(looks.map(|(says, ms)| was_down(says, ms)), [false, false, false, true]);
+        assert!(!was_down(Some(Online), 20_001), "it was told");
+    }
+
+    #[test]
+    fn the_gauge_says_what_is_known() {
+        use EndpointState::{Offline, Online};
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let (mut seen, trunk) = (Trunks::default(), ours("127.0.0.1"));
+            for (says, ms, wanted) in [(None, 0, 0), (Some(Offline), 1, 0), (Some(Online), 2, 1)] {
+                look(&mut seen, &trunk, says, ms);
+                let wanted = format!("divert_trunk_up{{trunk=\"ours\"}} {wanted}");
+                assert!(handle.render().contains(&wanted), "{says:?}");
+            }
+        });
     }
 }

@@ -58,6 +58,15 @@ struct Shared {
     is_away: bool,
 }
 
+impl Shared {
+    /// In front of all others but those whose call is under way: its place behind the gate of its flow
+    /// is free while it asks, and nobody else may get it.
+    fn put_first(&mut self, asked: Asked) {
+        let under_way = self.waiting.iter().take_while(|other| other.is_under_way()).count();
+        self.waiting.insert(under_way, asked);
+    }
+}
+
 /// One question of a call.
 pub struct Asked {
     ask: Ask,
@@ -75,10 +84,15 @@ impl Asked {
         Self { ask, account, longest_ms, since: Instant::now(), full: Vec::new() }
     }
 
-    /// What the leg has to hold for the destination that was chosen; `None` if none was.
+    /// The call has tried somebody already.
+    fn is_under_way(&self) -> bool {
+        !self.ask.tried.is_empty()
+    }
+
+    /// What the leg has to hold for the way that was chosen; `None` if none was.
     fn holding(&self, snapshot: &Snapshot, choice: &Choice) -> Option<Holding> {
         let plan = snapshot.flow(self.ask.flow)?;
-        choice.chosen(plan)?;
+        choice.way(plan)?;
         let limits = choice.limits(snapshot, plan);
         Some(holding(self.account, self.ask.leg, limits, self.longest_ms))
     }
@@ -182,7 +196,11 @@ impl Ledger {
                 vec![(asked.ask.leg, decision)]
             }
             Mode::Shared(shared) => {
-                shared.waiting.push_back(asked);
+                if asked.is_under_way() {
+                    shared.put_first(asked);
+                } else {
+                    shared.waiting.push_back(asked);
+                }
                 self.advance(routing)
             }
         }
@@ -200,7 +218,7 @@ impl Ledger {
             Answer::Away(leg) => {
                 shared.is_away = true;
                 if let Some((asked, _)) = shared.in_flight.take_if(of(leg)) {
-                    shared.waiting.push_front(asked);
+                    shared.put_first(asked);
                 }
             }
             Answer::Taken(leg, Taken::Taken) => {
@@ -212,14 +230,16 @@ impl Ledger {
                     } else {
                         // The configuration is another one now, and so may be the answer.
                         send(&shared.errands, Errand::Release(leg));
-                        shared.waiting.push_front(asked);
+                        shared.put_first(asked);
                     }
                 }
             }
             Answer::Taken(leg, Taken::Full { scope, live, .. }) => {
                 if let Some((mut asked, _)) = shared.in_flight.take_if(of(leg)) {
+                    // What was heard of it before may be what it was chosen by.
+                    asked.full.retain(|(known, _)| *known != scope);
                     asked.full.push((scope, live));
-                    shared.waiting.push_front(asked);
+                    shared.put_first(asked);
                 }
             }
         }

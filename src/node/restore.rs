@@ -39,7 +39,8 @@ pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<(
         }
         core.restore(&record, &journal);
     }
-    let found = db.reconcile_slots(node, &core.readopt_slots()).await?;
+    let known = db.slots_of(node).await?;
+    let found = db.reconcile_slots(node, &core.readopt_slots(&known)).await?;
     if found != Reconciled::default() {
         info!(
             released = found.released,
@@ -134,7 +135,7 @@ mod tests {
         let told = core.explain(DEFAULT_ACCOUNT, &question).unwrap().explanation.decision;
         let reason = match &told {
             Decision::Unroutable { reason, .. } => Some(*reason),
-            Decision::Picked { .. } => None,
+            Decision::Picked { .. } | Decision::Refused { .. } => None,
         };
         assert_eq!(reason, Some(Unroutable::NoCredit), "{told:?}");
     }

@@ -11,7 +11,7 @@ use crate::model::number::CallerKey;
 use crate::model::stickiness::RepeatAction;
 use crate::model::throttle::CapCount;
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Candidate, Unroutable};
+use crate::model::timeline::{Candidate, Unroutable, Verdict};
 
 /// The question of one attempt.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Ask {
     /// The flow's rule about repeated calls holds for this one.
     pub repeat: Option<RepeatAction>,
     pub tried: Vec<DestinationId>,
+    /// No destination is asked for any more, but the fallback number of the flow.
+    #[serde(default)]
+    pub is_fallback: bool,
     /// A test call is judged as any other and holds slots; it uses nothing up and changes nothing.
     pub is_test: bool,
 }
@@ -38,6 +41,11 @@ pub enum Decision {
         /// For test calls only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         would: Option<Box<Would>>,
+    },
+    /// The fallback number was asked for and cannot be dialled.
+    Refused {
+        name: String,
+        verdict: Verdict,
     },
     Unroutable {
         reason: Unroutable,
@@ -67,10 +75,11 @@ pub struct Would {
 pub struct Report {
     pub leg: LegId,
     pub flow: ForwardingFlowId,
-    pub destination: DestinationId,
+    /// `None` for the fallback number: it tells how a trunk works, and nothing else.
+    pub destination: Option<DestinationId>,
     pub trunk: Option<TrunkId>,
     pub caller: Option<CallerKey>,
-    /// A test call tells how a trunk works, and nothing else.
+    /// As for the fallback number.
     pub is_test: bool,
     pub news: News,
 }
@@ -108,7 +117,8 @@ impl News {
 pub struct LiveLeg {
     pub leg: LegId,
     pub account: AccountId,
-    pub destination: DestinationId,
+    /// `None` for the fallback number of a flow.
+    pub destination: Option<DestinationId>,
     pub trunk: Option<TrunkId>,
     pub is_test: bool,
     /// It was answered.

@@ -39,6 +39,8 @@ pub struct Choice {
     /// Who stood at the wheel together with the one that was picked.
     pub(super) eligible: Vec<Share>,
     picked: Option<Picked>,
+    /// Of the fallback number, where that was asked for.
+    fallback: Option<Verdict>,
     reason: Option<Unroutable>,
     /// What the places mean.
     layout: Option<Arc<Layout>>,
@@ -74,7 +76,22 @@ impl Choice {
         self.verdicts.iter().map(|verdict| verdict.unwrap_or(Verdict::NotItsTurn))
     }
 
-    /// The way that was chosen, with its line.
+    /// Why the fallback number cannot be dialled that was asked for.
+    #[must_use]
+    pub fn refused(&self) -> Option<Verdict> {
+        self.fallback.filter(|verdict| !verdict.is_chosen())
+    }
+
+    /// The way that was chosen, to a destination or to the fallback number.
+    #[must_use]
+    pub fn way<'a>(&self, plan: &'a FlowPlan) -> Option<&'a Way> {
+        match self.fallback {
+            Some(verdict) => plan.fallback.as_ref().filter(|_| verdict.is_chosen()),
+            None => self.chosen(plan).map(|(_, way)| way),
+        }
+    }
+
+    /// The way to a destination that was chosen, with its line.
     #[must_use]
     pub fn chosen<'a>(&self, plan: &'a FlowPlan) -> Option<(&'a Line, &'a Way)> {
         let picked = self.picked?;
@@ -91,7 +108,7 @@ impl Choice {
     /// order.
     #[must_use]
     pub fn limits(&self, snapshot: &Snapshot, plan: &FlowPlan) -> Vec<Limit> {
-        let Some((_, way)) = self.chosen(plan) else {
+        let Some(way) = self.way(plan) else {
             return Vec::new();
         };
         let limit = |at: &u32| snapshot.layout.limits[*at as usize];
@@ -103,7 +120,7 @@ impl Choice {
     /// The trunk that was chosen.
     #[must_use]
     pub fn trunk(&self, plan: &FlowPlan) -> Option<TrunkId> {
-        self.chosen(plan).map(|(_, way)| way.offer.trunk)
+        self.way(plan).map(|way| way.offer.trunk)
     }
 
     /// Turns the wheel past who was picked; `false` if it does not move for that.
@@ -137,6 +154,7 @@ impl Choice {
         self.ways.clear();
         self.eligible.clear();
         self.picked = None;
+        self.fallback = None;
         self.reason = None;
     }
 
@@ -170,8 +188,12 @@ pub fn choose(
         return;
     };
     let flow = &state.flows[place];
-    Question { layout: &snapshot.layout, plan, state, flow, ask, ledger }
-        .answer(&flow.wheel, choice);
+    let question = Question { layout: &snapshot.layout, plan, state, flow, ask, ledger };
+    if ask.is_fallback {
+        question.fall_back(choice);
+    } else {
+        question.answer(&flow.wheel, choice);
+    }
 }
 
 /// The same with a wheel that stands elsewhere and slots that others hold besides, to see what would
@@ -209,7 +231,7 @@ pub(super) fn passed_over(
     let question = Question { layout, plan, state, flow, ask, ledger };
     let over = plan.lines[picked.line].ways[..picked.way].iter().filter_map(|way| {
         let (_, verdict) = question.obstacle(way)?;
-        let trunk = layout.trunks[way.trunk as usize].trunk.name.clone();
+        let trunk = layout.trunks[way.trunk as usize].name.clone();
         Some(PassedOver { trunk, verdict })
     });
     over.collect()
@@ -263,6 +285,17 @@ impl Question<'_> {
         }
         choice.picked = Some(Picked { line, way: choice.ways[line], by });
         self.say_why(line, by, choice);
+    }
+
+    /// The fallback number is for calls that the flow itself refuses, so only its way is looked at.
+    fn fall_back(&self, choice: &mut Choice) {
+        match &self.plan.fallback {
+            Some(way) => {
+                let obstacle = self.obstacle(way).map(|(_, verdict)| verdict);
+                choice.fallback = Some(obstacle.unwrap_or(Verdict::Chosen));
+            }
+            None => choice.reason = Some(Unroutable::FlowGone),
+        }
     }
 
     /// Why the flow takes no call now, whatever its destinations would.

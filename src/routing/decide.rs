@@ -4,11 +4,12 @@
 //! to ask elsewhere in between (several nodes share their limits) calls [`choose`] and [`commit`]
 //! itself.
 
+use std::collections::BTreeSet;
+
 pub use super::ask::{Ask, Decision, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Snapshot};
-use super::state::Stake;
 pub use super::state::State;
 use super::sticky::Tie;
 use crate::model::stickiness::StickyOn;
@@ -38,9 +39,12 @@ pub fn decision(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choice) 
     if let Some(chosen) = candidates.iter_mut().find(|one| one.verdict.is_chosen()) {
         chosen.passed_over = passed_over(snapshot, state, ask, choice);
     }
-    if let Some((_, way)) = choice.chosen(plan) {
+    if let Some(way) = choice.way(plan) {
         let would = ask.is_test.then(|| Box::new(would(snapshot, state, ask, choice)));
         return Decision::Picked { offer: way.offer.clone(), candidates, would };
+    }
+    if let Some((way, verdict)) = plan.fallback.as_ref().zip(choice.refused()) {
+        return Decision::Refused { name: way.offer.name.clone(), verdict };
     }
     let reason = choice.reason().unwrap_or(Unroutable::Mixed);
     Decision::Unroutable { reason, candidates }
@@ -72,12 +76,15 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
     let Some((flow, plan)) = snapshot.layout.flow(ask.flow) else {
         return false;
     };
-    let Some(picked) = choice.picked().filter(|_| choice.is_of(snapshot)) else {
+    let Some(way) = choice.way(plan).filter(|_| choice.is_of(snapshot)) else {
         return false;
     };
     state.follow(snapshot);
+    let Some(picked) = choice.picked() else {
+        state.send(ask.leg, None, way.sent_over(), false);
+        return true;
+    };
     let line = &plan.lines[picked.line];
-    let way = &line.ways[picked.way];
     let is_first = ask.tried.is_empty();
     let here = &mut state.flows[flow];
     let meters = [
@@ -107,8 +114,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
             state.bind(plan, flow, caller, line.destination.id, (StickyOn::Offered, ask.at));
         }
     }
-    let sent_over = (way.limits.as_slice(), way.trunk as usize);
-    state.send(ask.leg, (flow, picked.line), sent_over, !ask.is_test);
+    state.send(ask.leg, Some((flow, picked.line)), way.sent_over(), !ask.is_test);
     true
 }
 
@@ -152,29 +158,40 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
 }
 
 /// Counts a leg that lives already, after a restart: where it is, also if its destination has moved
-/// to another trunk since, or is gone.
-pub fn readopt(snapshot: &Snapshot, state: &mut State, live: &LiveLeg) {
+/// to another server or trunk since, or is gone. `held` is what it was seen to hold, if that is known:
+/// else it is what its destination would need there now.
+pub fn readopt(
+    snapshot: &Snapshot,
+    state: &mut State,
+    live: &LiveLeg,
+    held: Option<&BTreeSet<Scope>>,
+) {
     state.follow(snapshot);
     let layout = &snapshot.layout;
     let place = layout.flows.iter().enumerate().find_map(|(flow, plan)| {
-        let line = plan.place(live.destination)?;
-        let mut ways = plan.lines[line].ways.iter();
-        let way = ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))?;
-        Some(((flow, line), way))
+        let line = plan.place(live.destination?)?;
+        Some((flow, line))
     });
-    if let Some((place, way)) = place {
-        state.send(live.leg, place, (&way.limits, way.trunk as usize), !live.is_test);
-        if live.is_up {
-            state.move_on(live.leg, News::Answered);
+    let way = place.and_then(|(flow, line)| {
+        let mut ways = layout.flows[flow].lines[line].ways.iter();
+        ways.find(|way| live.trunk.is_none_or(|trunk| way.offer.trunk == trunk))
+    });
+    let limits = match (held, way) {
+        (Some(held), _) => held.iter().map(|scope| state.slots.number(*scope)).collect(),
+        (None, Some(way)) => way.limits.clone(),
+        (None, None) => {
+            let scopes = [
+                live.destination.map(Scope::Destination),
+                live.trunk.map(Scope::Trunk),
+                Some(Scope::Account(live.account)),
+            ];
+            scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect()
         }
-        return;
+    };
+    let trunk = live.trunk.or(way.map(|way| way.offer.trunk));
+    let trunk = trunk.and_then(|trunk| layout.trunk(trunk));
+    state.send(live.leg, place, (&limits, trunk), !live.is_test);
+    if live.is_up {
+        state.move_on(live.leg, News::Answered);
     }
-    let scopes = [
-        Some(Scope::Destination(live.destination)),
-        live.trunk.map(Scope::Trunk),
-        Some(Scope::Account(live.account)),
-    ];
-    let limits: Vec<u32> =
-        scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect();
-    state.slots.hold(live.leg, &limits, Stake::default());
 }

@@ -36,7 +36,16 @@ pub struct Explanation {
     /// Why there is no attempt behind the last; `None` when the call may not have more.
     pub ends: Option<Unroutable>,
     /// Where the call goes that nobody took; `None` if the flow is gone, or rejects the caller.
-    pub fallback: Option<Fallback>,
+    pub fallback: Option<LastResort>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct LastResort {
+    pub fallback: Fallback,
+    /// The name of the trunk of a fallback number.
+    pub trunk: Option<String>,
+    /// Why the number would not be dialled as things are now: the caller is hung up on instead.
+    pub refused: Option<Verdict>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -132,6 +141,7 @@ pub fn explain_call(
         caller: caller_key.clone(),
         repeat: repeat.map(|rule| rule.then),
         tried: Vec::new(),
+        is_fallback: false,
         is_test: false,
     };
     let explanation = explain(snapshot, state, &ask);
@@ -157,7 +167,9 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
     };
     // The rule about repeated calls goes before the fallback.
     let is_rejected = explanation.ends == Some(Unroutable::RepeatCaller);
-    explanation.fallback = (!is_rejected).then(|| plan.flow.fallback.clone());
+    if !is_rejected {
+        explanation.fallback = Some(last_resort(snapshot, &state, plan, ask));
+    }
     let mut wheel = state.flows[place].wheel.clone();
     let mut ask = ask.clone();
     while let Some((line, _)) = choice.chosen(plan) {
@@ -171,6 +183,18 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
         explanation.ends = choice.reason();
     }
     explanation
+}
+
+fn last_resort(snapshot: &Snapshot, state: &State, plan: &FlowPlan, ask: &Ask) -> LastResort {
+    let fallback = plan.flow.fallback.clone();
+    let Fallback::Number { trunk, .. } = fallback else {
+        return LastResort { fallback, trunk: None, refused: None };
+    };
+    let mut choice = Choice::default();
+    let ask = Ask { is_fallback: true, ..ask.clone() };
+    choose(snapshot, state, &ask, &Ledger::default(), &mut choice);
+    let trunk = snapshot.trunks().find(|one| one.id == trunk).map(|trunk| trunk.name.clone());
+    LastResort { fallback, trunk, refused: choice.refused() }
 }
 
 fn further(plan: &FlowPlan, choice: &Choice) -> Option<FurtherAttempt> {
@@ -201,6 +225,7 @@ pub fn live(
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_fallback: false,
         is_test: false,
     };
     let mut choice = Choice::default();
@@ -291,7 +316,7 @@ fn limits(snapshot: &Snapshot, state: &State, line: &Line) -> Vec<LimitLive> {
     let limits = seen.into_iter().map(|(at, way)| {
         let limit = snapshot.layout.limits[at as usize];
         let scope = limit.scope.kind();
-        let trunk = &snapshot.layout.trunks[way.trunk as usize].trunk;
+        let trunk = &snapshot.layout.trunks[way.trunk as usize];
         LimitLive {
             scope,
             trunk: (scope == LimitScope::Trunk).then(|| trunk.name.clone()),

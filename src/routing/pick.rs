@@ -23,22 +23,22 @@ pub struct Share {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wheel {
     standing: Vec<i64>,
-    /// Somebody may owe more than one call, having been charged.
-    is_charged: bool,
+    /// Who may owe more than one call, or be owed more, somebody having been charged.
+    is_charged: Vec<bool>,
 }
 
 impl Wheel {
     /// With so many places, of which none has had anything.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        Self { standing: vec![0; places], is_charged: false }
+        Self { standing: vec![0; places], is_charged: vec![false; places] }
     }
 
     /// The next among `eligible`, which are in the order of their places; of equals, the first.
     /// Nothing moves.
     #[must_use]
     pub fn next(&self, eligible: &[Share]) -> Option<usize> {
-        let reach = self.reach(total(eligible));
+        let reach = self.reach(eligible);
         let mut best: Option<(i64, usize)> = None;
         for share in eligible {
             let standing = self.standing(share.at).clamp(-reach, reach) + i64::from(share.weight);
@@ -51,8 +51,7 @@ impl Wheel {
 
     /// Moves on past `picked`, which won its slot among `eligible`.
     pub fn turn(&mut self, eligible: &[Share], picked: usize) {
-        let total = total(eligible);
-        let reach = self.reach(total);
+        let (total, reach) = (total(eligible), self.reach(eligible));
         let mut farthest = 0;
         for share in eligible {
             if let Some(standing) = self.standing.get_mut(share.at) {
@@ -63,7 +62,9 @@ impl Wheel {
                 farthest = farthest.max(standing.abs());
             }
         }
-        self.is_charged &= farthest > total;
+        if farthest <= total {
+            self.mark(eligible, false);
+        }
     }
 
     /// `taker` got a call that was its own, past the wheel: it is charged for it, so that the others
@@ -71,7 +72,7 @@ impl Wheel {
     pub fn charge(&mut self, eligible: &[Share], taker: usize) -> bool {
         let is_charged = self.charges(eligible, taker);
         if is_charged {
-            self.is_charged = true;
+            self.mark(eligible, true);
             self.turn(eligible, taker);
         }
         is_charged
@@ -100,8 +101,18 @@ impl Wheel {
 
     /// How far from the middle one can come to stand while nothing changes. Beyond that are debts of
     /// a time when more was eligible, which would now be worth many calls.
-    fn reach(&self, total: i64) -> i64 {
-        if self.is_charged { total * (CHARGED_IN_A_ROW + 1) } else { total }
+    fn reach(&self, eligible: &[Share]) -> i64 {
+        let is_charged = |share: &Share| self.is_charged.get(share.at) == Some(&true);
+        let calls = if eligible.iter().any(is_charged) { CHARGED_IN_A_ROW + 1 } else { 1 };
+        total(eligible) * calls
+    }
+
+    fn mark(&mut self, eligible: &[Share], is_charged: bool) {
+        for share in eligible {
+            if let Some(known) = self.is_charged.get_mut(share.at) {
+                *known = is_charged;
+            }
+        }
     }
 }
 
@@ -162,9 +173,10 @@ mod tests {
     }
 
     /// The shares in percent of three equal destinations, when three calls of ten, as dice would have
-    /// them, belong to the first.
-    fn shares_with_sticky(is_charged: bool) -> [usize; 3] {
+    /// them, belong to the first. As many others overflow to another tier, if there is one.
+    fn shares_with_sticky(is_charged: bool, has_overflow: bool) -> [usize; 3] {
         const CALLS: usize = 30_000;
+        let overflow = [3, 4].map(|at| Share { at, weight: 1 });
         let (mut wheel, eligible) = (wheel(), weighted(&[1, 1, 1]));
         let (mut seed, mut got) = (7_u64, [0; 3]);
         for _ in 0..CALLS {
@@ -180,14 +192,18 @@ mod tests {
                 spin(&mut wheel, &eligible, 1)[0]
             };
             got[picked] += 1;
+            if has_overflow {
+                spin(&mut wheel, &overflow, 1);
+            }
         }
         got.map(|calls| (calls * 100 + CALLS / 2) / CALLS)
     }
 
     #[test]
     fn returning_callers_are_charged_to_the_wheel() {
-        assert_eq!(shares_with_sticky(true), [34, 33, 33]);
-        assert_eq!(shares_with_sticky(false), [53, 23, 23], "what it would be otherwise");
+        assert_eq!(shares_with_sticky(true, false), [34, 33, 33]);
+        assert_eq!(shares_with_sticky(true, true), [34, 33, 33], "a tier is its own wheel");
+        assert_eq!(shares_with_sticky(false, false), [53, 23, 23], "what it would be otherwise");
     }
 
     #[test]

@@ -58,6 +58,18 @@ impl<S: Copy> Slots<S> {
         at.map_or(0, |at| self.live[at])
     }
 
+    /// The number of a scope, also of one that the configuration does not have any more, and a leg is
+    /// about to be counted in.
+    pub fn number(&mut self, scope: Scope) -> u32 {
+        let known = self.scopes.iter().position(|known| *known == scope);
+        let at = known.unwrap_or_else(|| {
+            self.scopes.push(scope);
+            self.live.push(0);
+            self.scopes.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
     /// Counts a leg in every one of `scopes`, whatever their limits: who asks has looked. What it
     /// held before is given back, and what hung on it is handed over.
     pub fn hold(&mut self, leg: LegId, scopes: &[u32], stake: S) -> Option<S> {

@@ -12,10 +12,10 @@ use super::index::Index;
 use super::slots::{Limit, Scope};
 use super::throttle::Gate;
 use crate::model::account::AccountSettings;
-use crate::model::billing::{Currency, RateDeck, Tariff};
+use crate::model::billing::{RateDeck, Tariff};
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, DestinationState, Landing};
-use crate::model::forwarding_flow::{ForwardingFlow, Spread};
+use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Spread};
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use crate::model::number::{Caller, CallerKey, DialNumber, Did};
 use crate::model::server::Server;
@@ -39,19 +39,10 @@ pub(super) struct Layout {
     /// By id.
     pub flows: Vec<Arc<FlowPlan>>,
     /// By id.
-    pub trunks: Vec<TrunkPlan>,
+    pub trunks: Vec<Trunk>,
     /// By scope.
     pub limits: Vec<Limit>,
     pub has_prepaid: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct TrunkPlan {
-    pub trunk: Trunk,
-    /// What prices calls to numbers over it.
-    deck: Option<Arc<RateDeck>>,
-    currency: Currency,
-    is_prepaid: bool,
 }
 
 /// A forwarding flow with everything resolved that a decision needs.
@@ -61,6 +52,8 @@ pub struct FlowPlan {
     pub flow: ForwardingFlow,
     /// By priority, then in the order of the flow. Dangling ones are left out: `check` reports them.
     pub lines: Vec<Line>,
+    /// The number that is dialled when no destination takes the call, if the flow has one.
+    pub fallback: Option<Way>,
     /// Whose days count.
     pub zone: Zone,
     pub(super) gate: Option<Box<Gate>>,
@@ -79,11 +72,11 @@ pub struct Line {
     pub(super) gate: Option<Box<Gate>>,
 }
 
-/// One trunk to a destination.
+/// One trunk to a destination, or to the fallback number.
 #[derive(Debug)]
 pub struct Way {
     pub offer: Offer,
-    /// Numbers of the limits a call counts in, those of the destination first.
+    /// Numbers of the limits a call counts in, the destination's own first.
     pub(super) limits: Vec<u32>,
     /// Those of them that have a maximum.
     pub(super) limited: Vec<(u32, u32)>,
@@ -183,7 +176,7 @@ impl Snapshot {
     }
 
     pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
-        self.layout.trunks.iter().map(|plan| &plan.trunk)
+        self.layout.trunks.iter()
     }
 
     /// By what a caller is known again on a flow. `None` for one who cannot be: withheld, too short,
@@ -202,26 +195,6 @@ impl Snapshot {
             is_own(rest) || is_own(&format!("{before}{rest}"))
         });
         (!is_known && !is_known_at_home).then_some(key)
-    }
-
-    /// What dials `number` over `trunk`, outside every limit. `None` if there is no such trunk, or if
-    /// the account is prepaid and has no rate for the number.
-    #[must_use]
-    pub fn fallback_offer(
-        &self,
-        trunk: TrunkId,
-        number: &DialNumber,
-        ring_timeout_ms: i64,
-    ) -> Option<Offer> {
-        let plan = &self.layout.trunks[self.layout.trunk(trunk)?];
-        let endpoint = plan.trunk.dial_string(number);
-        let name = format!("fallback {number}");
-        let price = plan.deck.as_ref().map(|deck| deck.tariff(number.as_str(), plan.currency));
-        if plan.is_prepaid && price == Some(None) {
-            return None;
-        }
-        let tariff = price.flatten().map(Arc::new);
-        Some(Offer { destination: None, name, trunk, endpoint, ring_timeout_ms, tariff })
     }
 }
 
@@ -247,8 +220,9 @@ impl Layout {
             limits.extend(trunks.map(|trunk| (Scope::Trunk(trunk.id), trunk.max_live)));
         }
         let limits = limits.into_iter().map(|(scope, max)| Limit { scope, max }).collect();
-        let mut trunks: Vec<TrunkPlan> = parts.iter().flat_map(Parts::trunk_plans).collect();
-        trunks.sort_by_key(|plan| plan.trunk.id);
+        let trunks = parts.iter().flat_map(|parts| parts.trunks.values());
+        let mut trunks: Vec<Trunk> = trunks.map(|trunk| (*trunk).clone()).collect();
+        trunks.sort_by_key(|trunk| trunk.id);
 
         let has_prepaid = ours.iter().any(|(parts, _)| parts.settings.prepaid);
         let flows = Vec::with_capacity(ours.len());
@@ -267,13 +241,20 @@ impl Layout {
     }
 
     pub fn trunk(&self, id: TrunkId) -> Option<usize> {
-        self.trunks.binary_search_by_key(&id, |plan| plan.trunk.id).ok()
+        self.trunks.binary_search_by_key(&id, |trunk| trunk.id).ok()
     }
 
     /// Number of a limit.
     pub fn limit(&self, scope: Scope) -> Option<u32> {
         let at = self.limits.binary_search_by_key(&scope, |limit| limit.scope).ok()?;
         u32::try_from(at).ok()
+    }
+}
+
+impl Way {
+    /// What a leg holds that is sent over it, and the place of the trunk.
+    pub(super) fn sent_over(&self) -> (&[u32], Option<usize>) {
+        (&self.limits, Some(self.trunk as usize))
     }
 }
 
@@ -346,15 +327,6 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn trunk_plans(&self) -> impl Iterator<Item = TrunkPlan> {
-        self.trunks.values().map(|trunk| TrunkPlan {
-            trunk: (*trunk).clone(),
-            deck: self.deck(trunk, true).cloned(),
-            currency: self.settings.currency,
-            is_prepaid: self.settings.prepaid,
-        })
-    }
-
     /// What prices calls over `trunk`: its own deck, else for calls to numbers the account's.
     fn deck(&self, trunk: &Trunk, is_to_number: bool) -> Option<&Arc<RateDeck>> {
         let deck = trunk.rate_deck.or(self.settings.rate_deck.filter(|_| is_to_number));
@@ -366,10 +338,18 @@ impl<'a> Parts<'a> {
         let resolve = |destination| self.line(flow, zone, destination, layout);
         let mut lines: Vec<Line> = flow.destinations.iter().filter_map(resolve).collect();
         lines.sort_by_key(|line| line.destination.priority);
+        let fallback = match &flow.fallback {
+            Fallback::Dialplan | Fallback::HangUp(_) => None,
+            Fallback::Number { trunk, number } => {
+                let trunk = self.trunks.get(trunk);
+                trunk.and_then(|trunk| self.way(flow, None, (trunk, None, number), layout))
+            }
+        };
         FlowPlan {
             account: self.account,
             flow: flow.clone(),
             lines,
+            fallback,
             zone: zone.clone(),
             gate: Gate::of(&flow.throttle, zone).map(Box::new),
             is_prepaid: self.settings.prepaid,
@@ -384,7 +364,7 @@ impl<'a> Parts<'a> {
         layout: &Layout,
     ) -> Option<Line> {
         let way = |trunk: &Trunk, server: Option<ServerId>, number: &DialNumber| {
-            self.way(flow, destination, trunk, server, number, layout)
+            self.way(flow, Some(destination), (trunk, server, number), layout)
         };
         let ways = match &destination.landing {
             Landing::Slave { server, did } => {
@@ -412,24 +392,25 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// To a destination of `flow`, or to its fallback number.
     fn way(
         &self,
         flow: &ForwardingFlow,
-        destination: &Destination,
-        trunk: &Trunk,
-        server: Option<ServerId>,
-        number: &DialNumber,
+        to: Option<&Destination>,
+        (trunk, server, number): (&Trunk, Option<ServerId>, &DialNumber),
         layout: &Layout,
     ) -> Option<Way> {
         let scopes = [
-            Some(Scope::Destination(destination.id)),
+            to.map(|destination| Scope::Destination(destination.id)),
             server.map(Scope::Server),
             Some(Scope::Trunk(trunk.id)),
             Some(Scope::Account(self.account)),
         ];
         let limits: Vec<u32> =
             scopes.into_iter().flatten().filter_map(|scope| layout.limit(scope)).collect();
-        let ring_timeout_sec = destination.ring_timeout_sec.unwrap_or(flow.ring_timeout_sec);
+        let own_timeout_sec = to.and_then(|destination| destination.ring_timeout_sec);
+        let ring_timeout_sec = own_timeout_sec.unwrap_or(flow.ring_timeout_sec);
+        let name = to.map_or_else(|| format!("fallback {number}"), |to| to.name.clone());
         let deck = self.deck(trunk, server.is_none());
         let price = deck.map(|deck| deck.tariff(number.as_str(), self.settings.currency));
         Some(Way {
@@ -441,8 +422,8 @@ impl<'a> Parts<'a> {
             trunk: u32::try_from(layout.trunk(trunk.id)?).ok()?,
             is_unrated: price == Some(None),
             offer: Offer {
-                destination: Some(destination.id),
-                name: destination.name.clone(),
+                destination: to.map(|destination| destination.id),
+                name,
                 trunk: trunk.id,
                 endpoint: trunk.dial_string(number),
                 ring_timeout_ms: i64::from(ring_timeout_sec) * 1_000,

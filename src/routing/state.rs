@@ -71,11 +71,8 @@ impl State {
         let mut before = std::mem::take(&mut self.flows);
         for plan in &new.flows {
             let known = old.flow(plan.flow.id);
-            let state = known.map_or_else(FlowState::default, |(at, _)| {
-                let mut state = std::mem::take(&mut before[at]);
-                state.is_turned = false;
-                state
-            });
+            let state =
+                known.map_or_else(FlowState::default, |(at, _)| std::mem::take(&mut before[at]));
             let (account, flow) = (plan.account, plan.flow.id);
             let bindings = &mut self.bindings;
             let state = state.follow(known.map(|(_, plan)| &**plan), plan, |caller| {
@@ -84,10 +81,11 @@ impl State {
             });
             self.flows.push(state);
         }
-        self.turned.clear();
-        let circuits = new.trunks.iter().map(|plan| {
-            let at = old.trunk(plan.trunk.id)?;
-            (old.trunks[at].trunk.reach == plan.trunk.reach).then(|| self.trunks[at])
+        let turned = self.flows.iter().enumerate().filter(|(_, state)| state.is_turned);
+        self.turned = turned.map(|(place, _)| place).collect();
+        let circuits = new.trunks.iter().map(|trunk| {
+            let at = old.trunk(trunk.id)?;
+            (old.trunks[at].reach == trunk.reach).then(|| self.trunks[at])
         });
         self.trunks = circuits.map(Option::unwrap_or_default).collect();
         self.slots.follow(new.limits.iter().map(|limit| limit.scope));
@@ -97,7 +95,7 @@ impl State {
                 let (at, new) = new.flow(plan.flow.id)?;
                 Some((at, new.place(plan.lines[line].destination.id)?))
             });
-            stake.trunk = stake.trunk.and_then(|at| new.trunk(old.trunks[at].trunk.id));
+            stake.trunk = stake.trunk.and_then(|at| new.trunk(old.trunks[at].id));
             if let Some((flow, line)) = stake.place {
                 let flow = &mut self.flows[flow];
                 stake.count(&mut flow.lines[line].meter, true);
@@ -165,19 +163,19 @@ impl State {
             self.trunks[trunk].hear(report.leg, sign, now);
         }
         self.move_on(report.leg, report.news);
-        if report.is_test {
+        let Some(destination) = report.destination.filter(|_| !report.is_test) else {
             return;
-        }
+        };
         let Some((place, plan)) = snapshot.layout.flow(report.flow) else {
             return;
         };
         match report.news {
             News::Answered => {
-                self.count(plan, place, report.destination, CapCount::Answers, 1, now);
+                self.count(plan, place, destination, CapCount::Answers, 1, now);
                 if let Some(caller) = &report.caller {
-                    self.bind(plan, place, caller, report.destination, (StickyOn::Answered, now));
+                    self.bind(plan, place, caller, destination, (StickyOn::Answered, now));
                     self.visited(plan, place, caller, |rule, visits| {
-                        visits.answer(rule, report.leg.call, report.destination, now);
+                        visits.answer(rule, report.leg.call, destination, now);
                     });
                 }
             }
@@ -185,11 +183,11 @@ impl State {
                 let sec = billed_sec.unwrap_or_else(|| talk_ms.saturating_add(999) / 1_000);
                 let minutes = u32::try_from(sec.saturating_add(59) / 60).unwrap_or_default();
                 let what = CapCount::BillableMinutes;
-                self.count(plan, place, report.destination, what, minutes, now);
+                self.count(plan, place, destination, what, minutes, now);
             }
             News::Failed(_) | News::NoReply => {
                 if let Some(caller) = &report.caller {
-                    let had = |_: &_, visits: &mut Visits| visits.had(report.destination, now);
+                    let had = |_: &_, visits: &mut Visits| visits.had(destination, now);
                     self.visited(plan, place, caller, had);
                 }
             }
@@ -374,22 +372,17 @@ impl State {
         self.add_visit(flow, caller, visit);
     }
 
-    /// A leg was sent to a line: it holds the line's slots, and its place behind the gates.
+    /// A leg was sent somewhere: it holds the slots there and, of a line, its place behind the gates.
     pub(super) fn send(
         &mut self,
         leg: LegId,
-        (flow, line): (usize, usize),
-        (limits, trunk): (&[u32], usize),
+        place: Option<(usize, usize)>,
+        (limits, trunk): (&[u32], Option<usize>),
         counts: bool,
     ) {
-        let stake = Stake {
-            place: Some((flow, line)),
-            trunk: Some(trunk),
-            rings: counts,
-            runs: counts,
-            is_of_flow: counts,
-        };
-        if counts {
+        let mut stake = Stake { place, trunk, ..Stake::default() };
+        if let Some((flow, line)) = place.filter(|_| counts) {
+            (stake.rings, stake.runs, stake.is_of_flow) = (true, true, true);
             // A call has one place behind the gate of its flow, however many legs it has.
             for no in 1..leg.no {
                 let earlier = self.slots.stake(LegId { no, ..leg });
@@ -406,7 +399,9 @@ impl State {
         if let Some(mut before) = self.slots.hold(leg, limits, stake) {
             self.settle(&mut before);
         }
-        self.trunks[trunk].begin(leg);
+        if let Some(trunk) = trunk {
+            self.trunks[trunk].begin(leg);
+        }
     }
 
     pub(super) fn mark_turned(&mut self, flow: usize) {

@@ -97,11 +97,13 @@ impl Db {
     }
 
     /// A transaction that will write. On `SQLite` it takes the write lock at once: a reader that
-    /// turns writer half-way is refused instead of waiting.
+    /// turns writer half-way is refused instead of waiting. On Postgres, whatever the server's default
+    /// is, it waits for a row that another one changes and goes on with what that made of it.
     async fn begin(&self) -> Result<Tx, StoreError> {
+        const POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(POSTGRES).await?),
         })
     }
 

@@ -169,7 +169,8 @@ const NUMBERS: &str = "SELECT id, did, server_id, forwarding_flow_id FROM number
 // The index of DIDs begins with their server.
 const OF_DID: &str = " AND server_id IN (SELECT id FROM server WHERE account_id = ";
 const OWNER: &str = "SELECT forwarding_flow_id FROM number \
-    WHERE account_id = $1 AND did = $2 AND forwarding_flow_id IS NOT NULL LIMIT 1";
+    WHERE account_id = $1 AND did = $2 AND forwarding_flow_id IS NOT NULL \
+        AND server_id IN (SELECT id FROM server WHERE account_id = $1) LIMIT 1";
 const NUMBERS_VERSION: &str = "SELECT numbers_version FROM account WHERE id = $1";
 // No DID contains a space.
 const OWNED_DIDS: &str = "SELECT forwarding_flow_id, server_id, STRING_AGG(did, ' ') FROM number \

@@ -518,6 +518,33 @@ fn a_draft_costs_what_its_destinations_cost() {
 }
 
 #[test]
+fn a_fallback_number_holds_its_slots_like_any_other() {
+    let mut world = World::new();
+    // Two at once find both destinations busy, and come to the fallback number.
+    let mut calls = vec![
+        world.call(
+            1,
+            0,
+            &[("a", Outcome::Busy, 5, 0), ("b", Outcome::Busy, 5, 0), answered("a", 5, 60)],
+        ),
+        world.call(2, 30, &[answered("a", 5, 10)]),
+        world.call(3, 90, &[answered("a", 5, 10)]),
+    ];
+    let carrier = Some(world.configuration.trunks[0].id);
+    calls[0].legs[2] = LegRecord { destination: None, trunk: carrier, ..calls[0].legs[2].clone() };
+    let number = ("master: pbx", "master: pbx\n    fallback: { trunk: carrier, number: \"1009\" }");
+    let limited = ("10.0.0.2", "10.0.0.2, max_live: 1");
+    let draft = world.edited(&[number, limited]);
+    let figures = run(&draft, &calls);
+    assert_eq!((figures.answered, figures.not_taken), (1, 2), "{figures:?}");
+    assert_eq!(figures.refusals, BTreeMap::from([("all_full".to_owned(), 1)]));
+    // The same where the call with the fallback number began before the period.
+    calls[0].call.started_at = FROM.plus_ms(-SEC);
+    let figures = run(&draft, &calls);
+    assert_eq!((figures.calls, figures.answered, figures.not_taken), (2, 1, 1), "{figures:?}");
+}
+
+#[test]
 fn what_a_fallback_number_answered_no_destination_did() {
     let mut world = World::new();
     let mut call = world.call(1, 0, &[("a", Outcome::Busy, 5, 0), answered("b", 5, 30)]);

@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::cause::Outcome;
 use divert::model::configuration::Configuration;
 use divert::model::destination::{Destination, Landing};
-use divert::model::forwarding_flow::ForwardingFlow;
+use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, LegId, ServerId, TrunkId};
 use divert::model::server::{Server, ServerRole};
 use divert::model::slot::Scope;
+use divert::model::throttle::{CapCount, CapPeriod, VolumeCap};
 use divert::model::timeline::{LimitScope, Unroutable, Verdict};
 use divert::model::trunk::{Reach, Trunk};
 use divert::node::ledger::{Answer, Asked, Decided, Ledger, Routing};
 use divert::node::writer::Writer;
-use divert::routing::decide::{Ask, Decision, State};
+use divert::routing::decide::{Ask, Decision, News, Report, State};
 use divert::routing::snapshot::Snapshot;
 use divert::store::Db;
 use rstest::rstest;
@@ -33,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Flow 1 and flow 2, each with destinations of its own as (limit, weight), all on one server that
 /// carries `server` calls at most.
-fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot {
+fn configuration(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Configuration {
     let trunk = TrunkId::new(1);
     let id = ServerId::new(1);
     let slave = Server {
@@ -58,13 +60,20 @@ fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot 
             ..ForwardingFlow::new(ForwardingFlowId::new(no), "flow", ServerId::new(9))
         }
     };
-    let configuration = Configuration {
+    Configuration {
         servers: vec![slave],
         trunks: vec![Trunk::new(trunk, "trunk", Reach::Endpoint("slave".parse().unwrap()))],
         forwarding_flows: vec![flow(1, flows[0]), flow(2, flows[1])],
         ..Configuration::default()
-    };
+    }
+}
+
+fn built(configuration: Configuration) -> Snapshot {
     Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], None)
+}
+
+fn snapshot(flows: [&[(Option<u32>, u32)]; 2], server: Option<u32>) -> Snapshot {
+    built(configuration(flows, server))
 }
 
 /// A node without calls: only its ledger, and what it decides by.
@@ -83,8 +92,12 @@ impl Node {
     }
 
     fn ask(&mut self, flow: u128, leg: LegId) -> Decided {
+        self.put(ask(flow, leg))
+    }
+
+    fn put(&mut self, ask: Ask) -> Decided {
         let routing = Routing { snapshot: &self.snapshot, state: &mut self.state };
-        self.ledger.ask(routing, Asked::new(ask(flow, leg), DEFAULT_ACCOUNT, 60_000))
+        self.ledger.ask(routing, Asked::new(ask, DEFAULT_ACCOUNT, 60_000))
     }
 
     /// The next news from the database and what is decided by it.
@@ -96,7 +109,12 @@ impl Node {
     }
 
     async fn decide(&mut self, flow: u128, leg: LegId) -> Decision {
-        let mut decided = self.ask(flow, leg);
+        self.answer(ask(flow, leg)).await
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Decision {
+        let leg = ask.leg;
+        let mut decided = self.put(ask);
         while decided.is_empty() {
             decided = self.hear().await;
         }
@@ -124,6 +142,7 @@ fn ask(flow: u128, leg: LegId) -> Ask {
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_fallback: false,
         is_test: false,
     }
 }
@@ -135,13 +154,17 @@ fn leg(call: u128) -> LegId {
 fn picked(decision: &Decision) -> Option<&str> {
     match decision {
         Decision::Picked { offer, .. } => Some(&offer.name),
-        Decision::Unroutable { .. } => None,
+        Decision::Refused { .. } | Decision::Unroutable { .. } => None,
     }
 }
 
 fn verdicts(decision: &Decision) -> Vec<Verdict> {
-    let (Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. }) = decision;
-    candidates.iter().map(|candidate| candidate.verdict).collect()
+    match decision {
+        Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. } => {
+            candidates.iter().map(|candidate| candidate.verdict).collect()
+        }
+        Decision::Refused { verdict, .. } => vec![*verdict],
+    }
 }
 
 async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -303,6 +326,32 @@ async fn a_destination_that_is_full_elsewhere_is_passed_over(
 
 #[rstest]
 #[tokio::test]
+async fn a_fallback_number_asks_for_its_slots_as_well(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let mut nodes = ["a", "b"].map(|name| {
+        let mut configuration = configuration([&[], &[]], None);
+        configuration.trunks[0].max_live = Some(1);
+        let (trunk, number) = (TrunkId::new(1), "1002".parse().unwrap());
+        configuration.forwarding_flows[0].fallback = Fallback::Number { trunk, number };
+        Node::new(&store.db, name, built(configuration))
+    });
+    let ask = |leg| Ask { is_fallback: true, ..ask(1, leg) };
+    let decision = nodes[0].answer(ask(leg(1))).await;
+    assert_eq!(picked(&decision), Some("fallback 1002"));
+    let trunk = Scope::Trunk(TrunkId::new(1));
+    let held = BTreeSet::from([trunk, Scope::Account(DEFAULT_ACCOUNT)]);
+    assert_eq!(store.db.slots_of("a").await.unwrap(), BTreeMap::from([(leg(1), held)]));
+    let full = Verdict::Full { scope: LimitScope::Trunk, live: 1, max: 1 };
+    let decision = nodes[1].answer(ask(leg(2))).await;
+    assert_eq!((picked(&decision), verdicts(&decision)), (None, vec![full]));
+    nodes[0].release(leg(1));
+    assert_eq!(picked(&nodes[0].answer(ask(leg(3))).await), Some("fallback 1002"));
+}
+
+#[rstest]
+#[tokio::test]
 async fn while_the_database_is_away_only_who_has_no_limit_is_called(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
@@ -388,6 +437,73 @@ async fn a_configuration_that_changes_meanwhile_is_asked_anew(
     node.release(leg(1));
     node.stop().await;
     assert_eq!(store.count("slot").await, 0);
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_hears_twice_that_a_scope_is_full_goes_by_the_later_word(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let with_limit = |max| snapshot([&[(Some(max), 1)], &[]], None);
+    let mut other = Node::new(&store.db, "b", with_limit(2));
+    let mut node = Node::new(&store.db, "a", with_limit(1));
+    for call in 1..=2 {
+        assert!(picked(&other.decide(1, leg(call)).await).is_some());
+    }
+    // It is full under a limit of 1; before that is heard the limit is raised, and used up again.
+    assert!(node.ask(1, leg(3)).is_empty());
+    let full = node.answers.recv().await.unwrap();
+    node.snapshot = with_limit(3);
+    other.snapshot = with_limit(3);
+    assert!(picked(&other.decide(1, leg(4)).await).is_some());
+    let routing = Routing { snapshot: &node.snapshot, state: &mut node.state };
+    let mut decided = node.ledger.heard(routing, full);
+    let decided = tokio::time::timeout(DEADLINE, async {
+        while decided.is_empty() {
+            decided = node.hear().await;
+        }
+        decided
+    });
+    let full = Verdict::Full { scope: LimitScope::Destination, live: 3, max: 3 };
+    assert_eq!(verdicts(&decided.await.expect("it never ends")[0].1), [full]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_call_under_way_asks_before_those_that_wait_to_begin(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let some = Some(9);
+    let mut configuration = configuration([&[(some, 1), (some, 1)], &[(some, 1)]], None);
+    let cap = VolumeCap { per: CapPeriod::Day, count: CapCount::Answers, max: 1 };
+    configuration.forwarding_flows[0].throttle.caps = vec![cap];
+    let mut node = Node::new(&store.db, "a", built(configuration));
+    assert_eq!(picked(&node.decide(1, leg(1)).await), Some("a"));
+    // While the question of another flow is under way, the first leg fails, and others wait.
+    assert!(node.ask(2, leg(2)).is_empty());
+    assert!(node.ask(1, leg(3)).is_empty());
+    let report = Report {
+        leg: leg(1),
+        flow: ForwardingFlowId::new(1),
+        destination: Some(DestinationId::new(10)),
+        trunk: None,
+        caller: None,
+        is_test: false,
+        news: News::Failed(Outcome::Busy),
+    };
+    node.state.report(&node.snapshot, clock::now(), &report);
+    node.release(leg(1));
+    let retry = LegId { no: 2, ..leg(1) };
+    let tried = vec![DestinationId::new(10)];
+    assert!(node.put(Ask { tried, ..ask(1, retry) }).is_empty());
+    let mut decided = Decided::new();
+    while decided.len() < 3 {
+        decided.extend(node.hear().await);
+    }
+    let told: Vec<_> = decided.iter().map(|(leg, found)| (*leg, picked(found))).collect();
+    assert_eq!(told, [(leg(2), Some("a")), (retry, Some("b")), (leg(3), None)]);
 }
 
 #[rstest]

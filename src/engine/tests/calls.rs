@@ -1,8 +1,8 @@
 //! Whole calls on virtual time.
 
-use super::{DID, flow, snapshot};
+use super::{DID, built, configuration, flow, snapshot};
 use crate::engine::sim::Sim;
-use crate::engine::{CallEvent, Input, journal};
+use crate::engine::{CallEvent, Input, Route, journal};
 use crate::model::call::CallRecord;
 use crate::model::cause::{CallResult, EndedBy, Outcome};
 use crate::model::destination::Landing;
@@ -10,6 +10,7 @@ use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
 use crate::model::id::{CallId, ChannelId, LegId, TrunkId};
 use crate::model::number::Caller;
 use crate::model::time::Timestamp;
+use crate::model::trunk::Reach;
 
 struct Played {
     sim: Sim,
@@ -175,6 +176,49 @@ fn a_fallback_number_that_fails_ends_the_call() {
     let played = Played::new(flow).settled();
     assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::NoAnswer]);
     assert_eq!(played.rejection(), Some(19));
+}
+
+#[test]
+fn a_test_call_rings_no_longer_than_is_waited_for_it() {
+    let mut flow = flow(&["1201", "1202"]);
+    (flow.ring_timeout_sec, flow.ring_budget_sec) = (120, 600);
+    let number = "1203".parse().unwrap();
+    flow.fallback = Fallback::Number { trunk: TrunkId::new(1), number };
+    let mut sim = Sim::new(Timestamp(1_000_000), snapshot(flow));
+    let (call, _) = sim.test_call(&DID.parse().unwrap(), Caller::default());
+    sim.run_for_ms(24 * 3_600 * 1_000);
+    let record = &sim.calls[&call];
+    let lasted_ms = record.ended_at.unwrap().since_ms(record.started_at);
+    assert!((110_000..=Route::TEST_RING_MS + 5_000).contains(&lasted_ms), "{lasted_ms} ms");
+    assert_eq!(sim.legs.len(), 2, "the budget of the destinations, and the fallback number");
+}
+
+#[test]
+fn a_fallback_number_without_room_is_not_dialled_and_the_timeline_says_why() {
+    let mut flow = flow(&["1801"]);
+    let number = "1002".parse().unwrap();
+    flow.fallback = Fallback::Number { trunk: TrunkId::new(2), number };
+    let mut configuration = configuration(flow);
+    configuration.trunks[1].max_live = Some(1);
+    // The simulator's dead trunk, alive for once.
+    configuration.trunks[1].reach = Reach::Endpoint("alive".parse().unwrap());
+    let mut sim = Sim::new(Timestamp(0), built(configuration));
+    let did = DID.parse().unwrap();
+    let (first, caller) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    assert!(sim.calls[&first].answered_at.is_some());
+    let (second, channel) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    assert_eq!(sim.calls[&second].result, Some(CallResult::Failed));
+    assert_eq!(sim.rejections[&channel].0, 34);
+    let said: Vec<_> = sim.timelines[&second].iter().map(|entry| entry.step.sentence()).collect();
+    let why = "fallback 1002 is not dialled: trunk full 1/1".to_owned();
+    assert!(said.contains(&why), "{said:?}");
+    sim.hang_up(&caller);
+    sim.run_for_ms(1_000);
+    let (third, _) = sim.call(&did, Caller::default());
+    sim.run_for_ms(1_000);
+    assert!(sim.calls[&third].answered_at.is_some(), "the slot was given back");
 }
 
 #[test]

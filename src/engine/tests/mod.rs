@@ -66,6 +66,15 @@ pub fn flow(numbers: &[&str]) -> ForwardingFlow {
 }
 
 pub fn snapshot(flow: ForwardingFlow) -> Snapshot {
+    built(configuration(flow))
+}
+
+pub fn built(configuration: Configuration) -> Snapshot {
+    Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], Some("master"))
+}
+
+/// Trunk 1 leads to the simulator's phones, trunk 2 nowhere.
+pub fn configuration(flow: ForwardingFlow) -> Configuration {
     let trunk = |id: u128, name: &str| Trunk {
         id: TrunkId::new(id),
         name: name.to_owned(),
@@ -80,12 +89,11 @@ pub fn snapshot(flow: ForwardingFlow) -> Snapshot {
         trunk: None,
         max_live: None,
     };
-    let configuration = Configuration {
+    Configuration {
         servers: vec![master],
         trunks: vec![trunk(1, "phones"), trunk(2, "dead")],
         numbers: Vec::new(),
         forwarding_flows: vec![flow],
         ..Configuration::default()
-    };
-    Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], Some("master"))
+    }
 }

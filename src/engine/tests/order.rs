@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use super::{DID, flow, snapshot, tariff};
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{
-    Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, FallbackRoute,
-    Input, Route,
+    Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, Input, Route,
 };
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::cause::HangupCause;
@@ -195,10 +194,7 @@ impl World {
                 self.channels.insert(channel.clone());
                 let did = DID.parse().unwrap();
                 let plan = self.snapshot.owner(&did).filter(|_| known);
-                let mut route = plan.map(|plan| Route::of(plan, &self.snapshot));
-                if let Some(Route { fallback: FallbackRoute::Dial(offer), .. }) = &mut route {
-                    offer.tariff = Some(Arc::new(tariff()));
-                }
+                let route = plan.map(|plan| Route::of(plan));
                 if test {
                     self.tests.insert(CallId::new(self.minted));
                 }

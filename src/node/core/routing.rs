@@ -87,7 +87,7 @@ impl Core {
             return;
         }
         self.state.follow(&self.snapshot);
-        for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints) {
+        for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints, clock::now()) {
             self.state.set_endpoint(trunk, is_up);
         }
     }

@@ -54,7 +54,8 @@ fn an_explanation_ends_where_the_call_may_not_go_on() {
     let ask = world.question(&Asked::default());
     let told = explain(&world.snapshot, &world.state, &ask);
     assert_eq!((told.then.len(), told.ends), (1, None));
-    assert_eq!(told.fallback, Some(Fallback::HangUp(None)));
+    let hang_up = Fallback::HangUp(None);
+    assert_eq!(told.fallback.map(|last| (last.fallback, last.refused)), Some((hang_up, None)));
     assert!(told.would.turns_wheel);
     let gone = Ask { flow: ForwardingFlowId::new(7), ..ask };
     let told = explain(&world.snapshot, &world.state, &gone);
@@ -88,6 +89,30 @@ fn what_a_call_would_change_is_told_of_any_attempt_and_of_a_refused_one() {
         world.change(|world| world.line(line).state = DestinationState::Paused);
     }
     assert_eq!(would(&mut world, &[]), (true, vec![]));
+}
+
+#[test]
+fn a_fallback_number_is_explained_as_it_would_be_decided() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| {
+        let (trunk, number) = (TrunkId::new(2), "1002".parse().unwrap());
+        world.flow().fallback = Fallback::Number { trunk, number };
+        world.configuration.trunks[1].max_live = Some(1);
+    });
+    for busy in [false, true] {
+        let mut ask = world.question(&Asked::default());
+        let told = explain(&world.snapshot, &world.state, &ask).fallback.unwrap();
+        assert_eq!(told.trunk.as_deref(), Some("trunk-2"));
+        ask.is_fallback = true;
+        let decision = decide(&world.snapshot, &mut world.state, &ask);
+        match decision {
+            Decision::Picked { .. } => assert_eq!((busy, told.refused), (false, None)),
+            Decision::Refused { verdict, .. } => {
+                assert_eq!((busy, told.refused), (true, Some(verdict)));
+            }
+            Decision::Unroutable { .. } => panic!("{decision:?}"),
+        }
+    }
 }
 
 #[test]

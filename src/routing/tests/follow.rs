@@ -48,6 +48,16 @@ fn a_wheel_outlives_the_process() {
 }
 
 #[test]
+fn a_wheel_that_turned_is_written_down_after_a_reload_too() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
+    world.take(1);
+    world.change(|world| world.line(1).max_live = Some(9));
+    let wheels = world.state.turned_wheels();
+    assert_eq!(wheels.len(), 1);
+    assert!(world.state.turned_wheels().is_empty(), "once");
+}
+
+#[test]
 fn a_state_that_did_not_follow_gives_no_wrong_answer() {
     let mut world = World::new(&[(1, 1, 1), (1, 1, 1)]);
     assert_eq!(world.take(1), "a");

@@ -1,12 +1,16 @@
 //! How many at once, and how many at all.
 
+use std::collections::BTreeSet;
+
 use super::super::choose::{Choice, Ledger, choose};
 use super::super::decide::{LiveLeg, commit, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
+use crate::model::destination::DestinationState;
+use crate::model::forwarding_flow::Fallback;
 use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, VolumeCap};
-use crate::model::timeline::LimitScope;
+use crate::model::timeline::{Down, LimitScope};
 
 fn cap(count: CapCount, max: u32) -> VolumeCap {
     VolumeCap { per: CapPeriod::Day, count, max }
@@ -86,9 +90,40 @@ fn a_lowered_limit_drops_nobody_and_admits_nobody() {
 
 /// One that rings at destination `at`.
 fn live(leg: LegId, at: u128, trunk: Option<u128>) -> LiveLeg {
-    let (destination, trunk) = (destination(at), trunk.map(TrunkId::new));
+    let (destination, trunk) = (Some(destination(at)), trunk.map(TrunkId::new));
     let account = DEFAULT_ACCOUNT;
     LiveLeg { leg, account, destination, trunk, is_test: false, is_up: false }
+}
+
+#[test]
+fn the_fallback_number_needs_room_on_its_trunk_and_in_the_account() {
+    let ask = Asked { is_fallback: true, ..Asked::default() };
+    let fallback = Fallback::Number { trunk: TrunkId::new(2), number: "1002".parse().unwrap() };
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| {
+        world.flow().fallback = fallback;
+        world.configuration.trunks[1].max_live = Some(1);
+        world.configuration.account.max_live = Some(2);
+    });
+    let (leg, decision) = world.ask(&ask);
+    let Decision::Picked { offer, candidates, .. } = decision else {
+        panic!("{decision:?}");
+    };
+    assert_eq!((&*offer.endpoint, offer.destination), ("PJSIP/1002@slave-2", None));
+    assert_eq!(candidates, []);
+    let held = [Scope::Trunk(TrunkId::new(2)), Scope::Account(DEFAULT_ACCOUNT)];
+    assert_eq!(world.state.held(leg).collect::<Vec<_>>(), held);
+    let full = |scope, max| [Verdict::Full { scope, live: max, max }];
+    assert_eq!(world.verdicts(&ask), full(LimitScope::Trunk, 1));
+    world.change(|world| world.configuration.trunks[1].max_live = None);
+    assert_eq!(world.next().unwrap(), "a");
+    assert_eq!(world.verdicts(&ask), full(LimitScope::Account, 2));
+    assert!(world.state.release(leg));
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    assert_eq!(world.verdicts(&ask), [Verdict::Down { why: Down::Offline }]);
+    // It was taken out of the flow while the call was on its way.
+    world.change(|world| world.flow().fallback = Fallback::Dialplan);
+    assert_eq!(name(&world.ask(&ask).1), Err(Unroutable::FlowGone));
 }
 
 #[test]
@@ -96,25 +131,52 @@ fn legs_that_live_through_a_restart_are_counted() {
     let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
     world.change(|world| world.configuration.servers[0].max_live = Some(1));
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None));
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None), None);
     assert_eq!(world.next().unwrap(), "b");
     assert!(world.state.release(leg));
     assert_eq!(world.next().unwrap(), "a");
     // One whose destination was removed counts on its trunk, where it still talks.
     let trunk = Scope::Trunk(TrunkId::new(1));
     let before = world.state.live(trunk);
-    readopt(&world.snapshot, &mut world.state, &live(leg, 99, Some(1)));
+    readopt(&world.snapshot, &mut world.state, &live(leg, 99, Some(1)), None);
     assert_eq!(world.state.live(trunk), before + 1);
     assert!(world.state.release(leg));
+    let fallback = LiveLeg { destination: None, ..live(leg, 0, Some(1)) };
+    readopt(&world.snapshot, &mut world.state, &fallback, None);
+    assert_eq!(world.state.live(trunk), before + 1);
 }
 
 #[test]
 fn a_leg_whose_destination_has_moved_counts_on_the_trunk_it_is_on() {
     let mut world = World::new(&[(2, 1, 1)]);
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, &live(leg, 0, Some(1)));
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, Some(1)), None);
     let count = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
     assert_eq!((count(1), count(2)), (1, 0));
+}
+
+#[test]
+fn a_leg_counts_where_it_was_seen_to_whatever_has_become_of_its_destination() {
+    let leg = LegId { call: CallId::new(500), no: 1 };
+    let (server, account) = (Scope::Server(ServerId::new(1)), Scope::Account(DEFAULT_ACCOUNT));
+    let gone = Scope::Destination(destination(99));
+    let (trunk, moved) = (Scope::Trunk(TrunkId::new(1)), Scope::Destination(destination(0)));
+    for (at, destination) in [(99, gone), (0, moved)] {
+        let mut world = World::new(&[(2, 1, 1), (1, 2, 1)]);
+        world.change(|world| {
+            world.configuration.servers[0].max_live = Some(1);
+            world.line(0).state = DestinationState::Paused;
+        });
+        let held = BTreeSet::from([account, destination, server, trunk]);
+        readopt(&world.snapshot, &mut world.state, &live(leg, at, Some(1)), Some(&held));
+        assert_eq!(world.state.held(leg).collect::<BTreeSet<_>>(), held);
+        let full = Verdict::Full { scope: LimitScope::Server, live: 1, max: 1 };
+        assert_eq!(world.verdicts(&Asked::default())[1], full, "{destination}");
+        world.change(|world| world.line(1).weight = 2);
+        assert_eq!(world.state.held(leg).collect::<BTreeSet<_>>(), held, "a reload keeps it");
+        assert!(world.state.release(leg));
+        assert_eq!(world.next().unwrap(), "b");
+    }
 }
 
 #[test]
@@ -134,7 +196,7 @@ fn a_leg_that_rings_through_a_restart_keeps_its_place_in_a_cap() {
     let cap = VolumeCap { per: CapPeriod::Total, count: CapCount::Answers, max: 1 };
     world.change(|world| world.line(0).throttle.caps = vec![cap]);
     let leg = LegId { call: CallId::new(500), no: 1 };
-    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None));
+    readopt(&world.snapshot, &mut world.state, &live(leg, 0, None), None);
     assert_eq!(world.next(), Err(Unroutable::AllThrottled));
     world.tell(leg, 0, None, News::Failed(Outcome::NoAnswer));
     assert_eq!(world.next().unwrap(), "a");
@@ -200,7 +262,7 @@ fn a_choice_changes_nothing_and_a_test_call_only_takes_its_slots() {
         let report = Report {
             leg,
             flow: FLOW,
-            destination: destination(0),
+            destination: Some(destination(0)),
             trunk: None,
             caller: None,
             is_test: true,

@@ -44,6 +44,7 @@ struct Asked<'a> {
     caller: Option<&'a str>,
     repeat: Option<RepeatAction>,
     tried: &'a [u128],
+    is_fallback: bool,
     is_test: bool,
 }
 
@@ -129,6 +130,7 @@ impl World {
             caller: asked.caller.map(CallerKey::kept),
             repeat: asked.repeat,
             tried: asked.tried.iter().copied().map(DestinationId::new).collect(),
+            is_fallback: asked.is_fallback,
             is_test: asked.is_test,
         }
     }
@@ -167,7 +169,7 @@ impl World {
         let report = Report {
             leg,
             flow: FLOW,
-            destination: destination(to),
+            destination: Some(destination(to)),
             trunk,
             caller: caller.map(CallerKey::kept),
             is_test: false,
@@ -194,10 +196,15 @@ fn name(decision: &Decision) -> Result<String, Unroutable> {
     match decision {
         Decision::Picked { offer, .. } => Ok(offer.name.clone()),
         Decision::Unroutable { reason, .. } => Err(*reason),
+        Decision::Refused { .. } => panic!("{decision:?}"),
     }
 }
 
 fn verdicts(decision: &Decision) -> Vec<Verdict> {
-    let (Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. }) = decision;
-    candidates.iter().map(|candidate| candidate.verdict).collect()
+    match decision {
+        Decision::Picked { candidates, .. } | Decision::Unroutable { candidates, .. } => {
+            candidates.iter().map(|candidate| candidate.verdict).collect()
+        }
+        Decision::Refused { verdict, .. } => vec![*verdict],
+    }
 }

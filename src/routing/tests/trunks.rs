@@ -5,6 +5,7 @@ use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
+use crate::model::forwarding_flow::Fallback;
 use crate::model::timeline::{Down, PassedOver, Step};
 
 fn deck(prefix: &str) -> RateDeck {
@@ -60,6 +61,26 @@ fn a_probe_that_rings_brings_the_trunk_back() {
 }
 
 #[test]
+fn the_fallback_number_tells_how_its_trunk_works() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.falls_back_to(1, "1002");
+    let fallback = |world: &mut World, news| {
+        let (leg, _) = world.ask(&Asked { is_fallback: true, ..Asked::default() });
+        let (trunk, caller) = (Some(TrunkId::new(1)), None);
+        let report =
+            Report { leg, flow: FLOW, destination: None, trunk, caller, is_test: false, news };
+        world.state.report(&world.snapshot, world.now, &report);
+    };
+    for _ in 0..3 {
+        fallback(&mut world, News::Failed(Outcome::TrunkFailed));
+    }
+    assert_eq!(world.next(), Err(Unroutable::AllDown));
+    world.wait_sec(15);
+    fallback(&mut world, News::Ringing);
+    assert_eq!(world.take(2), "aa", "it was the call that found out");
+}
+
+#[test]
 fn an_endpoint_that_is_offline_is_passed_over_until_it_is_back() {
     let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
     world.state.set_endpoint(TrunkId::new(1), Some(false));
@@ -87,10 +108,15 @@ fn toll_free() -> World {
 }
 
 impl World {
+    fn falls_back_to(&mut self, trunk: u128, number: &str) {
+        let (trunk, number) = (TrunkId::new(trunk), number.parse().unwrap());
+        self.change(|world| world.flow().fallback = Fallback::Number { trunk, number });
+    }
+
     fn endpoint(&mut self) -> String {
         match self.ask(&Asked::default()).1 {
             Decision::Picked { offer, .. } => offer.endpoint,
-            other @ Decision::Unroutable { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -136,9 +162,9 @@ fn a_toll_free_leg_that_lives_through_a_restart_is_counted_on_its_own_trunk() {
     let mut world = toll_free();
     let leg = LegId { call: CallId::new(500), no: 1 };
     let trunk = Some(TrunkId::new(1));
-    let (account, destination) = (DEFAULT_ACCOUNT, destination(0));
+    let (account, destination) = (DEFAULT_ACCOUNT, Some(destination(0)));
     let leg = LiveLeg { leg, account, destination, trunk, is_test: false, is_up: true };
-    readopt(&world.snapshot, &mut world.state, &leg);
+    readopt(&world.snapshot, &mut world.state, &leg, None);
     let live = |id| world.state.live(Scope::Trunk(TrunkId::new(id)));
     assert_eq!((live(1), live(2)), (1, 0));
 }
@@ -164,14 +190,13 @@ fn a_prepaid_account_needs_credit_for_what_costs() {
     world.state.charge(DEFAULT_ACCOUNT, Micros(20_000));
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoCredit]);
     assert_eq!(world.next(), Err(Unroutable::NoCredit));
-    let fallback = |world: &World, number: &str| {
-        let number = number.parse().unwrap();
-        let offer = world.snapshot.fallback_offer(TrunkId::new(1), &number, 1_000)?;
-        let plan = world.snapshot.flow(FLOW).unwrap();
-        Some(world.state.refuses_cost(plan, offer.tariff.as_deref()))
+    let fallback = |world: &mut World, number: &str| {
+        world.falls_back_to(1, number);
+        world.verdicts(&Asked { is_fallback: true, ..Asked::default() })
     };
-    assert_eq!(fallback(&world, "18005550100"), Some(true), "the last number costs as well");
-    assert_eq!(fallback(&world, "4420"), None, "it has no price");
+    let costs = fallback(&mut world, "18005550100");
+    assert_eq!(costs, [Verdict::NoCredit], "the last number costs as well");
+    assert_eq!(fallback(&mut world, "4420"), [Verdict::Unrated], "it has no price");
     world.change(|world| world.configuration.rate_decks = vec![deck("44")]);
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::Unrated]);
     world.change(|world| world.configuration.account.prepaid = false);
@@ -183,7 +208,7 @@ fn a_call_is_billed_by_the_trunks_deck_or_else_by_the_accounts() {
     let mut world = toll_free();
     let tariff = |world: &mut World| match world.ask(&Asked::default()).1 {
         Decision::Picked { offer, .. } => offer.tariff.map(|tariff| tariff.deck),
-        Decision::Unroutable { reason, .. } => panic!("{reason:?}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(tariff(&mut world), None);
     let other = RateDeckId::new(2);
@@ -193,10 +218,10 @@ fn a_call_is_billed_by_the_trunks_deck_or_else_by_the_accounts() {
         world.configuration.account.rate_deck = Some(DECK);
     });
     assert_eq!(tariff(&mut world), Some(DECK));
+    world.falls_back_to(2, "18005550199");
     let fallback = |world: &World| {
-        let number = "18005550199".parse().unwrap();
-        let offer = world.snapshot.fallback_offer(TrunkId::new(2), &number, 1).unwrap();
-        offer.tariff.map(|tariff| tariff.deck)
+        let way = world.snapshot.flow(FLOW).unwrap().fallback.as_ref().unwrap();
+        way.offer.tariff.as_ref().map(|tariff| tariff.deck)
     };
     assert_eq!(fallback(&world), Some(DECK));
     world.change(|world| world.configuration.trunks[1].rate_deck = Some(other));
