@@ -2,7 +2,8 @@
 //! compared.
 //!
 //! * [`scenario`]: the file format, and what differs between a promise and what was played.
-//! * [`day`]: the calls of a day, run again through another configuration.
+//! * [`day`]: the calls of a day, run again through another configuration; in `figures`, what became
+//!   of them.
 //! * [`rehearse`]: a scenario on the simulator.
 //! * [`trace`]: what the channels of a call told divert, for comparing one world with the other.
 //!
@@ -10,6 +11,7 @@
 //! but reading scenario files.
 
 pub mod day;
+mod figures;
 #[cfg(feature = "sim")]
 pub mod rehearse;
 pub mod scenario;
