@@ -100,9 +100,8 @@ impl Call {
                 match reason {
                     // The rule says what becomes of such a caller, whatever the fallback of the others.
                     Unroutable::RepeatCaller => self.reject(now, Some(HangupCause::USER_BUSY), out),
-                    _ if self.is_falling_back => {
-                        self.reject(now, Some(HangupCause::CONGESTION), out);
-                    }
+                    // Flow or fallback number were taken away meanwhile.
+                    _ if self.is_falling_back => self.back_to_dialplan(now, out),
                     _ => self.fall_back(now, out),
                 }
             }
@@ -316,19 +315,29 @@ impl Call {
     }
 
     fn fall_back(&mut self, now: Timestamp, out: Out<'_>) {
-        self.timers.clear(Timer::Budget);
-        match self.route.as_ref().map(|route| route.fallback) {
+        for timer in [Timer::Budget, Timer::Ready, Timer::Ring] {
+            self.timers.clear(timer);
+        }
+        match self.route.as_ref().map(|route| route.fallback.clone()) {
+            Some(FallbackRoute::Dial(offer)) => {
+                self.is_falling_back = true;
+                self.last_leg += 1;
+                self.stage = Stage::Hunting(self.last_leg);
+                self.start_leg(now, self.last_leg, offer, Vec::new(), out);
+            }
             Some(FallbackRoute::Number) => {
                 self.is_falling_back = true;
                 self.ask(now, out);
             }
             Some(FallbackRoute::HangUp(cause)) => self.reject(now, cause, out),
-            Some(FallbackRoute::Dialplan) | None => {
-                let what = "back to the dialplan".to_owned();
-                self.note(now, Step::Fallback { what }, out);
-                self.pass_on(out);
-            }
+            Some(FallbackRoute::Dialplan) | None => self.back_to_dialplan(now, out),
         }
+    }
+
+    fn back_to_dialplan(&mut self, now: Timestamp, out: Out<'_>) {
+        let what = "back to the dialplan".to_owned();
+        self.note(now, Step::Fallback { what }, out);
+        self.pass_on(out);
     }
 
     fn pass_on(&mut self, out: Out<'_>) {

@@ -217,6 +217,11 @@ impl Sim {
         }
     }
 
+    /// The configuration is another one from here on.
+    pub fn configure(&mut self, snapshot: Snapshot) {
+        self.snapshot = snapshot;
+    }
+
     /// When something happens next, if anything does.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

@@ -13,7 +13,7 @@ use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 use crate::routing::decide::{Ask, Decision, Report};
-use crate::routing::snapshot::FlowPlan;
+use crate::routing::snapshot::{FlowPlan, Offer};
 
 /// Something that happened, and to which call or channel.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -174,9 +174,11 @@ impl Route {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackRoute {
+    /// One last number that no limit was asked for: of calls that an earlier version took.
+    Dial(Offer),
     Dialplan,
     /// With this cause, or with that of the last failure.
     HangUp(Option<HangupCause>),
@@ -261,5 +263,22 @@ impl Command {
             self,
             Self::Bill(_) | Self::Note(_) | Self::Report(_) | Self::Save(_) | Self::SaveLeg(_)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::TrunkId;
+
+    #[test]
+    fn calls_of_an_earlier_version_keep_their_fallback_number() {
+        let written = r#"{"dial":{"destination":null,"name":"fallback 1002",
+            "trunk":"trk_00000000000000000000000001","endpoint":"PJSIP/1002@carrier",
+            "ring_timeout_ms":30000,"tariff":null}}"#;
+        let FallbackRoute::Dial(offer) = serde_json::from_str(written).unwrap() else {
+            panic!("it was a number");
+        };
+        assert_eq!((offer.trunk, offer.ring_timeout_ms), (TrunkId::new(1), 30_000));
     }
 }

@@ -273,6 +273,8 @@ pub enum Unroutable {
     FlowTooFast,
     Mixed,
     NoCredit,
+    /// The flow had a fallback number when the call came, and has none any more.
+    NoFallback,
     /// The flow's repeat-caller rule.
     RepeatCaller,
 }
@@ -393,6 +395,7 @@ impl Step {
                     Unroutable::FlowTooFast => "calls come faster than the flow takes them",
                     Unroutable::Mixed => "no destination is free",
                     Unroutable::NoCredit => "the balance is used up",
+                    Unroutable::NoFallback => "the fallback number was taken away",
                     Unroutable::RepeatCaller => "the caller calls too often",
                 };
                 format!("{reason}{}", skipped(candidates))

@@ -37,6 +37,13 @@ impl Bridges {
         }
     }
 
+    /// For a clock that was set.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        for (since, _) in &mut self.free {
+            *since = since.plus_ms(by_ms);
+        }
+    }
+
     /// Forgets those that nobody used for a while and returns them, to be destroyed.
     pub fn retire(&mut self, now: Timestamp) -> Vec<BridgeId> {
         let is_old = |since: &Timestamp| now.since_ms(*since) >= IDLE_MS;

@@ -530,6 +530,9 @@ impl Core {
         warn!(by_ms, "the clock was set: calls go on as if it had always shown the present time");
         self.load.clock_set();
         self.state.clock_set(by_ms);
+        self.ledger.clock_set(by_ms);
+        self.trunks.clock_set(by_ms);
+        self.bridges.clock_set(by_ms);
         self.heard_at = self.heard_at.map(|at| at.plus_ms(by_ms));
         for call in self.engine.calls().map(|call| call.id).collect::<Vec<_>>() {
             self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });

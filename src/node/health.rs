@@ -115,6 +115,13 @@ impl Trunks {
         self.0.extend(trunks.map(|trunk| (trunk.id, Known::new(trunk, until))));
     }
 
+    /// For a clock that was set.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        for known in self.0.values_mut() {
+            known.settles_until = known.settles_until.plus_ms(by_ms);
+        }
+    }
+
     /// Takes note of what Asterisk says and gives it back for every trunk; changes are logged.
     pub fn see<'a>(
         &mut self,
@@ -171,11 +178,15 @@ fn tell(trunk: &Trunk, health: Health, was_down: bool) {
     }
 }
 
-/// 1 only where a call is known to have a chance. Trunks are made by hand, so there are few.
+/// 1 where a call has a chance, 0 where it has none, and no number where that is not known yet. Trunks
+/// are made by hand, so there are few.
 fn gauge(trunk: &str, health: Health) {
-    let can_be_called = matches!(health, Health::Online | Health::Unwatched);
-    metrics::gauge!("divert_trunk_up", "trunk" => trunk.to_owned())
-        .set(f64::from(u8::from(can_be_called)));
+    let up = match health {
+        Health::Missing | Health::Offline => 0.0,
+        Health::Online | Health::Unwatched => 1.0,
+        Health::Settling => f64::NAN,
+    };
+    metrics::gauge!("divert_trunk_up", "trunk" => trunk.to_owned()).set(up);
 }
 
 #[cfg(test)]
@@ -280,7 +291,13 @@ mod tests {
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
             let (mut seen, trunk) = (Trunks::default(), ours("127.0.0.1"));
-            for (says, ms, wanted) in [(None, 0, 0), (Some(Offline), 1, 0), (Some(Online), 2, 1)] {
+            let looks = [
+                (None, 0, "NaN"),
+                (Some(Offline), 1, "NaN"),
+                (Some(Online), 2, "1"),
+                (Some(Offline), 20_000, "0"),
+            ];
+            for (says, ms, wanted) in looks {
                 look(&mut seen, &trunk, says, ms);
                 let wanted = format!("divert_trunk_up{{trunk=\"ours\"}} {wanted}");
                 assert!(handle.render().contains(&wanted), "{says:?}");

@@ -278,6 +278,16 @@ impl Ledger {
         decided
     }
 
+    /// The clock was set: questions that wait were asked at the same moment by the new one.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        if let Mode::Shared(shared) = &mut self.mode {
+            let in_flight = shared.in_flight.iter_mut().map(|(asked, _)| asked);
+            for asked in shared.waiting.iter_mut().chain(in_flight) {
+                asked.ask.at = asked.ask.at.plus_ms(by_ms);
+            }
+        }
+    }
+
     /// A leg has ended. Never fails and never waits.
     pub fn release(&mut self, state: &mut State, leg: LegId) {
         state.release(leg);

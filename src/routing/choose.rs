@@ -294,7 +294,7 @@ impl Question<'_> {
                 let obstacle = self.obstacle(way).map(|(_, verdict)| verdict);
                 choice.fallback = Some(obstacle.unwrap_or(Verdict::Chosen));
             }
-            None => choice.reason = Some(Unroutable::FlowGone),
+            None => choice.reason = Some(Unroutable::NoFallback),
         }
     }
 

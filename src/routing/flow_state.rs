@@ -76,7 +76,7 @@ impl FlowState {
         }
     }
 
-    /// Who answered this caller the last time.
+    /// Who had this caller the last time.
     pub fn last_of(&self, caller: &CallerKey) -> Option<DestinationId> {
         self.visits.get(caller).and_then(Visits::last)
     }

@@ -29,8 +29,9 @@ impl Recall {
             }
             let known: BTreeSet<_> = before.into_iter().flat_map(|before| caps(before)).collect();
             recall.caps.extend(caps(plan).filter(|cap| !known.contains(cap)));
+            let rule_before = before.and_then(|before| before.flow.repeat_caller);
             if let Some(rule) = plan.flow.repeat_caller
-                && before.and_then(|before| before.flow.repeat_caller) != Some(rule)
+                && rule_before.is_none_or(|before| asks_for_more(&rule, &before))
             {
                 recall.rules.push((plan.account, plan.flow.id, rule));
             }
@@ -54,6 +55,11 @@ impl Recall {
             Remembered::Volume { of, per, count, .. } => self.caps.contains(&(*of, *per, *count)),
         }
     }
+}
+
+/// Whether more calls are needed to tell if it holds.
+fn asks_for_more(rule: &RepeatRule, before: &RepeatRule) -> bool {
+    rule.count != before.count || rule.calls > before.calls || rule.within_sec > before.within_sec
 }
 
 fn caps(plan: &FlowPlan) -> impl Iterator<Item = (Throttled, CapPeriod, CapCount)> {
@@ -126,5 +132,11 @@ mod tests {
         assert!(recall.wants(&volume(CapPeriod::Month)));
         assert_eq!(recall.rules, [(DEFAULT_ACCOUNT, ID, rule)]);
         assert!(Recall::between(&new, &old).is_empty());
+        let with = |rule| snapshot(|flow| flow.repeat_caller = Some(rule));
+        let rules = |before, after| Recall::between(&with(before), &with(after)).rules.len();
+        assert_eq!(rules(rule, RepeatRule { then: RepeatAction::Reject, calls: 1, ..rule }), 0);
+        assert_eq!(rules(rule, RepeatRule { calls: 3, ..rule }), 1);
+        assert_eq!(rules(rule, RepeatRule { within_sec: 61, ..rule }), 1);
+        assert_eq!(rules(rule, RepeatRule { count: RepeatCount::Answered, ..rule }), 1);
     }
 }

@@ -156,13 +156,9 @@ impl Meter {
         let of = |volume: &&mut Volume| volume.per == per && volume.count == count;
         if let Some(volume) = self.volumes.iter_mut().find(of) {
             volume.used = used;
-            volume.counted_at = since;
+            // When it was last counted is not known; the zone may be another one, now or soon.
+            volume.counted_at = since.plus_ms(half_ms(per));
             volume.lie_in(&gate.zone);
-            if volume.since != since {
-                // The zone is another one now, and when it was last counted is not known.
-                volume.counted_at = since.plus_ms(half_ms(per));
-                volume.lie_in(&gate.zone);
-            }
         }
     }
 
@@ -212,11 +208,11 @@ impl Volume {
     }
 }
 
-/// About the half of a period.
+/// Well within a period that began so long ago, also one that a change of the clock cut short.
 fn half_ms(per: CapPeriod) -> i64 {
     const HOUR_MS: i64 = 3_600_000;
     match per {
-        CapPeriod::Hour => HOUR_MS / 2,
+        CapPeriod::Hour => HOUR_MS / 4,
         CapPeriod::Day => 12 * HOUR_MS,
         CapPeriod::Month => 15 * 24 * HOUR_MS,
         CapPeriod::Total => 0,
@@ -395,6 +391,16 @@ mod tests {
                 recalled.recall(&there, (per, count), since, used);
             }
             assert!(there.refuses(&recalled, now).is_some(), "restarted in {name}");
+            // Or the zone moves behind the restart.
+            let mut recalled = meter(&here);
+            for news in &told {
+                let Remembered::Volume { per, count, since, used, .. } = *news else {
+                    panic!("{news:?}");
+                };
+                recalled.recall(&here, (per, count), since, used);
+            }
+            let recalled = recalled.follow(Some(&there));
+            assert!(there.refuses(&recalled, now).is_some(), "restarted, then to {name}");
         }
     }
 

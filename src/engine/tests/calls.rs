@@ -194,6 +194,24 @@ fn a_test_call_rings_no_longer_than_is_waited_for_it() {
 }
 
 #[test]
+fn a_fallback_number_that_was_taken_away_meanwhile_gives_the_call_back() {
+    let mut with_number = flow(&["1201"]);
+    let number = "1002".parse().unwrap();
+    with_number.fallback = Fallback::Number { trunk: TrunkId::new(1), number };
+    let mut sim = Sim::new(Timestamp(0), snapshot(with_number.clone()));
+    let (call, channel) = sim.call(&DID.parse().unwrap(), Caller::default());
+    sim.run_for_ms(1_000);
+    with_number.fallback = Fallback::HangUp(None);
+    sim.configure(snapshot(with_number));
+    sim.run_for_ms(3_600_000);
+    assert_eq!(sim.calls[&call].result, Some(CallResult::PassedOn));
+    assert!(sim.passed_on.contains(&channel));
+    assert_eq!(sim.leftovers(), Vec::<String>::new());
+    let said: Vec<_> = sim.timelines[&call].iter().map(|entry| entry.step.sentence()).collect();
+    assert!(said.iter().any(|said| said.contains("was taken away")), "{said:?}");
+}
+
+#[test]
 fn a_fallback_number_without_room_is_not_dialled_and_the_timeline_says_why() {
     let mut flow = flow(&["1801"]);
     let number = "1002".parse().unwrap();

@@ -123,7 +123,7 @@ fn the_fallback_number_needs_room_on_its_trunk_and_in_the_account() {
     assert_eq!(world.verdicts(&ask), [Verdict::Down { why: Down::Offline }]);
     // It was taken out of the flow while the call was on its way.
     world.change(|world| world.flow().fallback = Fallback::Dialplan);
-    assert_eq!(name(&world.ask(&ask).1), Err(Unroutable::FlowGone));
+    assert_eq!(name(&world.ask(&ask).1), Err(Unroutable::NoFallback));
 }
 
 #[test]
