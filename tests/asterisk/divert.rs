@@ -152,8 +152,13 @@ impl Divert {
 
     /// divert knows that a trunk can or cannot be called.
     pub async fn until_trunk(&self, name: &str, is_up: bool) {
-        let wanted = format!("divert_trunk_up{{trunk=\"{name}\"}} {}", u8::from(is_up));
-        eventually(&wanted, Duration::from_secs(20), async || {
+        self.until_metric(&format!("divert_trunk_up{{trunk=\"{name}\"}} {}", u8::from(is_up)))
+            .await;
+    }
+
+    /// Until this line stands among the metrics.
+    pub async fn until_metric(&self, wanted: &str) {
+        eventually(wanted, Duration::from_secs(20), async || {
             self.metrics().await.lines().any(|line| line == wanted).then_some(())
         })
         .await;

@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 const FIRST: u16 = 11_000;
 const LAST: u16 = 31_000;
-const BLOCK: u16 = 600;
+/// Two for the sound of each of some hundred channels, in two Asterisks.
+const BLOCK: u16 = 2_000;
 
 /// A block of ports, held until it is dropped.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Ports {
             let claim = TcpListener::bind((Ipv4Addr::LOCALHOST, base)).ok()?;
             (1..10).all(|n| is_free(base + n)).then_some(Self { base, _claim: claim })
         });
-        free.next().expect("a block of 600 free ports between 11000 and 31000")
+        free.next().expect("a block of 2000 free ports between 11000 and 31000")
     }
 
     pub fn sip(&self) -> u16 {
@@ -52,11 +53,11 @@ impl Ports {
 
     /// First and last.
     pub fn pbx_rtp(&self) -> (u16, u16) {
-        (self.base + 10, self.base + 303)
+        (self.base + 10, self.base + 1_003)
     }
 
     pub fn phones_rtp(&self) -> (u16, u16) {
-        (self.base + 304, self.base + 599)
+        (self.base + 1_004, self.base + 1_999)
     }
 }
 
