@@ -35,11 +35,11 @@ pub enum Scope {
     #[schema(rename = "calls:test")]
     #[strum(serialize = "calls:test")]
     CallsTest,
-    /// Pause, drain, disable and resume destinations, and nothing else.
+    /// Pause, drain, disable and resume destinations, pause and resume whole flows, and nothing else.
     #[schema(rename = "destinations:pause")]
     #[strum(serialize = "destinations:pause")]
     DestinationsPause,
-    /// Change servers, trunks, rate decks and forwarding flows.
+    /// Change servers, trunks, numbers and forwarding flows.
     #[schema(rename = "flows:write")]
     #[strum(serialize = "flows:write")]
     FlowsWrite,

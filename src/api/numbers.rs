@@ -48,7 +48,11 @@ impl Resource for Kind {
     ) -> Result<Part, ApiError> {
         let did = match of {
             Ok(id) => Some(find(api, account, id).await?.did),
-            Err(document) => document["did"].as_str().and_then(|did| did.parse().ok()),
+            // A number without quotes is one too, to who reads the document.
+            Err(document) => match &document["did"] {
+                Value::String(did) => did.parse().ok(),
+                did => did.to_string().parse().ok().filter(|_| did.is_u64()),
+            },
         };
         // Without a DID nothing is written, and reading the document says so.
         Ok(did.map_or(Part::WithoutNumbers, Part::Around))

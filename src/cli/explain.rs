@@ -100,6 +100,12 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
     }
     let mut then: Vec<String> =
         items(&answer["then"]).iter().map(|next| plain(&text(&next["name"]))).collect();
+    // That all were tried goes without saying.
+    if let Some(ends) = answer["ends"].as_str().filter(|ends| *ends != "all_tried")
+        && destination["name"].is_string()
+    {
+        then.push(format!("nobody more ({})", plain(&ends.replace('_', " "))));
+    }
     if !answer["fallback"].is_null() {
         then.push(fallback(&answer["fallback"]));
     }
@@ -242,6 +248,7 @@ mod tests {
                 candidate("c", "lower_priority", Value::Null),
             ],
             "then": [{ "name": "c" }],
+            "ends": "mixed",
             "fallback": "dialplan",
         });
         let wanted = "\
@@ -254,7 +261,7 @@ PRIO  WEIGHT  NAME  VERDICT
 1     2       b     chosen
 1     2       c     lower priority
 
-then: c, fallback dialplan
+then: c, nobody more (mixed), fallback dialplan
 ";
         assert_eq!(explanation(&answer, PIPE), wanted);
     }

@@ -140,6 +140,15 @@ async fn a_number_is_added_moved_and_removed_by_itself() {
     assert_eq!(fault["message"], "+12025550101 belongs to forwarding flow sales");
     assert!(fault["hint"].as_str().unwrap().contains(&id), "{fault}");
 
+    // However it is typed.
+    let unquoted = json!({ "did": 12_025_550_199_u64, "forwarding_flow": "sales" });
+    let bare = world.local(Ask::post("/v1/numbers").json(&unquoted)).await;
+    assert_eq!((bare.status, &bare.json["did"]), (StatusCode::CREATED, &json!("12025550199")));
+    let answer = world.local(Ask::post("/v1/numbers").json(&unquoted)).await;
+    answer.assert_problem(409, "taken");
+    let remove = Ask::delete(format!("/v1/numbers/{}", bare.id()));
+    assert_eq!(world.local(remove).await.status, StatusCode::NO_CONTENT);
+
     let path = format!("/v1/numbers/{id}");
     let read = world.local(Ask::get(&path)).await;
     assert_eq!((&read.json, read.header("etag")), (&whole, made.header("etag")));
