@@ -93,6 +93,13 @@ impl Lab {
         assert!(killed.is_ok_and(|killed| killed.status.success()), "docker kill {id} failed");
     }
 
+    /// Everything that divert's Asterisk has logged.
+    pub fn asterisk_log(&self) -> String {
+        let done = Command::new("docker").args(["logs", self.asterisk.id()]).output();
+        let log = done.expect("docker logs");
+        String::from_utf8_lossy(&[log.stdout, log.stderr].concat()).into_owned()
+    }
+
     pub async fn start_asterisk(&self) {
         self.asterisk.start().await.unwrap();
         until_online(&self.pbx).await;

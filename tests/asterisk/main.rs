@@ -30,3 +30,4 @@ mod scenarios;
 mod steering;
 mod test_calls;
 mod toll_free;
+mod trunks;

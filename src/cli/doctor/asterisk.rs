@@ -231,9 +231,12 @@ impl Seen<'_> {
                     Reach::Address(_) if !self.serving => {
                         Finding::warning("trunk", fact, "divert serve makes it")
                     }
-                    Reach::Address(_) => {
-                        Finding::bad("trunk", fact, "res_pjsip needs a sorcery.conf with astdb")
-                    }
+                    Reach::Address(_) => Finding::bad(
+                        "trunk",
+                        fact,
+                        "divert makes it within seconds where it can; if not, /etc/asterisk/sorcery.conf \
+                         needs what 'divert print sorcery.conf' shows, and Asterisk a restart",
+                    ),
                     Reach::Endpoint(_) => Finding::bad(
                         "trunk",
                         fact,
