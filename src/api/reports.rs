@@ -1,12 +1,14 @@
 //! Reports: calls, conversations and costs in figures, as JSON and as CSV.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
-use strum::VariantNames;
+use strum::{VariantArray, VariantNames};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +23,7 @@ use super::fields::Fields;
 use super::key::Scope;
 use super::spreadsheet::{self, Dialect, DialectParameters};
 use crate::clock;
+use crate::model::cause::CallResult;
 use crate::model::id::DestinationId;
 use crate::model::time::{Timestamp, Zone};
 use crate::store::{By, ReportQuery, ReportRow};
@@ -111,7 +114,7 @@ async fn export(
     let rows = api.db.report_of(identity.account, &asked, destination).await?;
     let rows = rows.iter().map(|row| Row::of(row, &asked).columns());
     let lines = dialect.lines(rows)?;
-    Ok(spreadsheet::answer("report", dialect.head(&COLUMNS)?, stream::iter([Ok(lines)])))
+    Ok(spreadsheet::answer("report", dialect.head(&columns())?, stream::iter([Ok(lines)])))
 }
 
 async fn take(
@@ -196,6 +199,10 @@ struct Row {
     /// Of a thousand calls, rounded; `null` without a call.
     #[schema(example = 800)]
     answered_per_mille: Option<i64>,
+    /// How many calls came to each result, those that no call came to left out. By destination, or
+    /// of one, these are the calls that were sent there, with all that became of them elsewhere.
+    #[schema(value_type = BTreeMap<String, i64>, example = json!({"answered": 96, "closed": 4}))]
+    results: BTreeMap<CallResult, i64>,
     /// Whole seconds of conversation.
     #[schema(example = 17310)]
     talk_sec: i64,
@@ -236,6 +243,14 @@ const COLUMNS: [&str; 16] = [
     "currency",
 ];
 
+/// The columns of the CSV: what is counted of each result comes last, so that one that is new moves
+/// no other.
+fn columns() -> Vec<String> {
+    let results =
+        <CallResult as VariantNames>::VARIANTS.iter().map(|word| format!("result_{word}"));
+    COLUMNS.into_iter().map(str::to_owned).chain(results).collect()
+}
+
 impl Row {
     fn of(row: &ReportRow, asked: &ReportQuery) -> Self {
         let cost = |cost: &crate::store::Cost| Money::new(cost.amount, cost.currency);
@@ -261,6 +276,7 @@ impl Row {
             sessions: row.sessions,
             answered: row.answered,
             answered_per_mille: row.answered_per_mille(),
+            results: row.results.clone(),
             talk_sec: row.talk_ms / 1_000,
             talk_minutes: format!("{}.{:02}", hundredths / 100, hundredths % 100),
             billed_sec: row.billed_sec,
@@ -268,9 +284,9 @@ impl Row {
         }
     }
 
-    /// In the order of [`COLUMNS`]. Several currencies, which a report has where the account's was
+    /// In the order of [`columns`]. Several currencies, which a report has where the account's was
     /// changed, stand in one field each, in the same order.
-    fn columns(self) -> [String; 16] {
+    fn columns(self) -> Vec<String> {
         let (local, from, to) = self
             .period
             .map_or_else(Default::default, |period| (period.local, period.from, period.to));
@@ -278,7 +294,9 @@ impl Row {
             self.forwarding_flow.map_or_else(Default::default, |flow| (flow.id, flow.name));
         let (amounts, currencies): (Vec<_>, Vec<_>) =
             self.costs.into_iter().map(|cost| (cost.amount, cost.currency)).unzip();
-        [
+        let results = <CallResult as VariantArray>::VARIANTS.iter();
+        let results = results.map(|result| self.results.get(result).unwrap_or(&0).to_string());
+        let figures = [
             local,
             from,
             to,
@@ -295,7 +313,8 @@ impl Row {
             self.billed_sec.to_string(),
             amounts.join(" "),
             currencies.join(" "),
-        ]
+        ];
+        figures.into_iter().chain(results).collect()
     }
 }
 

@@ -88,8 +88,7 @@ struct Session {
     /// Conversation, of all calls together.
     #[schema(example = 24.1)]
     talk_sec: f64,
-    /// The best of all calls: `answered` before `passed_on`, `abandoned`, `no_answer`, `busy`,
-    /// `declined`, `rejected_full` and `failed`.
+    /// The best of all calls, in the order in which results are listed.
     #[schema(example = "answered")]
     result: Option<String>,
     /// How many calls.

@@ -65,7 +65,7 @@ impl Dialect {
     }
 
     /// The first line.
-    pub fn head(self, names: &[&str]) -> Result<Bytes, csv::Error> {
+    pub fn head(self, names: &[impl AsRef<str>]) -> Result<Bytes, csv::Error> {
         let line = self.lines([names])?;
         Ok(match self {
             Self::Program => line,

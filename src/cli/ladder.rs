@@ -272,7 +272,7 @@ impl<'a> Ladder<'a> {
             }
             EndedBy::Divert | EndedBy::Restart => {
                 let word = match (result, by) {
-                    (CallResult::PassedOn, _) => "to dialplan".to_owned(),
+                    (CallResult::Unrouted, _) => "to dialplan".to_owned(),
                     (_, EndedBy::Restart) => "✕ restart".to_owned(),
                     _ if answered => "BYE".to_owned(),
                     _ => format!("hang-up {cause}"),

@@ -1,15 +1,19 @@
 //! `divert reports …`: what happened in figures.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
+use strum::VariantArray;
 
 use super::client::{Client, ServerArgs};
 use super::find::Part;
 use super::input::{moment_as_typed, word};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{Style, Terminal, plain, say, say_json, table, wrap};
 use super::view::Flow;
 use crate::config::Config;
+use crate::model::cause::CallResult;
 use crate::store::By;
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +73,8 @@ struct Row {
     answered: i64,
     #[serde(default)]
     answered_per_mille: Option<i64>,
+    #[serde(default)]
+    results: BTreeMap<String, i64>,
     #[serde(default)]
     talk_minutes: String,
     #[serde(default)]
@@ -142,5 +148,22 @@ fn show(report: &Report, by: By, terminal: Terminal) -> String {
     let mut heads = vec![first.as_str()];
     heads.extend((by == By::Destination).then_some("FLOW"));
     heads.extend(["CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES", "COST"]);
-    table(terminal, &heads, &rows)
+    let table = table(terminal, &heads, &rows);
+    // A call that was sent to several destinations would be counted for each.
+    if by == By::Destination { table } else { table + &results(&report.rows, terminal) }
+}
+
+/// What all calls of the report came to, the best first.
+fn results(rows: &[Row], terminal: Terminal) -> String {
+    let times = |result: &CallResult| {
+        let word = result.to_string();
+        let times: i64 = rows.iter().filter_map(|row| row.results.get(&word)).sum();
+        (times > 0).then(|| format!("{} {times}", word.replace('_', " ")))
+    };
+    let said: Vec<String> =
+        <CallResult as VariantArray>::VARIANTS.iter().filter_map(times).collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", wrap(&said, ", ", terminal.width))
 }

@@ -111,6 +111,29 @@ pub fn shorten(text: &str, width: usize) -> String {
     kept.trim_end().to_owned() + "…"
 }
 
+/// Parts in as few lines as have room for them; only a part that is wider than a line stands out.
+#[must_use]
+pub fn wrap(parts: &[String], between: &str, width: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for (at, part) in parts.iter().enumerate() {
+        let end = if at + 1 < parts.len() { between.trim_end() } else { "" };
+        let long = part.chars().count() + end.chars().count();
+        let gap = between.chars().count() - between.trim_end().chars().count();
+        if used > 0 && used + gap + long > width {
+            text.push('\n');
+            used = 0;
+        } else if used > 0 {
+            text.push_str(&" ".repeat(gap));
+            used += gap;
+        }
+        text.push_str(part);
+        text.push_str(end);
+        used += long;
+    }
+    text + "\n"
+}
+
 /// A table with aligned columns; the last one may be as long as it likes.
 #[must_use]
 pub fn table(terminal: Terminal, heads: &[&str], rows: &[Vec<(Style, String)>]) -> String {
@@ -151,6 +174,15 @@ mod tests {
             vec![(Style::Plain, "ébcd".to_owned()), (Style::Plain, String::new())],
         ];
         assert_eq!(table(PIPE, &["X", "N"], &rows), "X     N\na     1\nébcd\n");
+    }
+
+    #[test]
+    fn parts_are_put_into_lines_and_never_cut() {
+        let parts = ["full 1", "busy 20", "no answer 300"].map(str::to_owned);
+        assert_eq!(wrap(&parts, ", ", 80), "full 1, busy 20, no answer 300\n");
+        assert_eq!(wrap(&parts, ", ", 16), "full 1, busy 20,\nno answer 300\n");
+        assert_eq!(wrap(&parts, ", ", 15), "full 1,\nbusy 20,\nno answer 300\n");
+        assert_eq!(wrap(&parts[..1], ", ", 2), "full 1\n");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Call {
     pub fn style(&self) -> Style {
         match self.verdict() {
             "answered" | "talking" => Style::Good,
-            "failed" | "rejected_full" => Style::Bad,
+            "failed" | "full" | "no_credit" => Style::Bad,
             "ringing" | "routing" => Style::Name,
             _ => Style::Warn,
         }

@@ -38,6 +38,8 @@ pub(super) struct Call {
     /// Nobody is left to try but the fallback number of the flow.
     pub is_falling_back: bool,
     pub last_failure: Option<Outcome>,
+    /// Why nobody was called at all.
+    pub refusal: Option<CallResult>,
     /// When the ring budget is spent.
     pub budget_ends: Timestamp,
     pub last_leg: u16,
@@ -116,6 +118,7 @@ impl Call {
             tried: Vec::new(),
             is_falling_back: false,
             last_failure: None,
+            refusal: None,
             budget_ends: now,
             last_leg: LegId::CALLER,
             over_at: None,
@@ -255,7 +258,7 @@ impl Call {
         self.caller.is_gone = true;
         let result = match self.stage {
             Stage::Talking { .. } => CallResult::Answered,
-            Stage::PassingOn => CallResult::PassedOn,
+            Stage::PassingOn => self.refusal.unwrap_or(CallResult::Unrouted),
             _ => CallResult::Abandoned,
         };
         let by = match self.stage {

@@ -94,6 +94,9 @@ impl Call {
                 out.push(Command::Release { leg: LegId { call: self.id(), no } });
             }
             Decision::Unroutable { reason, candidates } if is_awaited => {
+                if self.tried.is_empty() && self.refusal.is_none() {
+                    self.refusal = outcome::refusal(reason, &candidates);
+                }
                 if reason != Unroutable::AllTried {
                     self.note(now, Step::Unroutable { reason, candidates }, out);
                 }
@@ -106,6 +109,7 @@ impl Call {
                 }
             }
             Decision::Refused { name, verdict } if is_awaited => {
+                self.refusal = self.refusal.or_else(|| outcome::refused(verdict));
                 let why = verdict.why_not().unwrap_or_default();
                 let what = format!("{name} is not dialled: {why}");
                 self.note(now, Step::Fallback { what }, out);
@@ -350,7 +354,7 @@ impl Call {
     fn reject(&mut self, now: Timestamp, cause: Option<HangupCause>, out: Out<'_>) {
         let (result, why) = match self.last_failure {
             Some(failure) => (outcome::result(failure), outcome::rejection(failure)),
-            None => (CallResult::RejectedFull, HangupCause::CONGESTION),
+            None => (self.refusal.unwrap_or(CallResult::Failed), HangupCause::CONGESTION),
         };
         self.end(now, EndedBy::Divert, result, cause.unwrap_or(why), out);
     }

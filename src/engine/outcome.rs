@@ -6,6 +6,7 @@
 
 use super::ChannelState;
 use crate::model::cause::{CallResult, HangupCause, Outcome};
+use crate::model::timeline::{Candidate, Unroutable, Verdict};
 
 /// The outcome of a leg that ended without our doing and without a conversation.
 ///
@@ -103,6 +104,54 @@ pub fn result(outcome: Outcome) -> CallResult {
         | Outcome::TrunkFailed
         | Outcome::TrunkRejected
         | Outcome::Unreachable => CallResult::Failed,
+    }
+}
+
+/// What a call comes to for which no destination could be chosen: where they refused it for several
+/// reasons, the best of them as [`CallResult`] has it. `None` if nobody refused it: the flow or its
+/// fallback number is gone, or all were tried.
+#[must_use]
+pub fn refusal(reason: Unroutable, candidates: &[Candidate]) -> Option<CallResult> {
+    match reason {
+        Unroutable::FlowCapped => Some(CallResult::Capped),
+        Unroutable::FlowClosed => Some(CallResult::Closed),
+        Unroutable::FlowGone | Unroutable::NoFallback => None,
+        Unroutable::FlowPaused => Some(CallResult::Paused),
+        Unroutable::FlowTooFast => Some(CallResult::RateLimited),
+        Unroutable::RepeatCaller => Some(CallResult::RefusedCaller),
+        Unroutable::AllClosed
+        | Unroutable::AllDisabled
+        | Unroutable::AllDown
+        | Unroutable::AllFull
+        | Unroutable::AllPaused
+        | Unroutable::AllThrottled
+        | Unroutable::AllTried
+        | Unroutable::Mixed
+        | Unroutable::NoCredit => {
+            candidates.iter().filter_map(|candidate| refused(candidate.verdict)).min()
+        }
+    }
+}
+
+/// What a call comes to that is refused so; `None` where it is not.
+#[must_use]
+pub fn refused(verdict: Verdict) -> Option<CallResult> {
+    match verdict {
+        Verdict::Capped { .. } => Some(CallResult::Capped),
+        Verdict::Closed => Some(CallResult::Closed),
+        Verdict::Disabled | Verdict::Drained | Verdict::Paused => Some(CallResult::Paused),
+        Verdict::Down { .. } | Verdict::LedgerAway | Verdict::NoTrunk => Some(CallResult::Failed),
+        Verdict::Full { .. } => Some(CallResult::Full),
+        Verdict::NoCredit | Verdict::Unrated => Some(CallResult::NoCredit),
+        Verdict::Spacing { .. } | Verdict::TooFast => Some(CallResult::RateLimited),
+        Verdict::Chosen
+        | Verdict::ChosenByRule
+        | Verdict::ChosenSticky
+        | Verdict::LowerPriority
+        | Verdict::NotItsTurn
+        | Verdict::SameAsLast
+        | Verdict::StickyElsewhere
+        | Verdict::Tried => None,
     }
 }
 

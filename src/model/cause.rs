@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, VariantNames};
+use strum::{Display, EnumString, VariantArray, VariantNames};
 
 /// A cause of ITU-T Q.850, 1 to 127.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -80,6 +80,10 @@ pub enum Outcome {
 }
 
 /// What became of a whole call, as people see it in the log.
+///
+/// In order of how near a call came to a conversation. Where several reasons meet, the first of them
+/// is told: of several calls shown as one, and of destinations that each refused a call for a reason
+/// of its own.
 #[derive(
     Clone,
     Copy,
@@ -92,43 +96,43 @@ pub enum Outcome {
     PartialEq,
     PartialOrd,
     Serialize,
+    VariantArray,
     VariantNames,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum CallResult {
+    Answered,
+    /// It went back to the dialplan: no flow owns its DID, or nobody took it who was tried.
+    Unrouted,
     /// The caller hung up before anybody answered.
     Abandoned,
-    Answered,
+    NoAnswer,
     Busy,
     Declined,
     /// No destination could be reached, or something broke.
     Failed,
-    NoAnswer,
-    /// Given back to the dialplan.
-    PassedOn,
-    /// Every destination was full, paused or disabled: nothing rang.
-    RejectedFull,
+    /// Nothing rang, as for all that follow: it would have cost, and the balance is used up.
+    NoCredit,
+    /// As many live calls as there may be.
+    Full,
+    /// Calls came faster than a rate or spacing allows.
+    RateLimited,
+    /// As many calls or minutes as a period may have.
+    Capped,
+    /// Outside the hours.
+    Closed,
+    /// Paused, drained or disabled by somebody.
+    Paused,
+    /// The flow's rule about callers who call again refused this one.
+    RefusedCaller,
 }
 
 impl CallResult {
-    /// From what a caller hoped for to what went wrong: several calls shown as one came to the
-    /// first of these that any of them came to.
-    pub const BEST_FIRST: [Self; 8] = [
-        Self::Answered,
-        Self::PassedOn,
-        Self::Abandoned,
-        Self::NoAnswer,
-        Self::Busy,
-        Self::Declined,
-        Self::RejectedFull,
-        Self::Failed,
-    ];
-
-    /// Its place among [`CallResult::BEST_FIRST`].
+    /// Those that come before this one, in their order.
     #[must_use]
-    pub fn rank(self) -> usize {
-        Self::BEST_FIRST.iter().position(|one| *one == self).unwrap_or(Self::BEST_FIRST.len())
+    pub fn better(self) -> &'static [Self] {
+        &<Self as VariantArray>::VARIANTS[..self as usize]
     }
 }
 
@@ -152,10 +156,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_result_has_its_rank() {
-        for word in CallResult::VARIANTS {
-            let result: CallResult = word.parse().unwrap();
-            assert_eq!(CallResult::BEST_FIRST[result.rank()], result);
+    fn a_result_knows_all_that_are_better_and_no_other() {
+        assert!(CallResult::Answered.better().is_empty());
+        assert_eq!(CallResult::Abandoned.better(), [CallResult::Answered, CallResult::Unrouted]);
+        let all = <CallResult as VariantArray>::VARIANTS;
+        for result in all {
+            assert!(result.better().iter().all(|better| better < result), "{result}");
         }
+        assert_eq!(all.iter().max().unwrap().better().len() + 1, all.len());
     }
 }

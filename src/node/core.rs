@@ -375,7 +375,7 @@ impl Core {
             answered_at: None,
             ended_at: Some(now),
             talk_ms: 0,
-            result: Some(CallResult::PassedOn),
+            result: Some(CallResult::Unrouted),
             ended_by: Some(EndedBy::Divert),
             cause: None,
             channel,

@@ -12,6 +12,7 @@ use strum::{Display, EnumString, VariantNames};
 use super::column::{Int, Text};
 use super::{Db, StoreError};
 use crate::model::billing::{Currency, Micros};
+use crate::model::cause::CallResult;
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId};
 use crate::model::time::{Timestamp, Zone};
 
@@ -92,6 +93,8 @@ pub struct ReportRow {
     /// Calls with redials counted as one.
     pub sessions: i64,
     pub answered: i64,
+    /// What they came to, once they are over; by destination, or of one, with all that followed on it.
+    pub results: BTreeMap<CallResult, i64>,
     /// Conversation.
     pub talk_ms: i64,
     pub billed_sec: i64,
@@ -224,6 +227,13 @@ impl Db {
                 sql.push(" GROUP BY p.no").build_query_as().fetch_all(db).await?;
             Ok::<_, sqlx::Error>(rows.into_iter().map(|row| (row.no, row.totals)).collect())
         })?;
+        let results: Vec<TimeResultRow> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new(PERIODS);
+            periods!(sql, periods);
+            sql.push(") SELECT p.no, ").push(RESULTS).push(FROM_PERIODS).push(legs);
+            narrow!(sql, account, query, "l.destination_id" = destination);
+            sql.push(ENDED).push(" GROUP BY p.no, c.result").build_query_as().fetch_all(db).await
+        })?;
         let bills: Vec<TimeBillRow> = on!(in &mut tx, db => {
             let mut sql = QueryBuilder::new(PERIODS);
             periods!(sql, periods);
@@ -240,6 +250,11 @@ impl Db {
         for (Int(no), totals) in totals {
             if let Some(row) = rows.get_mut(no as usize) {
                 totals.fill(row);
+            }
+        }
+        for TimeResultRow { no: Int(no), came_to } in results {
+            if let Some(row) = rows.get_mut(no as usize) {
+                came_to.fill(row);
             }
         }
         for TimeBillRow { no: Int(no), bill } in bills {
@@ -271,6 +286,14 @@ impl Db {
             within!(sql, query);
             sql.push(" GROUP BY 1, 2, 3) t").build_query_as().fetch_all(db).await
         })?;
+        let results: Vec<KeyResultRow> = on!(in &mut tx, db => {
+            let mut sql = QueryBuilder::new("SELECT c.flow_id, ");
+            sql.push(by_leg).push(" AS destination_id, ").push(RESULTS);
+            sql.push(" FROM call c").push(legs);
+            narrow!(sql, account, query, "l.destination_id" = destination);
+            within!(sql, query);
+            sql.push(ENDED).push(" GROUP BY 1, 2, c.result").build_query_as().fetch_all(db).await
+        })?;
         let bills: Vec<KeyBillRow> = on!(in &mut tx, db => {
             let mut sql = QueryBuilder::new("SELECT c.flow_id, ");
             sql.push(by_bill).push(" AS destination_id, ").push(BILLED);
@@ -293,6 +316,11 @@ impl Db {
             };
             totals.fill(&mut row);
             rows.insert((flow, destination), row);
+        }
+        for KeyResultRow { key, came_to } in results {
+            if let Some(row) = rows.get_mut(&key.ids()) {
+                came_to.fill(row);
+            }
         }
         for KeyBillRow { key, bill } in bills {
             if let Some(row) = rows.get_mut(&key.ids()) {
@@ -347,6 +375,27 @@ struct KeyRow {
 }
 
 #[derive(FromRow)]
+struct CameTo {
+    result: Text<CallResult>,
+    times: Int<i64>,
+}
+
+#[derive(FromRow)]
+struct TimeResultRow {
+    no: Int<u32>,
+    #[sqlx(flatten)]
+    came_to: CameTo,
+}
+
+#[derive(FromRow)]
+struct KeyResultRow {
+    #[sqlx(flatten)]
+    key: Key,
+    #[sqlx(flatten)]
+    came_to: CameTo,
+}
+
+#[derive(FromRow)]
 struct Bill {
     billed_sec: Int<i64>,
     amount: Int<i64>,
@@ -366,6 +415,12 @@ struct KeyBillRow {
     key: Key,
     #[sqlx(flatten)]
     bill: Bill,
+}
+
+impl CameTo {
+    fn fill(self, row: &mut ReportRow) {
+        row.results.insert(self.result.0, self.times.0);
+    }
 }
 
 impl Bill {
@@ -409,6 +464,9 @@ const LEG_FIGURES: &str = "COUNT(DISTINCT c.id) AS calls, COUNT(DISTINCT c.sessi
         OR (l.outcome IS NULL AND l.answered_at IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) \
         AS answered, \
     CAST(SUM(CASE WHEN l.outcome = 'answered' THEN c.talk_ms ELSE 0 END) AS BIGINT) AS talk_ms";
+// A call may have several legs at one destination.
+const RESULTS: &str = "c.result, COUNT(DISTINCT c.id) AS times";
+const ENDED: &str = " AND c.result IS NOT NULL";
 const LEGS: &str = " JOIN leg l ON l.account_id = c.account_id AND l.call_id = c.id";
 const BILLED: &str = "d.currency, CAST(SUM(d.billed_sec) AS BIGINT) AS billed_sec, \
     CAST(SUM(d.amount) AS BIGINT) AS amount";

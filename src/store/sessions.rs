@@ -24,7 +24,7 @@ pub struct Session {
     pub calls: Vec<CallId>,
     /// Of the last call.
     pub status: CallStatus,
-    /// The best of all, by [`CallResult::BEST_FIRST`]; `None` until one has ended.
+    /// The best of all, in the order of [`CallResult`]; `None` until one has ended.
     pub result: Option<CallResult>,
     /// Of the last call; `None` while one lives.
     pub ended_at: Option<Timestamp>,
@@ -56,9 +56,9 @@ impl Db {
             query.push(" WHERE session_id = id AND account_id = ").push_bind(Text(account));
             narrow!(query, filter);
             if let Some(result) = filter.result {
-                let (better, rest) = CallResult::BEST_FIRST.split_at(result.rank());
                 query.push(" AND EXISTS (").push(OF_SESSION).push(" AND one.result = ");
-                query.push_bind(Text(rest[0])).push(")");
+                query.push_bind(Text(result)).push(")");
+                let better = result.better();
                 if !better.is_empty() {
                     query.push(" AND NOT EXISTS (").push(OF_SESSION).push(" AND one.result IN (");
                     let mut words = query.separated(", ");
@@ -118,7 +118,7 @@ impl Session {
         Self {
             calls: attempts.iter().map(|one| one.id.0).collect(),
             status: attempts.last().map_or(first.status, |last| last.status.0),
-            result: results.min_by_key(|result| result.rank()),
+            result: results.min(),
             ended_at: ends.max().filter(|_| !is_live),
             talk_ms: attempts.iter().map(|one| one.talk_ms.0).sum(),
             is_repeat: attempts.iter().any(|one| one.is_repeat),

@@ -110,7 +110,7 @@ async fn ten_talk_and_never_eleven_however_many_arrive() {
             refused.iter().partition(|one| one.call.result == Some(CallResult::Busy));
         // The others went back to the dialplan at once: so many are too many for this machine.
         assert!(busy.len() > 3 * LIMIT as usize, "{} were too many at once", shed.len());
-        assert!(shed.iter().all(|one| one.call.result == Some(CallResult::PassedOn)));
+        assert!(shed.iter().all(|one| one.call.result == Some(CallResult::Unrouted)));
         for one in busy {
             let legs: Vec<_> = one.legs.iter().map(|leg| leg.outcome).collect();
             assert_eq!(legs, [Some(Outcome::Busy)], "the next destination was not tried");
@@ -245,7 +245,7 @@ async fn ended(lab: &Lab, wanted: usize) -> Vec<CallDetail> {
                 ended.push(detail);
             }
         }
-        let passed_on = |one: &&CallDetail| one.call.result == Some(CallResult::PassedOn);
+        let passed_on = |one: &&CallDetail| one.call.result == Some(CallResult::Unrouted);
         let passed_on = ended.iter().filter(passed_on).count();
         (ended.len() - passed_on + others(lab).len() == wanted).then_some(ended)
     })

@@ -68,7 +68,7 @@ async fn capital_letters_make_another_number() {
         line.until_up(Duration::from_secs(5)).await;
         let call = lab.divert.call_on(&stage::did("Tf-a")).await;
         let (detail, _) = lab.divert.ended(call, Duration::from_secs(5)).await;
-        assert_eq!(detail.call.result, Some(CallResult::PassedOn));
+        assert_eq!(detail.call.result, Some(CallResult::Unrouted));
         assert_eq!(detail.call.flow, None);
         line.hang_up().await;
     })

@@ -204,7 +204,7 @@ fn a_fallback_number_that_was_taken_away_meanwhile_gives_the_call_back() {
     with_number.fallback = Fallback::HangUp(None);
     sim.configure(snapshot(with_number));
     sim.run_for_ms(3_600_000);
-    assert_eq!(sim.calls[&call].result, Some(CallResult::PassedOn));
+    assert_eq!(sim.calls[&call].result, Some(CallResult::Unrouted));
     assert!(sim.passed_on.contains(&channel));
     assert_eq!(sim.leftovers(), Vec::<String>::new());
     let said: Vec<_> = sim.timelines[&call].iter().map(|entry| entry.step.sentence()).collect();
@@ -244,7 +244,7 @@ fn the_dialplan_takes_back_what_nobody_wants() {
     let mut flow = flow(&["1101"]);
     flow.fallback = Fallback::Dialplan;
     let played = Played::new(flow).settled();
-    assert_eq!(played.record().result, Some(CallResult::PassedOn));
+    assert_eq!(played.record().result, Some(CallResult::Unrouted));
     assert!(played.sim.passed_on.contains(&played.caller));
     assert_eq!(played.rejection(), None);
 }
@@ -254,7 +254,7 @@ fn a_number_nobody_owns_goes_back_to_the_dialplan() {
     let mut flow = flow(&["1001"]);
     flow.dids.clear();
     let played = Played::new(flow).settled();
-    assert_eq!(played.record().result, Some(CallResult::PassedOn));
+    assert_eq!(played.record().result, Some(CallResult::Unrouted));
     assert_eq!(played.record().flow, None);
     assert!(played.outcomes().is_empty());
 }
@@ -297,7 +297,7 @@ fn a_full_flow_rejects_and_says_so() {
     sim.run_for_ms(1_000);
     let (second, channel) = sim.call(&did, Caller::default());
     sim.run_for_ms(1_000);
-    assert_eq!(sim.calls[&second].result, Some(CallResult::RejectedFull));
+    assert_eq!(sim.calls[&second].result, Some(CallResult::Full));
     assert_eq!(sim.rejections[&channel].0, 34);
     let said = sim.timelines[&second].iter().map(|entry| entry.step.sentence());
     assert!(said.into_iter().any(|text| text.contains("every destination is full")));

@@ -4,6 +4,7 @@ mod billing;
 mod calls;
 mod order;
 mod receipts;
+mod refusals;
 
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::{Currency, Prefix, Rounding, Tariff};

@@ -147,13 +147,13 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
     let path = "/v1/reports/calls?by=day&from=2026-11-20T12:00:00Z&to=2026-11-22T00:00:00Z\
         &zone=America/Chicago";
     let answer = world.local(Ask::get(path)).await;
-    let row = |from: &str, to: &str, local: &str, figures: [Value; 6]| {
+    let row = |from: &str, to: &str, local: &str, figures: [Value; 6], results: Value| {
         let [calls, sessions, answered, rate, talk_sec, minutes] = figures;
         json!({
             "period": { "from": from, "to": to, "local": local },
             "calls": calls, "sessions": sessions, "answered": answered,
             "answered_per_mille": rate, "talk_sec": talk_sec, "talk_minutes": minutes,
-            "billed_sec": 0, "costs": [],
+            "billed_sec": 0, "costs": [], "results": results,
         })
     };
     let (noon, night, end) =
@@ -165,8 +165,8 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
         json!({
             "by": "day", "from": noon, "to": end, "zone": "America/Chicago",
             "rows": [
-                row(noon, night, "2026-11-20", none),
-                row(night, end, "2026-11-21", some),
+                row(noon, night, "2026-11-20", none, json!({})),
+                row(night, end, "2026-11-21", some, json!({ "answered": 2, "busy": 1 })),
             ],
         })
     );
@@ -175,9 +175,15 @@ async fn a_report_has_a_row_for_every_day_and_says_what_is_wrong_with_a_question
         lines(&answer.text),
         [
             "period,from,to,id,name,forwarding_flow_id,forwarding_flow,calls,sessions,answered,\
-             answered_per_mille,talk_sec,talk_minutes,billed_sec,cost,currency",
-            &format!("2026-11-20,{noon},{night},,,,,0,0,0,,0,0.00,0,,"),
-            &format!("2026-11-21,{night},{end},,,,,3,1,2,667,48,0.80,0,,"),
+             answered_per_mille,talk_sec,talk_minutes,billed_sec,cost,currency,result_answered,\
+             result_unrouted,result_abandoned,result_no_answer,result_busy,result_declined,\
+             result_failed,result_no_credit,result_full,result_rate_limited,result_capped,\
+             result_closed,result_paused,result_refused_caller",
+            &format!("2026-11-20,{noon},{night},,,,,0,0,0,,0,0.00,0,,{}", ",0".repeat(14)),
+            &format!(
+                "2026-11-21,{night},{end},,,,,3,1,2,667,48,0.80,0,,,2,0,0,0,1{}",
+                ",0".repeat(9)
+            ),
         ]
     );
     let path = "/v1/reports/calls?by=flow&from=2026-11-20T12:00:00Z\
@@ -254,7 +260,7 @@ async fn a_report_by_destination_says_of_which_flow_each_is() {
     );
     let answer = world.local(Ask::get(path.replace("calls?", "calls.csv?"))).await;
     let flow = ForwardingFlowId::new(2);
-    let line = format!(",,,{two},desk,{flow},'=support,1,1,0,0,0,0.00,0,,");
+    let line = format!(",,,{two},desk,{flow},'=support,1,1,0,0,0,0.00,0,,,1{}", ",0".repeat(13));
     assert_eq!(lines(&answer.text)[4], line, "{}", answer.text);
 
     // One destination alone: by day too, and its calls.

@@ -144,6 +144,7 @@ async fn answer(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, body: S
                     "answered_per_mille": null, "talk_minutes": "0.00", "costs": [] },
                 { "period": { "local": "2026-11-21" }, "calls": 120, "sessions": 104,
                     "answered": 96, "answered_per_mille": 800, "talk_minutes": "288.50",
+                    "results": { "answered": 96, "closed": 20, "rate_limited": 4 },
                     "costs": [{ "amount": "3.54", "currency": "USD" }] },
             ],
         })),
@@ -327,6 +328,8 @@ fn a_report_is_a_table_or_a_file() {
     DAY America/Chicago  CALLS  SESSIONS  ANSWERED  RATE    MINUTES  COST
     2026-11-20           0      0         0                 0.00
     2026-11-21           120    104       96        80.0 %  288.50   3.54 USD
+
+    answered 96, rate limited 4, closed 20
     ");
     let args = ["reports", "calls", "--by", "flow", "--tests", "--csv"];
     server.divert().args(args).assert().success().stdout("id,name\r\n1,Ann\r\n");

@@ -1,5 +1,7 @@
 //! The call log as people read it: redials collapsed, and reports.
 
+use std::collections::BTreeMap;
+
 use divert::model::billing::Micros;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, Outcome};
@@ -225,7 +227,7 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
         on(1, "new name", attempt(2, 1, 59_999, Some(Answered))),
         on(1, "old name", CallRecord { answered_at: None, ..attempt(3, 3, 5, Some(NoAnswer)) }),
         on(2, "two", talking),
-        CallRecord { flow: None, ..attempt(5, 5, 0, Some(CallResult::PassedOn)) },
+        CallRecord { flow: None, ..attempt(5, 5, 0, Some(CallResult::Unrouted)) },
         test,
         theirs,
         early,
@@ -274,6 +276,16 @@ async fn reports_count_calls_sessions_and_talk_and_never_a_test(
         tests: false,
     };
     let rows = store.db.report(ACCOUNT, &asked).await.unwrap();
+    let results: Vec<_> = rows.iter().map(|row| row.results.clone()).collect();
+    assert_eq!(
+        results,
+        [
+            BTreeMap::from([(Answered, 1), (NoAnswer, 1), (Busy, 1)]),
+            BTreeMap::from([(CallResult::Unrouted, 1)]),
+            BTreeMap::new(),
+        ],
+        "one still lives"
+    );
     let seen: Vec<_> = rows
         .iter()
         .map(|row| (row.flow, row.flow_name.as_deref(), figures(row), row.answered_per_mille()))
