@@ -93,6 +93,15 @@ impl Lab {
         assert!(killed.is_ok_and(|killed| killed.status.success()), "docker kill {id} failed");
     }
 
+    /// Runs a shell's command beside divert's Asterisk, where its files are, and gives what it prints.
+    pub fn in_asterisk(&self, command: &str) -> String {
+        let exec = ["exec", self.asterisk.id(), "sh", "-c", command];
+        let done = Command::new("docker").args(exec).output().expect("docker exec");
+        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.success(), "{command}: {told}");
+        told
+    }
+
     /// Everything that divert's Asterisk has logged.
     pub fn asterisk_log(&self) -> String {
         let done = Command::new("docker").args(["logs", self.asterisk.id()]).output();

@@ -225,7 +225,7 @@ fn sdp(port: u16) -> String {
 
 /// A carrier's call, in bytes of the test's own.
 pub struct Call<'a> {
-    /// The number that is called.
+    /// The number that is called, as it stands in the request's address; none if it is empty.
     pub user: &'a str,
     /// The value of the From header without its tag.
     pub from: &'a [u8],
@@ -242,42 +242,81 @@ pub async fn call_from_ann(port: u16, did: &Did) -> Option<u16> {
     call(port, &Call { user: did.as_str(), from, headers: b"", patience }).await
 }
 
-/// Sends the call to Asterisk on this port and waits for its final status; `None` when there is none.
-pub async fn call(port: u16, call: &Call<'_>) -> Option<u16> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let own = socket.local_addr().unwrap();
-    let id = divert::clock::mint();
-    let sdp = sdp(own.port());
-    let head = |method: &str, tag: &str| {
+/// A call that this far end has begun.
+struct Begun<'a> {
+    socket: UdpSocket,
+    call: &'a Call<'a>,
+    port: u16,
+    id: u128,
+}
+
+impl<'a> Begun<'a> {
+    /// Sends its INVITE to Asterisk on this port.
+    async fn invite(port: u16, call: &'a Call<'a>) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        socket.connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let begun = Self { socket, call, port, id: divert::clock::mint() };
+        let sdp = sdp(begun.own().port());
+        let body =
+            format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+        begun.send("INVITE", "", &[call.headers, body.as_bytes()].concat()).await;
+        begun
+    }
+
+    fn own(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    async fn send(&self, method: &str, tag: &str, rest: &[u8]) {
+        let (own, port, id) = (self.own(), self.port, self.id);
+        let at = if self.call.user.is_empty() { "" } else { "@" };
+        let uri = format!("sip:{}{at}127.0.0.1:{port}", self.call.user);
         let start = format!(
-            "{method} sip:{}@127.0.0.1:{port} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {own};branch=z9hG4bK{id:x}\r\nMax-Forwards: 70\r\nFrom: ",
-            call.user
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{id:x}\r\n\
+             Max-Forwards: 70\r\nFrom: "
         );
-        let rest = format!(
-            ";tag=carrier\r\nTo: <sip:{}@127.0.0.1:{port}>{tag}\r\nCall-ID: {id:x}\r\n\
-             CSeq: 1 {method}\r\nContact: <sip:carrier@{own}>\r\n",
-            call.user
+        let more = format!(
+            ";tag=carrier\r\nTo: <{uri}>{tag}\r\nCall-ID: {id:x}\r\nCSeq: 1 {method}\r\n\
+             Contact: <sip:carrier@{own}>\r\n"
         );
-        [start.as_bytes(), call.from, rest.as_bytes()].concat()
-    };
-    let body =
-        format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
-    let invite = [&head("INVITE", ""), call.headers, body.as_bytes()].concat();
-    socket.send_to(&invite, to).await.unwrap();
-    let mut buffer = vec![0; MAX];
-    loop {
-        let size = timeout(call.patience, socket.recv(&mut buffer)).await.ok()?.unwrap();
-        let message = Message(buffer[..size].to_vec());
-        let status = message.start().split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status: u16 = status.unwrap_or_default();
-        if status >= 200 {
-            let to_header = message.header("To").unwrap_or_default();
-            let tag = to_header.split(";tag=").nth(1).unwrap_or_default();
-            let ack = [&head("ACK", &format!(";tag={tag}"))[..], b"Content-Length: 0\r\n\r\n"];
-            socket.send_to(&ack.concat(), to).await.unwrap();
-            return Some(status);
+        let message = [start.as_bytes(), self.call.from, more.as_bytes(), rest].concat();
+        self.socket.send(&message).await.unwrap();
+    }
+
+    /// Waits for its final status; `None` when there is none.
+    async fn status(&self) -> Option<u16> {
+        let mut buffer = vec![0; MAX];
+        loop {
+            let size =
+                timeout(self.call.patience, self.socket.recv(&mut buffer)).await.ok()?.unwrap();
+            let message = Message(buffer[..size].to_vec());
+            let status = message.start().split(' ').nth(1).and_then(|code| code.parse().ok());
+            let status: u16 = status.unwrap_or_default();
+            let is_of_invite = message.header("CSeq").is_some_and(|cseq| cseq.ends_with("INVITE"));
+            if status >= 200 && is_of_invite {
+                let to = message.header("To").unwrap_or_default();
+                let tag = to.split(";tag=").nth(1).unwrap_or_default();
+                self.send("ACK", &format!(";tag={tag}"), NO_BODY).await;
+                return Some(status);
+            }
         }
     }
+}
+
+const NO_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
+
+/// Sends the call to Asterisk on this port and waits for its final status; `None` when there is none.
+pub async fn call(port: u16, call: &Call<'_>) -> Option<u16> {
+    Begun::invite(port, call).await.status().await
+}
+
+/// A call of Ann's that she gives up after this time, which may be shorter than a timer can wait.
+pub async fn give_up(port: u16, did: &Did, after: Duration) -> Option<u16> {
+    let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+    let patience = Duration::from_secs(10);
+    let call = Call { user: did.as_str(), from, headers: b"", patience };
+    let begun = Begun::invite(port, &call).await;
+    std::thread::sleep(after);
+    begun.send("CANCEL", "", NO_BODY).await;
+    begun.status().await
 }
