@@ -8,9 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+pub use self::notices::Notices;
 use crate::config::{LogConfig, LogFormat};
+
+mod notices;
 
 /// Renders all numbers in the text format of Prometheus.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
@@ -24,11 +30,12 @@ const REQUEST: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 const SETUP: &[f64] = &[0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
 const TALK: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0];
 
-/// Starts logging to standard error, which systemd and containers collect.
+/// Starts logging to standard error, which systemd and containers collect. Warnings and errors are kept
+/// besides, whatever the filter lets through.
 ///
 /// # Errors
 /// The filter is not understood, or logging was started before.
-pub fn init_log(log: &LogConfig) -> anyhow::Result<()> {
+pub fn init_log(log: &LogConfig) -> anyhow::Result<Notices> {
     let filter = EnvFilter::try_new(&log.filter).context("log.filter")?;
     let json = match log.format {
         LogFormat::Auto => !io::stderr().is_terminal(),
@@ -36,14 +43,18 @@ pub fn init_log(log: &LogConfig) -> anyhow::Result<()> {
         LogFormat::Text => false,
     };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
-    let started = if json {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).boxed()
     } else {
-        builder.try_init()
+        lines.boxed()
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+    let notices = Notices::default();
+    let kept = notices.clone().with_filter(LevelFilter::WARN);
+    let started =
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(kept).try_init();
+    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
+    Ok(notices)
 }
 
 /// Collects numbers from here on. Histograms are named by what they measure: `…_decision_seconds`,

@@ -76,5 +76,5 @@ async fn readyz(State(api): State<Api>) -> Response {
 )]
 async fn metrics(State(api): State<Api>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, (api.metrics)()).into_response()
+    (kind, (api.telemetry.metrics)()).into_response()
 }

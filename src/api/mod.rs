@@ -14,9 +14,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::model::id::{AccountId, CallId, ForwardingFlowId};
+use crate::model::notice::Notice;
 use crate::model::number::{Caller, Did};
 use crate::model::time::Timestamp;
 use crate::routing::explain::{ExplainedCall, FlowLive};
+use crate::routing::standing::TrunkStanding;
 use crate::store::Db;
 
 mod account;
@@ -52,6 +54,7 @@ mod serve;
 mod servers;
 mod sessions;
 mod spreadsheet;
+mod status;
 mod test_calls;
 mod trunks;
 
@@ -81,6 +84,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// How a flow stands now; `None` if this node does not serve it.
     fn live(&self, account: AccountId, flow: ForwardingFlowId) -> BoxFuture<'_, Option<FlowLive>>;
+
+    /// What lives on the node, and how its trunks stand; `None` when it is about to stop.
+    fn status(&self, account: AccountId) -> BoxFuture<'_, Option<NodeStatus>>;
 
     /// Hangs up a live call; `false` when this node has no such call of the account.
     fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool>;
@@ -125,24 +131,46 @@ pub struct Readiness {
     pub store: Result<(), String>,
 }
 
+/// How the node stands, beside its [`Readiness`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeStatus {
+    /// Its `node.name`.
+    pub name: String,
+    pub up_since: Timestamp,
+    /// Of the Asterisk it is or was connected to: `22.10.1`, and the moment of its start as it writes
+    /// that itself.
+    pub version: Option<String>,
+    pub startup_time: Option<String>,
+    /// The account's calls that have not ended.
+    pub live_calls: usize,
+    /// Its flows that have some, with their number, the busiest first.
+    pub flows: Vec<(ForwardingFlowId, String, usize)>,
+    /// All trunks of the node, of whatever account.
+    pub trunks: Vec<TrunkStanding>,
+}
+
+/// What the process tells of itself.
+#[derive(Clone)]
+pub struct Telemetry {
+    /// Renders the Prometheus text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What went wrong lately, the newest first.
+    pub notices: Arc<dyn Fn() -> Vec<Notice> + Send + Sync>,
+}
+
 /// Everything the handlers share. Clones share the same rate limits.
 #[derive(Clone)]
 pub struct Api {
     db: Db,
     node: Arc<dyn Node>,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    telemetry: Telemetry,
     limits: Arc<limit::Limits>,
 }
 
 impl Api {
-    /// `metrics` renders the Prometheus text of `/metrics`.
     #[must_use]
-    pub fn new(
-        db: Db,
-        node: Arc<dyn Node>,
-        metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    ) -> Self {
-        Self { db, node, metrics, limits: Arc::default() }
+    pub fn new(db: Db, node: Arc<dyn Node>, telemetry: Telemetry) -> Self {
+        Self { db, node, telemetry, limits: Arc::default() }
     }
 }
 

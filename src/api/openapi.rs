@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::error::{FieldProblem, ProblemDetails};
 use super::{
     Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
-    nodes, numbers, rate_decks, reports, servers, sessions, test_calls, trunks,
+    nodes, numbers, rate_decks, reports, servers, sessions, status, test_calls, trunks,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .merge(balance::routes())
         .merge(keys::routes())
         .merge(nodes::routes())
+        .merge(status::routes())
 }
 
 /// The routes that need none.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::AriError;
-use super::client::Client;
+use super::client::{Client, Info};
 use super::identity::Identity;
 use super::role::Role;
 use super::wire::{Bridge, Channel};
@@ -28,6 +28,8 @@ fn bridge_prefix(app: &str) -> String {
 /// The state of our application in one Asterisk.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Snapshot {
+    /// `22.10.1`.
+    pub version: String,
     /// As Asterisk writes it; another text than before means that Asterisk was restarted.
     pub startup_time: String,
     /// The channels that stand in our application.
@@ -46,7 +48,7 @@ pub struct ChannelSnapshot {
 impl Snapshot {
     /// Picks what belongs to `app` out of everything Asterisk has.
     #[must_use]
-    pub fn of(startup_time: String, app: &str, channels: &[Channel], bridges: &[Bridge]) -> Self {
+    pub fn of(info: Info, app: &str, channels: &[Channel], bridges: &[Bridge]) -> Self {
         let channel = |channel: &Channel| {
             let role = role(channel, app)?;
             let state = channel.state.engine();
@@ -59,7 +61,8 @@ impl Snapshot {
         };
         let prefix = bridge_prefix(app);
         Self {
-            startup_time,
+            version: info.version,
+            startup_time: info.startup_time,
             channels: channels.iter().filter_map(channel).collect(),
             bridges: bridges
                 .iter()
@@ -87,7 +90,7 @@ fn role(channel: &Channel, app: &str) -> Option<Role> {
 pub async fn snapshot(client: &Client) -> Result<Snapshot, AriError> {
     let (info, channels, bridges) =
         tokio::try_join!(client.info(), client.channels(), client.bridges())?;
-    Ok(Snapshot::of(info.startup_time, client.app(), &channels, &bridges))
+    Ok(Snapshot::of(info, client.app(), &channels, &bridges))
 }
 
 #[cfg(test)]
@@ -130,7 +133,12 @@ mod tests {
             bridge("b2", ""),
             bridge("b3", "divert/divert-ab/1"),
         ];
-        let snapshot = Snapshot::of("then".into(), "divert-a", &channels, &bridges);
+        let snapshot = Snapshot::of(
+            Info { startup_time: "then".into(), ..Info::default() },
+            "divert-a",
+            &channels,
+            &bridges,
+        );
 
         let found: Vec<_> = snapshot
             .channels

@@ -1,18 +1,22 @@
 //! `divert serve`: the server itself, until SIGTERM or SIGINT.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Telemetry;
 use crate::config::Config;
 use crate::{node, telemetry};
 
 /// # Errors
 /// The node can not start, or failed for good.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    telemetry::init_log(&config.log)?;
+    let notices = telemetry::init_log(&config.log)?;
     let metrics = telemetry::init_metrics()?;
-    let render = metrics.render();
+    let telemetry =
+        Telemetry { metrics: metrics.render(), notices: Arc::new(move || notices.list()) };
     let cancel = CancellationToken::new();
     let mut terminated = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("SIGINT")?;
@@ -27,7 +31,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         stop.cancel();
     });
     // As a task, so that it runs where its commands do: every hand-over to another thread costs CPU.
-    let node = tokio::spawn(node::run(config, render, cancel));
+    let node = tokio::spawn(node::run(config, telemetry, cancel));
     tokio::select! {
         result = node => result.context("the node failed")?,
         () = metrics.upkeep() => Ok(()),

@@ -13,6 +13,7 @@ pub mod document;
 pub mod forwarding_flow;
 pub mod id;
 pub mod memory;
+pub mod notice;
 pub mod number;
 pub mod plan;
 pub mod problem;

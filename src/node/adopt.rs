@@ -201,6 +201,7 @@ mod tests {
             (id.clone(), ChannelSnapshot { state: *state, role: role.clone(), caller })
         });
         Snapshot {
+            version: "22.10.1".into(),
             startup_time: "now".into(),
             channels: channels.collect(),
             bridges: BTreeMap::new(),

@@ -68,6 +68,10 @@ pub struct Core {
     heard_at: Option<Timestamp>,
     /// When the Asterisk we know was started.
     startup_time: Option<String>,
+    /// Its version, once it was reached.
+    version: Option<String>,
+    /// When this process began.
+    up_since: Timestamp,
     /// Calls taken over from the journal that Asterisk has not confirmed yet.
     must_adopt: bool,
 }
@@ -109,6 +113,8 @@ impl Core {
             suspected: Differences::default(),
             heard_at: None,
             startup_time: None,
+            version: None,
+            up_since: clock::now(),
             must_adopt: false,
         }
     }
@@ -476,6 +482,7 @@ impl Core {
 
     fn reconnected(&mut self, asterisk: &resync::Snapshot) {
         self.suspected = Differences::default();
+        self.version = Some(asterisk.version.clone());
         let before = self.startup_time.replace(asterisk.startup_time.clone());
         let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
         self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
@@ -534,6 +541,7 @@ impl Core {
         self.trunks.clock_set(by_ms);
         self.bridges.clock_set(by_ms);
         self.heard_at = self.heard_at.map(|at| at.plus_ms(by_ms));
+        self.up_since = self.up_since.plus_ms(by_ms);
         for call in self.engine.calls().map(|call| call.id).collect::<Vec<_>>() {
             self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });
         }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::core::{ExpectedTest, test_channel};
 use super::lanes::seconds;
-use crate::api::{ExplainQuestion, Node, Readiness, TestCallRefused, TestCallRequest};
+use crate::api::{ExplainQuestion, Node, NodeStatus, Readiness, TestCallRefused, TestCallRequest};
 use crate::ari::AriError;
 use crate::ari::client::{Client, Originate};
 use crate::ari::role::Role;
@@ -37,6 +37,10 @@ pub enum Request {
         account: AccountId,
         flow: ForwardingFlowId,
         reply: oneshot::Sender<Option<FlowLive>>,
+    },
+    Status {
+        account: AccountId,
+        reply: oneshot::Sender<Option<NodeStatus>>,
     },
     End {
         account: AccountId,
@@ -143,6 +147,10 @@ impl Node for Port {
 
     fn live(&self, account: AccountId, flow: ForwardingFlowId) -> BoxFuture<'_, Option<FlowLive>> {
         self.ask(move |reply| Request::Live { account, flow, reply }).boxed()
+    }
+
+    fn status(&self, account: AccountId) -> BoxFuture<'_, Option<NodeStatus>> {
+        self.ask(move |reply| Request::Status { account, reply }).boxed()
     }
 
     fn end_call(&self, account: AccountId, call: CallId) -> BoxFuture<'_, bool> {

@@ -24,7 +24,7 @@ use super::restore::{recall, take_over};
 use super::trunks::Trunks;
 use super::watch::{News, Recalled, Watch, read_snapshot};
 use super::writer::Writer;
-use crate::api::{self, Api, Readiness};
+use crate::api::{self, Api, Readiness, Telemetry};
 use crate::ari::client::Client;
 use crate::ari::resync::Snapshot as AsteriskSnapshot;
 use crate::ari::socket::{self, SocketEvent};
@@ -66,10 +66,10 @@ enum Heard {
 /// application in Asterisk.
 pub async fn run(
     config: Config,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    telemetry: Telemetry,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut running = Running::start(&config, metrics).await?;
+    let mut running = Running::start(&config, telemetry).await?;
     let ended = running.turn(&cancel).await;
     running.stop().await;
     ended
@@ -110,10 +110,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(
-        config: &Config,
-        metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    ) -> anyhow::Result<Self> {
+    async fn start(config: &Config, telemetry: Telemetry) -> anyhow::Result<Self> {
         let db = Db::open(config.database.expose()).await.context("opening the store")?;
         let settings = ari_settings(&config.ari);
         let client = Client::new(&settings)?;
@@ -148,7 +145,7 @@ impl Running {
             context: config.test_calls.context.clone(),
         };
         let stop = CancellationToken::new();
-        let api = Api::new(db.clone(), Arc::new(port), metrics);
+        let api = Api::new(db.clone(), Arc::new(port), telemetry);
         let listen = config.api.listen;
         let serving = api::serve(listen, config.api.socket.clone(), api, stop.clone());
 
@@ -210,7 +207,7 @@ impl Running {
                     News::Configuration(snapshot, recalled) => self.reload(snapshot, recalled),
                 },
                 Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
-                Some(request) = self.requests.recv() => answer(&mut self.core, request),
+                Some(request) = self.requests.recv() => answer(&mut self.core, &self.outside.name, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
                 }
@@ -466,7 +463,7 @@ async fn keep_door(client: Client, mut share: watch::Receiver<u32>) {
     }
 }
 
-fn answer(core: &mut Core, request: Request) {
+fn answer(core: &mut Core, name: &str, request: Request) {
     // Who asked may have gone away.
     match request {
         Request::End { account, call, reply } => {
@@ -481,6 +478,9 @@ fn answer(core: &mut Core, request: Request) {
         }
         Request::Live { account, flow, reply } => {
             let _ = reply.send(core.live(account, flow));
+        }
+        Request::Status { account, reply } => {
+            let _ = reply.send(Some(core.status(name.to_owned(), account)));
         }
         Request::ExpectTest { account, flow, did, reply } => {
             let _ = reply.send(core.expect_test(account, flow, did));

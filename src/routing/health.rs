@@ -28,6 +28,23 @@ pub struct Circuit {
     probe: Option<LegId>,
 }
 
+/// How a trunk stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// So many calls in a row failed; it is left alone until then.
+    Failing {
+        failures: u32,
+        until: Timestamp,
+    },
+    /// Asterisk says that its endpoint is offline, or does not have it.
+    Offline,
+    /// It failed, and the next call, or one that is on its way, finds out whether it works again.
+    Probing,
+    /// Asterisk does not watch it, or has not asked its peer yet: calls go over it.
+    Unknown,
+    Up,
+}
+
 /// What a call tells about the trunk it went over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sign {
@@ -91,6 +108,18 @@ impl Circuit {
         match self.open_until? {
             until if at < until => Some(Down::Failing { failures: self.failures }),
             _ => self.probe.map(|_| Down::Probing),
+        }
+    }
+
+    /// The same for who looks on.
+    #[must_use]
+    pub fn standing(&self, at: Timestamp) -> Standing {
+        match (self.is_online, self.open_until) {
+            (Some(false), _) => Standing::Offline,
+            (_, Some(until)) if at < until => Standing::Failing { failures: self.failures, until },
+            (_, Some(_)) => Standing::Probing,
+            (None, None) => Standing::Unknown,
+            (Some(true), None) => Standing::Up,
         }
     }
 
@@ -172,6 +201,20 @@ mod tests {
         circuit.begin(leg(11));
         circuit.hear(leg(11), Sign::Works, Timestamp(31_000));
         assert_eq!(circuit, Circuit::default());
+    }
+
+    #[test]
+    fn it_tells_how_it_stands() {
+        let mut circuit = Circuit::default();
+        assert_eq!(circuit.standing(Timestamp(0)), Standing::Unknown);
+        circuit.endpoint_is(Some(true));
+        assert_eq!(circuit.standing(Timestamp(0)), Standing::Up);
+        circuit.endpoint_is(Some(false));
+        assert_eq!(circuit.standing(Timestamp(0)), Standing::Offline);
+        let circuit = opened();
+        let until = Timestamp(15_000);
+        assert_eq!(circuit.standing(Timestamp(14_999)), Standing::Failing { failures: 3, until });
+        assert_eq!(circuit.standing(until), Standing::Probing);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod repeat;
 pub mod sessions;
 pub mod slots;
 pub mod snapshot;
+pub mod standing;
 pub mod state;
 pub mod sticky;
 pub mod throttle;

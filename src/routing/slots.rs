@@ -122,6 +122,11 @@ impl<S: Copy> Slots<S> {
         self.holds.iter().flatten().map(|hold| hold.leg)
     }
 
+    /// What hangs on each leg that holds any.
+    pub fn staked(&self) -> impl Iterator<Item = &S> {
+        self.holds.iter().flatten().map(|hold| &hold.stake)
+    }
+
     pub fn stakes(&mut self) -> impl Iterator<Item = &mut S> {
         self.holds.iter_mut().flatten().map(|hold| &mut hold.stake)
     }

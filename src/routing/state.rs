@@ -126,6 +126,12 @@ impl State {
         self.slots.holders()
     }
 
+    /// How many legs are dialled or up over the trunk at that place.
+    pub(super) fn over_trunk(&self, place: usize) -> u32 {
+        let over = self.slots.staked().filter(|stake| stake.trunk == Some(place)).count();
+        u32::try_from(over).unwrap_or(u32::MAX)
+    }
+
     /// What `leg` holds.
     pub fn held(&self, leg: LegId) -> impl Iterator<Item = Scope> {
         self.slots.held(leg)

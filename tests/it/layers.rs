@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ari", &["clock", "engine", "model"]),
     ("api", &["clock", "model", "routing", "store"]),
     ("config", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["clock", "config", "model"]),
     ("harness", &["api", "clock", "engine", "model", "routing", "yaml"]),
     ("node", &["api", "ari", "clock", "config", "engine", "harness", "model", "routing", "store"]),
     (

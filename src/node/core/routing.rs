@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::Core;
-use crate::api::ExplainQuestion;
+use crate::api::{ExplainQuestion, NodeStatus};
 use crate::clock;
 use crate::model::billing::Micros;
+use crate::model::call::CallRecord;
 use crate::model::id::{AccountId, ForwardingFlowId};
 use crate::model::time::Timestamp;
 use crate::node::health::Endpoints;
 use crate::node::watch::Recalled;
 use crate::routing::explain::{self, ExplainedCall, FlowLive};
+use crate::routing::standing;
 use crate::store::Record;
 
 /// So old may what the store says be when it is heard here.
@@ -78,6 +80,33 @@ impl Core {
     pub fn live(&self, account: AccountId, flow: ForwardingFlowId) -> Option<FlowLive> {
         self.snapshot.flow(flow).filter(|plan| plan.account == account)?;
         explain::live(&self.snapshot, &self.state, flow, clock::now())
+    }
+
+    /// How the node of this name stands, as far as it concerns the account.
+    pub fn status(&self, name: String, account: AccountId) -> NodeStatus {
+        let mut live = BTreeMap::new();
+        let mut live_calls = 0;
+        let theirs = |call: &&CallRecord| call.account == account && call.ended_at.is_none();
+        for call in self.engine.calls().filter(theirs) {
+            live_calls += 1;
+            if let Some((flow, _)) = &call.flow {
+                *live.entry(*flow).or_insert(0) += 1;
+            }
+        }
+        let mut flows: Vec<_> = live
+            .into_iter()
+            .filter_map(|(id, live)| Some((id, self.snapshot.flow(id)?.flow.name.clone(), live)))
+            .collect();
+        flows.sort_by(|(_, a, live), (_, b, more)| more.cmp(live).then_with(|| a.cmp(b)));
+        NodeStatus {
+            name,
+            up_since: self.up_since,
+            version: self.version.clone(),
+            startup_time: self.startup_time.clone(),
+            live_calls,
+            flows,
+            trunks: standing::trunks(&self.snapshot, &self.state, clock::now()),
+        }
     }
 
     /// What Asterisk says of the endpoints behind the trunks. Void while it is not known whether it is

@@ -9,12 +9,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use divert::api::{
-    Access, Api, ExplainQuestion, Node, Readiness, Scope, TestCallRefused, TestCallRequest,
-    new_key, router,
+    Access, Api, ExplainQuestion, Node, NodeStatus, Readiness, Scope, Telemetry, TestCallRefused,
+    TestCallRequest, new_key, router,
 };
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{AccountId, CallId, ForwardingFlowId, KeyId};
+use divert::model::notice::{Notice, NoticeLevel};
 use divert::model::time::Timestamp;
 use divert::routing::decide::State;
 use divert::routing::explain::{ExplainedCall, FlowLive, explain_call, live};
@@ -42,6 +43,7 @@ mod nodes;
 mod openapi;
 mod rate_decks;
 mod serve;
+mod status;
 mod test_calls;
 
 /// More than any test places at once.
@@ -149,6 +151,26 @@ impl Node for FakeNode {
         })
     }
 
+    fn status(&self, account: AccountId) -> BoxFuture<'_, Option<NodeStatus>> {
+        Box::pin(async move {
+            // A node serves all accounts, and has all their trunks.
+            let (snapshot, mut state) = self.routing(DEFAULT_ACCOUNT).await?;
+            state.follow(&snapshot);
+            let mut flows: Vec<_> =
+                snapshot.flows().map(|plan| (plan.flow.id, plan.flow.name.clone(), 2)).collect();
+            flows.retain(|_| account == DEFAULT_ACCOUNT);
+            Some(NodeStatus {
+                name: "a".to_owned(),
+                up_since: Timestamp(0),
+                version: Some("22.10.1".to_owned()),
+                startup_time: Some("2026-11-21T01:00:00.000+0000".to_owned()),
+                live_calls: flows.len() * 2,
+                flows,
+                trunks: divert::routing::standing::trunks(&snapshot, &state, clock::now()),
+            })
+        })
+    }
+
     fn configuration_changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
@@ -179,7 +201,18 @@ impl World {
             .await
             .unwrap();
         let node = Arc::new(FakeNode { db: OnceLock::from(db.clone()), ..FakeNode::default() });
-        let api = Api::new(db.clone(), node.clone(), Arc::new(|| "divert_up 1\n".to_owned()));
+        let notice = Notice {
+            level: NoticeLevel::Warning,
+            text: "a trunk is offline".to_owned(),
+            first_at: Timestamp(0),
+            at: Timestamp(1),
+            times: 2,
+        };
+        let telemetry = Telemetry {
+            metrics: Arc::new(|| "divert_up 1\n".to_owned()),
+            notices: Arc::new(move || vec![notice.clone()]),
+        };
+        let api = Api::new(db.clone(), node.clone(), telemetry);
         let (keyed, local) =
             (router(api.clone(), Access::Keys), router(api.clone(), Access::Local));
         Self { db, node, keyed, local, api, _dir: dir }

@@ -106,6 +106,7 @@ fn the_promised_routes_exist() {
         "post /v1/calls/{id}/end",
         "get /v1/keys",
         "get /v1/nodes",
+        "get /v1/status",
         "delete /v1/nodes/{name}",
         "post /v1/keys",
         "delete /v1/keys/{id}",
