@@ -71,7 +71,7 @@ pub(super) enum Stage {
     Deciding(u16),
     /// Over; waiting for channels to go.
     Ending,
-    /// A destination rings, or the fallback number.
+    /// A destination rings, or the fallback number: the leg with this number, which is not taken back.
     Hunting(u16),
     /// On the way back to the dialplan.
     PassingOn,

@@ -178,7 +178,7 @@ impl Call {
         let Some(leg) = self.legs.get_mut(&no) else {
             return;
         };
-        if !is_ours || leg.stage != LegStage::Creating || leg.taken_back.is_some() {
+        if !is_ours || leg.stage != LegStage::Creating {
             return;
         }
         leg.stage = LegStage::Dialled;
@@ -246,14 +246,13 @@ impl Call {
                 receipt.answered(leg);
             }
         }
-        if is_awaited && !was_taken_back {
+        if is_awaited {
             self.talk(now, no, out);
         }
         out.push(Command::SaveLeg(Box::new(record)));
     }
 
     pub fn leg_gone(&mut self, now: Timestamp, no: u16, departure: Departure, out: Out<'_>) {
-        let was_taken_back = self.legs.get(&no).is_some_and(|leg| leg.taken_back.is_some());
         let Some(outcome) = self.finish_leg(now, no, departure, out) else {
             return;
         };
@@ -262,9 +261,7 @@ impl Call {
                 let cause = departure.cause.unwrap_or(HangupCause::NORMAL);
                 self.end(now, EndedBy::Destination, CallResult::Answered, cause, out);
             }
-            Stage::Hunting(at) if at == no && !was_taken_back => {
-                self.attempt_failed(now, outcome, out);
-            }
+            Stage::Hunting(at) if at == no => self.attempt_failed(now, outcome, out),
             _ => {}
         }
     }

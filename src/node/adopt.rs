@@ -244,6 +244,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_missed_of_a_channel_is_the_last_that_happened_to_it() {
+        use ChannelEvent::{Ready, Ringing, Up};
+        const FOUND: [ChannelState; 3] =
+            [ChannelState::Down, ChannelState::Ringing, ChannelState::Up];
+        let told = |of: ChannelId, missed: Vec<Input>| -> Vec<ChannelEvent> {
+            let event = |input| match input {
+                Input::Channel { channel, event } if channel == of => event,
+                other => panic!("{other:?}"),
+            };
+            missed.into_iter().map(event).collect()
+        };
+        for (known, wanted) in [
+            (&[][..], [Some(Ready), Some(Ready), Some(Up)]),
+            (&[Ready], [None, Some(Ringing), Some(Up)]),
+            (&[Ready, Ringing], [None, None, Some(Up)]),
+            (&[Ready, Ringing, Up], [None, None, None]),
+        ] {
+            let engine = engine(known);
+            for (found, wanted) in FOUND.into_iter().zip(wanted) {
+                let asterisk = [there(caller(), ChannelState::Down), there(leg(), found)];
+                let told = told(leg(), missed_by(&engine, &asterisk));
+                assert_eq!(told, Vec::from_iter(wanted), "{known:?}, found {found:?}");
+            }
+        }
+        // Every caller rings until divert answers.
+        let engine = engine(&[Ready]);
+        for (found, wanted) in FOUND.into_iter().zip([None, None, Some(Up)]) {
+            let asterisk = [there(caller(), found), there(leg(), ChannelState::Down)];
+            let told = told(caller(), missed_by(&engine, &asterisk));
+            assert_eq!(told, Vec::from_iter(wanted), "the caller, found {found:?}");
+        }
+    }
+
+    #[test]
     fn a_leg_that_went_after_an_answer_nobody_wrote_down_was_in_a_conversation() {
         for (state, ended_by) in
             [(ChannelState::Up, Some(EndedBy::Destination)), (ChannelState::Down, None)]

@@ -123,6 +123,17 @@ mod tests {
                 "2026-11-20T23:59:59.999-06:00[America/Chicago]",
                 true,
             ),
+            // The same day of the next month, and of the next year.
+            (
+                "2026-11-20T12:00:00-06:00[America/Chicago]",
+                "2026-12-20T12:00:00-06:00[America/Chicago]",
+                false,
+            ),
+            (
+                "2026-11-20T12:00:00-06:00[America/Chicago]",
+                "2027-11-20T12:00:00-06:00[America/Chicago]",
+                false,
+            ),
             // One day of UTC, two days there.
             (
                 "2026-11-20T23:30:00-06:00[America/Chicago]",

@@ -333,6 +333,24 @@ mod tests {
     }
 
     #[test]
+    fn a_period_ends_to_the_millisecond() {
+        for per in [CapPeriod::Hour, CapPeriod::Day, CapPeriod::Month] {
+            let gate = gate(&[(per, CapCount::Attempts, 2)], &zone("America/Chicago"));
+            let (since, until) = period(&gate.zone, per, at("2026-11-21T12:00:00Z"));
+            let mut meter = meter(&gate);
+            let used = |meter: &Meter, at| gate.standing(meter, at)[0].1;
+            meter.begin(&gate, since);
+            meter.begin(&gate, until.plus_ms(-1));
+            assert_eq!(used(&meter, until.plus_ms(-1)), 2, "{per}");
+            assert!(gate.refuses(&meter, until.plus_ms(-1)).is_some(), "{per}");
+            assert_eq!(used(&meter, until), 0, "{per}");
+            assert_eq!(gate.refuses(&meter, until), None, "{per}");
+            meter.begin(&gate, until);
+            assert_eq!(used(&meter, until), 1, "{per}: counted in the new period");
+        }
+    }
+
+    #[test]
     fn a_total_is_never_reset() {
         let gate = gate(&[(CapPeriod::Total, CapCount::Attempts, 2)], &Zone::UTC);
         let mut meter = meter(&gate);

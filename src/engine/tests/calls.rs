@@ -83,8 +83,13 @@ fn a_clock_that_is_set_changes_no_length_of_time_and_fires_no_timer() {
         let played = played.caller_hangs_up_after_ms(10_000);
         assert_eq!(played.record().talk_ms, 300 + 5_000 + 10_000 - 502);
         let leg = played.sim.legs.values().next().unwrap();
-        let rang_ms = leg.answered_at.unwrap().since_ms(leg.ringing_at.unwrap());
-        assert_eq!(rang_ms, 500, "by {by_ms}");
+        let moments = [leg.started_at, leg.ringing_at.unwrap(), leg.answered_at.unwrap()];
+        let before_the_end_ms = moments.map(|at| leg.ended_at.unwrap().since_ms(at));
+        assert_eq!(before_the_end_ms, [15_301, 15_299, 14_799], "by {by_ms}");
+        let record = played.record();
+        let moments = [record.started_at, record.answered_at.unwrap()];
+        let before_the_end_ms = moments.map(|at| record.ended_at.unwrap().since_ms(at));
+        assert_eq!(before_the_end_ms, [15_300, 14_798], "by {by_ms}");
         assert_eq!(played.titles(), ["Received", "Routed", "Ringing", "Answered", "Ended"]);
     }
     // The longest conversation is as long as ever.
