@@ -39,7 +39,8 @@ pub enum StoreError {
     /// Another account or another number of this one has the DID on that server.
     #[error("the number {did} is taken on that server")]
     Taken { did: Did },
-    /// The database could not be reached, was busy for too long, or has no room.
+    /// The database could not be reached, was busy for too long, has no room, or ended the
+    /// transaction by itself: whatever says nothing about what was asked of it.
     #[error("the database is not available: {0}")]
     Unavailable(sqlx::Error),
     #[error("{0}; use sqlite:/path/to/file.sqlite or postgres://user@host/database")]
@@ -64,35 +65,49 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls};
+        use sqlx::Error::{
+            BeginFailed, Database, InvalidSavePointStatement, Io, PoolClosed, PoolTimedOut,
+            Protocol, Tls, WorkerCrashed,
+        };
         match &error {
             Database(refused) if refused.is_foreign_key_violation() => Self::Dangling,
-            Database(refused) if is_passing(refused.as_ref()) => Self::Unavailable(error),
-            BeginFailed | Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | Tls(_) => {
-                Self::Unavailable(error)
-            }
-            sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            Database(refused) if !is_of_statement(refused.as_ref()) => Self::Unavailable(error),
+            BeginFailed
+            | InvalidSavePointStatement
+            | Io(_)
+            | PoolClosed
+            | PoolTimedOut
+            | Protocol(_)
+            | Tls(_)
+            | WorkerCrashed => Self::Unavailable(error),
             _ => Self::Internal(error),
         }
     }
 }
 
-/// Whether a refusal comes from the state of the server rather than from the statement.
-fn is_passing(refused: &dyn sqlx::error::DatabaseError) -> bool {
+/// Whether a refusal comes from the statement and its values. Any other tells of the state of the
+/// database, of which there are many and new ones with every version: a full disk, a failed read or
+/// write, no memory, a server that stops, a transaction that lost against another.
+fn is_of_statement(refused: &dyn sqlx::error::DatabaseError) -> bool {
     let Some(code) = refused.code() else {
         return false;
     };
     if refused.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
         // The low byte of an extended result code is the primary one (sqlite.org/rescode.html).
         let primary = code.parse::<i64>().map(|code| code & 0xff);
-        return primary.is_ok_and(|primary| SQLITE_PASSING.contains(&primary));
+        return primary.is_ok_and(|primary| SQLITE_OF_STATEMENT.contains(&primary));
     }
-    POSTGRES_PASSING.iter().any(|class| code.starts_with(class))
+    POSTGRES_OF_STATEMENT.iter().any(|class| code.starts_with(class))
+        && !POSTGRES_OF_STATE.contains(&code.as_ref())
 }
 
-/// busy, locked, read-only (a full or remounted disk), i/o error, disk full, cannot open.
-const SQLITE_PASSING: [i64; 6] = [5, 6, 8, 10, 13, 14];
+/// error in the SQL, too big, constraint, mismatch, misuse, not authorised by the program, out of
+/// range.
+const SQLITE_OF_STATEMENT: [i64; 7] = [1, 18, 19, 20, 21, 23, 25];
 
-/// Classes and codes of appendix A of the Postgres manual: connection, authorisation, no such database,
-/// rollback by the server (serialisation, deadlock), resources, operator, system; read-only server.
-const POSTGRES_PASSING: [&str; 8] = ["08", "28", "3D", "40", "53", "57", "58", "25006"];
+/// Classes of appendix A of the Postgres manual: not supported, cardinality, data, integrity, external
+/// and raised by a trigger, syntax or access, check option, too complex.
+const POSTGRES_OF_STATEMENT: [&str; 10] =
+    ["0A", "21", "22", "23", "38", "39", "42", "44", "54", "P0"];
+/// Of those classes: a right that is missing, and a table that is (while a backup is restored).
+const POSTGRES_OF_STATE: [&str; 2] = ["42501", "42P01"];

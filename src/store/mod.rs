@@ -103,7 +103,7 @@ impl Db {
         const POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(POSTGRES).await?),
+            Self::Postgres(pool) => Tx::Postgres(begin_postgres(pool, POSTGRES).await?),
         })
     }
 
@@ -112,9 +112,21 @@ impl Db {
         const POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(POSTGRES).await?),
+            Self::Postgres(pool) => Tx::Postgres(begin_postgres(pool, POSTGRES).await?),
         })
     }
+}
+
+/// As a task, which is seen through even when nobody waits any more: to the driver a transaction has
+/// not begun before the answer has come, and without it the connection would be lent out again in
+/// the middle of one.
+async fn begin_postgres(
+    pool: &PgPool,
+    sql: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(sql).await });
+    begun.await.unwrap_or(Err(sqlx::Error::BeginFailed))
 }
 
 impl Tx {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Database, SqlSafeStr};
 
 use super::{Db, StoreError};
 
@@ -39,13 +39,7 @@ impl Db {
 async fn open_memory() -> Result<Db, StoreError> {
     let options = sqlite_options().in_memory(true);
     // Every connection would have a database of its own, so there is one, and it is never closed.
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options)
-        .await?;
+    let pool = pool_of(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
     migrate_sqlite(&mut *pool.acquire().await?).await?;
     Ok(Db::Sqlite(pool))
 }
@@ -65,11 +59,7 @@ async fn open_file(path: &str) -> Result<Db, StoreError> {
     let options = sqlite_options().filename(&path).create_if_missing(true);
     let mut first = connect_file(&options).await?;
     migrate_sqlite(&mut first).await?;
-    let pool = SqlitePoolOptions::new()
-        .max_connections(SQLITE_CONNECTIONS)
-        .acquire_timeout(PATIENCE)
-        .connect_with(options)
-        .await?;
+    let pool = pool_of(SQLITE_CONNECTIONS).connect_with(options).await?;
     // Closed only now: the last connection to go would take the write-ahead log away with it.
     first.close().await?;
     Ok(Db::Sqlite(pool))
@@ -105,6 +95,22 @@ fn sqlite_options() -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Connections that are lent out again only when their last transaction is over. `SQLite` ends one by
+/// itself when the disk is full, reading or writing fails, or memory runs out; the driver goes on
+/// counting it, and would refuse every later one on that connection.
+fn pool_of<DB: Database>(connections: u32) -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_release(
+        |connection: &mut DB::Connection, _| {
+            async move {
+                // A rollback may still be on its way: the answer comes after it.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            }
+            .boxed()
+        },
+    )
+}
+
 async fn migrate_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     let tables: Vec<String> = sqlx::query_scalar(SQLITE_TABLES).fetch_all(&mut *tx).await?;
@@ -126,11 +132,7 @@ async fn open_postgres(url: &str) -> Result<Db, StoreError> {
     prepare_postgres(&mut first).await?;
     migrator().run_direct(None, &mut first, false).await.map_err(migration_failed)?;
     first.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(PATIENCE)
-        .connect_with(options)
-        .await?;
+    let pool = pool_of(POSTGRES_CONNECTIONS).connect_with(options).await?;
     Ok(Db::Postgres(pool))
 }
 

@@ -1,9 +1,11 @@
 //! The store on both engines: every test here has one body and runs twice.
 
+pub mod disk;
 pub mod engine;
 
-mod billing;
-mod calls;
+mod away;
+pub mod billing;
+pub mod calls;
 mod configuration;
 mod distribution;
 mod idempotency;
