@@ -17,6 +17,7 @@ use super::etag;
 use super::fields::Fields;
 use super::key::Scope;
 use super::schema::PageOf;
+use crate::clock;
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::time::Timestamp;
 use crate::store::nodes::NodeUse;
@@ -40,7 +41,7 @@ struct Node {
 
 impl From<NodeUse> for Node {
     fn from(node: NodeUse) -> Self {
-        let NodeUse { name, legs, until } = node;
+        let NodeUse { name, legs, until, .. } = node;
         Self { name, legs, until: until.map(Timestamp::rfc3339) }
     }
 }
@@ -69,7 +70,7 @@ async fn list(State(api): State<Api>, identity: Identity) -> Result<Response, Ap
 
 /// Forget a node
 ///
-/// Gives back what it holds of live-call limits. While it holds anything, only with `force`, for a
+/// Gives back what it holds of live-call limits. Never while it serves. While it holds anything, only with `force`, for a
 /// node that is gone with its Asterisk: slots of calls that live are counted no longer.
 #[utoipa::path(
     delete,
@@ -93,6 +94,11 @@ async fn forget(
         let detail = "No node has this name.";
         ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
     })?;
+    if node.is_serving(clock::now()) {
+        let detail = "The node is serving.";
+        let hint = "stop it first; one that has just died may be forgotten half a minute later";
+        return Err(ApiError::conflict("serving", "Cannot be forgotten", detail).hint(hint));
+    }
     if node.legs > 0 && !force {
         let detail = format!("The node holds slots for {} live legs.", node.legs);
         let hint = "if it is gone with its Asterisk, send force=true; if its calls live, limits \

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::terminal::{Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use super::{Failure, database};
+use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;
-use crate::store::nodes::NodeUse;
+use crate::store::nodes::{NodeUse, SERVING_MS};
 
 #[derive(Debug, Subcommand)]
 pub enum NodesCommand {
@@ -51,6 +52,14 @@ pub async fn run(command: &NodesCommand, config: &Config) -> anyhow::Result<()> 
                 let text = format!("no node {name:?} is known: see 'divert nodes list'");
                 return Err(Failure::Input(text).into());
             };
+            if node.is_serving(clock::now()) {
+                let text = format!(
+                    "the node {name:?} is serving: stop it first. If it has just died, try again \
+                     in {} s",
+                    SERVING_MS / 1_000
+                );
+                return Err(Failure::Input(text).into());
+            }
             if !args.yes && node.legs > 0 {
                 let text = format!(
                     "the node {name:?} holds slots for {} live legs. If they live, limits would be \

@@ -14,7 +14,20 @@ pub struct NodeUse {
     pub legs: u32,
     /// When the last of them is given back by itself, should the node never be heard of again.
     pub until: Option<Timestamp>,
+    /// When it last heard of its Asterisk.
+    pub heard_at: Option<Timestamp>,
 }
+
+impl NodeUse {
+    /// It was heard of so lately that it is taken to be alive: nobody may forget it.
+    #[must_use]
+    pub fn is_serving(&self, now: Timestamp) -> bool {
+        self.heard_at.is_some_and(|at| now.since_ms(at) < SERVING_MS)
+    }
+}
+
+/// How long after it was last heard of a node is taken to be alive.
+pub const SERVING_MS: i64 = 30_000;
 
 impl Db {
     /// Every node that ever ran on this database or holds slots there, by name.
@@ -22,20 +35,25 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn nodes(&self) -> Result<Vec<NodeUse>, StoreError> {
-        const NAMES: &str = "SELECT name FROM node";
+        const NAMES: &str = "SELECT name, heard_at FROM node";
         const LEGS: &str = "SELECT node, COUNT(*), MAX(expires_at) \
             FROM (SELECT node, call_id, no, MAX(expires_at) AS expires_at FROM slot \
                   GROUP BY node, call_id, no) AS leg GROUP BY node";
-        let names: Vec<Text<String>> =
-            on!(self, db => sqlx::query_scalar(NAMES).fetch_all(db).await)?;
+        let names: Vec<(Text<String>, Option<Int<Timestamp>>)> =
+            on!(self, db => sqlx::query_as(NAMES).fetch_all(db).await)?;
         let legs: Vec<(Text<String>, Int<u32>, Int<Timestamp>)> =
             on!(self, db => sqlx::query_as(LEGS).fetch_all(db).await)?;
         let mut nodes: BTreeMap<String, NodeUse> = names
             .into_iter()
-            .map(|Text(name)| (name.clone(), NodeUse { name, legs: 0, until: None }))
+            .map(|(Text(name), heard_at)| {
+                let heard_at = heard_at.map(|Int(at)| at);
+                (name.clone(), NodeUse { name, legs: 0, until: None, heard_at })
+            })
             .collect();
         for (Text(name), Int(legs), Int(until)) in legs {
-            nodes.insert(name.clone(), NodeUse { name, legs, until: Some(until) });
+            let node = NodeUse { name: name.clone(), legs: 0, until: None, heard_at: None };
+            let node = nodes.entry(name).or_insert(node);
+            (node.legs, node.until) = (legs, Some(until));
         }
         Ok(nodes.into_values().collect())
     }

@@ -34,6 +34,11 @@ async fn a_node_that_holds_slots_is_forgotten_by_force_only() {
     for ask in [Ask::get("/v1/nodes"), Ask::delete("/v1/nodes/b")] {
         world.keyed(ask.bearer(&key)).await.assert_problem(403, "missing_scope");
     }
+    world.db.remember_heard("a", clock::now()).await.unwrap();
+    for force in ["", "?force=true"] {
+        let refused = world.local(Ask::delete(&format!("/v1/nodes/a{force}"))).await;
+        refused.assert_problem(409, "serving");
+    }
     world.local(Ask::delete("/v1/nodes/c")).await.assert_problem(404, "not_found");
     world.local(Ask::delete("/v1/nodes/b?force=1")).await.assert_problem(400, "invalid_query");
     let held = world.local(Ask::delete("/v1/nodes/b")).await;

@@ -62,8 +62,17 @@ async fn nodes_are_listed_with_what_they_hold(
         };
         store.db.settle_slots("busy", &[&held], &[]).await.unwrap();
     }
-    let node = |name: &str, legs, until| NodeUse { name: name.to_owned(), legs, until };
-    let listed = [node("busy", 2, Some(NOW.plus_ms(2))), node("idle", 0, None)];
+    store.db.remember_heard("idle", NOW).await.unwrap();
+    let node = |name: &str, legs, until, heard_at| NodeUse {
+        name: name.to_owned(),
+        legs,
+        until,
+        heard_at,
+    };
+    let listed = [node("busy", 2, Some(NOW.plus_ms(2)), None), node("idle", 0, None, Some(NOW))];
+    assert!(
+        listed[1].is_serving(NOW.plus_ms(29_999)) && !listed[1].is_serving(NOW.plus_ms(30_000))
+    );
     assert_eq!(store.db.nodes().await.unwrap(), listed);
     assert_eq!(store.db.forget_node("idle").await.unwrap(), Some(0));
     assert_eq!(store.db.nodes().await.unwrap(), listed[..1]);
