@@ -27,7 +27,10 @@ pub fn failure(error: &StoreError) -> Failure {
     let text = error.to_string();
     match error {
         StoreError::Unavailable(_) => Failure::NotConnected(text),
-        StoreError::Foreign(_) | StoreError::Folder(_) | StoreError::Url(_) => Failure::Input(text),
+        StoreError::Foreign(_)
+        | StoreError::Folder(_)
+        | StoreError::Owned { .. }
+        | StoreError::Url(_) => Failure::Input(text),
         _ => Failure::Failed(text),
     }
 }

@@ -33,6 +33,12 @@ pub enum StoreError {
     Newer(i64),
     #[error("there is no such account")]
     NoAccount,
+    /// A file of an `SQLite` database, or its directory, is not ours to write.
+    #[error(
+        "{} belongs to {owner}, and {us} may not write it: become {owner}, or give it to {us}: \
+         chown {us} {}", .file.display(), .file.display()
+    )]
+    Owned { file: PathBuf, owner: String, us: String },
     /// Somebody else changed the configuration in between: read it again.
     #[error("the configuration was changed in between; it has version {found} now")]
     Stale { found: i64 },

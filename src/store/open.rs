@@ -4,6 +4,9 @@
 //! `SQLite` migrates inside one immediate transaction, so several processes may open one new file
 //! at once; Postgres migrates under an advisory lock.
 
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -56,7 +59,57 @@ async fn open_file(path: &str) -> Result<Db, StoreError> {
     if !folder.is_dir() {
         return Err(StoreError::Folder(folder.to_owned()));
     }
-    let options = sqlite_options().filename(&path).create_if_missing(true);
+    let opened = async {
+        make_private(&path)?;
+        open_private(&path).await
+    };
+    // To SQLite a file of somebody else is one of many that cannot be opened or written.
+    opened.await.map_err(|error: StoreError| match somebody_elses(&path) {
+        Some(owned) if error.may_retry() => owned,
+        _ => error,
+    })
+}
+
+/// Makes the file before `SQLite` does, so that nobody else may read it, not for an instant. What
+/// `SQLite` puts beside it gets the same mode.
+fn make_private(path: &Path) -> Result<(), sqlx::Error> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The first of a database's files that we may not write, and whose it is.
+fn somebody_elses(path: &Path) -> Option<StoreError> {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let us = fs::metadata("/proc/self").ok()?.uid();
+    let all = [path.to_owned(), beside("-wal"), beside("-shm"), folder];
+    all.into_iter().find_map(|file| {
+        let owner = fs::metadata(&file).ok()?.uid();
+        let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        let is_ours = rustix::fs::access(&file, wanted) != Err(rustix::io::Errno::ACCESS);
+        (!is_ours).then(|| StoreError::Owned { file, owner: user(owner), us: user(us) })
+    })
+}
+
+/// The name of a user, or the number where `/etc/passwd` (passwd(5)) does not have it.
+fn user(id: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2).is_some_and(|found| *found == id.to_string()));
+    found.and_then(|fields| fields.first().map(ToString::to_string)).unwrap_or(id.to_string())
+}
+
+async fn open_private(path: &Path) -> Result<Db, StoreError> {
+    let options = sqlite_options().filename(path).create_if_missing(true);
     let mut first = connect_file(&options).await?;
     migrate_sqlite(&mut first).await?;
     let pool = pool_of(SQLITE_CONNECTIONS).connect_with(options).await?;

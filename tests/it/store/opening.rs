@@ -1,5 +1,7 @@
 //! Opening a database: URLs, migrations, and what is refused.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use divert::model::configuration::Configuration;
 use divert::store::{Db, StoreError, Version};
 use rstest::rstest;
@@ -109,6 +111,23 @@ async fn a_file_in_no_directory_is_refused_with_the_directory() {
     let refused = Db::open(&format!("sqlite:{}/d.sqlite", absent.display())).await.unwrap_err();
     assert!(matches!(refused, StoreError::Folder(_)), "{refused:?}");
     assert!(refused.to_string().contains(absent.to_str().unwrap()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_alone_and_so_is_what_stands_beside_it() {
+    let store = Engine::Sqlite.store().await;
+    let folder = store.place.folder().unwrap();
+    store.execute("UPDATE account SET version = 7").await;
+    let modes: Vec<(String, u32)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            (entry.file_name().into_string().unwrap(), mode)
+        })
+        .collect();
+    assert_eq!(modes.len(), 3, "{modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
 }
 
 #[tokio::test]
