@@ -5,6 +5,7 @@
 //! 3 not connected. Results go to standard output, everything else to standard error.
 
 mod account;
+mod backup;
 mod billing;
 mod calls;
 mod client;
@@ -86,6 +87,9 @@ enum Command {
     /// Print the configuration as a document for plan and apply
     #[command(after_help = "Example:\n  divert export > flows.yaml")]
     Export(plan::ExportArgs),
+    /// Copy the database into a file, while divert serves
+    #[command(after_help = "Example:\n  divert backup /var/backups/divert.sqlite")]
+    Backup(backup::BackupArgs),
     /// Place a test call and watch it; exit code 0 only if it was answered
     #[command(after_help = "Example:\n  divert test-call \"Solar East\" --caller +12025550100")]
     TestCall(test_call::TestCallArgs),
@@ -240,6 +244,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         match &cli.command {
             Command::Account(command) => account::run(command, config).await,
             Command::Apply(args) => plan::apply(args, config).await,
+            Command::Backup(args) => backup::run(args, config).await,
             Command::Balance(command) => billing::balance(command, config).await,
             Command::Cdrs(command) => billing::cdrs(command, config).await,
             Command::Calls(command) => calls::run(command, config).await,

@@ -59,6 +59,7 @@ mod column;
 mod error;
 mod open;
 mod record;
+mod upkeep;
 
 pub use billing::{AccountBalance, CdrFilter};
 pub use calls::{CallDetail, CallFilter, JournalLine};

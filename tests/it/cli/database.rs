@@ -1,12 +1,14 @@
 //! Commands that work on the database, on SQLite.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
+use divert::store::Db;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::calls::CALL;
-use super::{GOOD, divert, stdout, with_database};
+use super::{GOOD, divert, stderr, stdout, with_database};
 use crate::config::distribution::EVERYTHING;
 
 #[test]
@@ -92,4 +94,46 @@ fn a_call_without_a_journal_can_not_be_replayed() {
     let mut other = divert(dir.path());
     other.env("DIVERT_DATABASE", "sqlite:/nowhere/at/all.sqlite");
     other.args(["replay", CALL]).assert().code(2);
+}
+
+#[test]
+fn a_backup_is_a_whole_database_and_overwrites_nothing() {
+    let dir = TempDir::new().unwrap();
+    let backup = |to: &str| {
+        let mut command = with_database(dir.path());
+        command.args(["backup", to]);
+        command
+    };
+    backup("b.sqlite").assert().code(2);
+    assert!(!dir.path().join("b.sqlite").exists());
+    fs::write(dir.path().join("flows.yaml"), GOOD).unwrap();
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    // Somebody has the database open, so that what is new stays in its log.
+    let url = format!("sqlite:{}", dir.path().join("d.sqlite").display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let db = runtime.block_on(Db::open(&url)).unwrap();
+    let change = GOOD.replace("sales", "support");
+    fs::write(dir.path().join("flows.yaml"), change).unwrap();
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    backup("b.sqlite").assert().success();
+    let mode = fs::metadata(dir.path().join("b.sqlite")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let exported = |file: &str| {
+        let mut command = divert(dir.path());
+        stdout(command.arg("export").env("DIVERT_DATABASE", format!("sqlite:{file}")))
+    };
+    assert!(exported("b.sqlite").contains("support"));
+    assert_eq!(exported("b.sqlite"), exported("d.sqlite"));
+    let refused = stderr(&mut backup("b.sqlite"));
+    assert!(refused.contains("b.sqlite exists: name a new file"), "{refused}");
+    let mut postgres = divert(dir.path());
+    postgres.args(["backup", "x"]).env("DIVERT_DATABASE", "postgres://u@h/n");
+    let told = stderr(&mut postgres);
+    assert!(told.contains("pg_dump --format=custom --file=x"), "{told}");
+
+    // And a plain copy has it all once the log was brought in, as the server does every minute.
+    runtime.block_on(db.checkpoint()).unwrap();
+    fs::copy(dir.path().join("d.sqlite"), dir.path().join("copy.sqlite")).unwrap();
+    assert_eq!(exported("copy.sqlite"), exported("d.sqlite"));
 }
