@@ -29,6 +29,8 @@ pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
 #[derive(Clone, Debug)]
 pub struct Config {
     pub database: DatabaseUrl,
+    /// The directory for rows that wait while the database is away; `None`: see [`SETTINGS`].
+    pub spool: Option<PathBuf>,
     pub node: NodeConfig,
     pub ari: AriConfig,
     pub api: ApiConfig,
@@ -195,6 +197,7 @@ macro_rules! settings {
 
 settings! {
     "database" Url "sqlite:/var/lib/divert/divert.sqlite" "sqlite:PATH, or postgres://USER:PASSWORD@HOST/NAME";
+    "spool" Text "" "a directory for rows that wait while the database is away; \"\" = beside the SQLite file, or /var/lib/divert";
     "node.name" Text "a" "this node's name: part of ids, metrics and logs";
     "node.master" Text "master" "which server of the configuration this node's Asterisk is";
     "node.slots" Text "auto" "where live-call limits are counted: memory (by this node alone) or shared (in the database, by all nodes together); auto = shared on Postgres";
@@ -393,6 +396,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self) -> Option<Config> {
         let database = self.parse("database", |text| text.parse().map_err(str::to_owned));
+        let spool = self.parse("spool", |text| {
+            Ok(if text.is_empty() { None } else { Some(PathBuf::from(text)) })
+        });
         let node = self.parse("node.name", |text| {
             let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             check((1..=20).contains(&text.len()) && text.chars().all(allowed), text)
@@ -446,6 +452,7 @@ impl Reader<'_> {
         });
         Some(Config {
             database: database?,
+            spool: spool?,
             node: NodeConfig { name: node?, master: master?, slots: slots? },
             ari: AriConfig { url: url?, user: user?, password: password?, app: app? },
             api: ApiConfig { listen: listen?, socket: socket?, insecure_http: insecure_http? },

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
+use super::{Api, RowCounts};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
@@ -22,9 +22,10 @@ struct Health {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Ready {
+struct ReadinessReport {
     ready: bool,
     checks: Vec<Check>,
+    rows: RowCounts,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -51,8 +52,8 @@ async fn healthz() -> Json<Health> {
     get,
     path = "/readyz",
     responses(
-        (status = 200, description = "They can", body = Ready),
-        (status = 503, description = "They cannot; the reasons are in it", body = Ready),
+        (status = 200, description = "They can", body = ReadinessReport),
+        (status = 503, description = "They cannot; the reasons are in it", body = ReadinessReport),
     ),
 )]
 async fn readyz(State(api): State<Api>) -> Response {
@@ -62,7 +63,7 @@ async fn readyz(State(api): State<Api>) -> Response {
     let checks = vec![check("asterisk", readiness.asterisk), check("store", readiness.store)];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, checks })).into_response()
+    (status, Json(ReadinessReport { ready, checks, rows: readiness.rows })).into_response()
 }
 
 /// Metrics for Prometheus

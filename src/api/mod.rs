@@ -12,6 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::id::{AccountId, CallId, ForwardingFlowId};
 use crate::model::notice::Notice;
@@ -62,7 +64,7 @@ pub use auth::Access;
 pub use key::{Scope, new_key};
 pub use openapi::document;
 pub use router::router;
-pub use serve::{serve, serve_on};
+pub use serve::{Listeners, bind, serve};
 
 /// What the API asks of the running node.
 pub trait Node: Send + Sync + 'static {
@@ -128,7 +130,23 @@ pub struct TestCallRefused {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Readiness {
     pub asterisk: Result<(), String>,
+    /// Whether it can be read, and written.
     pub store: Result<(), String>,
+    pub rows: RowCounts,
+}
+
+/// What becomes of rows on their way to the store: calls, bills, timelines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RowCounts {
+    /// Rows that wait to be written: none, but for a moment, while the database is well.
+    #[schema(example = 0)]
+    pub waiting: u64,
+    /// Of those that wait, how many are kept on disk, so that a process that is killed loses none.
+    #[schema(example = 0)]
+    pub spooled: u64,
+    /// Rows lost since the start: more than may wait, or refused by the database.
+    #[schema(example = 0)]
+    pub lost: u64,
 }
 
 /// How the node stands, beside its [`Readiness`].

@@ -16,37 +16,59 @@ use super::{Access, Api, router};
 const GRACE: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// Serves the API until it is cancelled and the requests in flight are answered, 10 s at most.
-///
-/// `listen` needs keys. `socket` needs none, because its file is open to our user alone (mode 0600).
+/// Where the API listens.
+#[derive(Debug)]
+pub struct Listeners {
+    tcp: TcpListener,
+    unix: Option<(UnixListener, PathBuf)>,
+}
+
+impl Listeners {
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// Listens, so that nobody else can; connections wait for [`serve`].
 ///
 /// # Errors
 /// When the address cannot be bound, or when somebody else answers on the socket or something that
-/// is no socket lies in its place.
-pub async fn serve(
-    listen: SocketAddr,
-    socket: Option<PathBuf>,
-    api: Api,
-    cancel: CancellationToken,
-) -> Result<()> {
-    let tcp = TcpListener::bind(listen).await?;
-    serve_on(tcp, socket, api, cancel).await
-}
-
-/// Like [`serve`], on a listener that is bound already.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_on(
-    tcp: TcpListener,
-    socket: Option<PathBuf>,
-    api: Api,
-    cancel: CancellationToken,
-) -> Result<()> {
-    let unix = match &socket {
-        Some(path) => Some(bind_private(path).await?),
+/// is no socket lies in its place. The message says which.
+pub async fn bind(listen: SocketAddr, socket: Option<PathBuf>) -> Result<Listeners> {
+    let tcp = TcpListener::bind(listen).await.map_err(|error| {
+        let text = match error.kind() {
+            ErrorKind::AddrInUse => format!("{listen} is taken by another program"),
+            _ => format!("cannot listen on {listen}: {error}"),
+        };
+        Error::new(error.kind(), format!("{text} (api.listen)"))
+    })?;
+    let unix = match socket {
+        Some(path) => {
+            let bound = bind_private(&path).await.map_err(|error| {
+                let text = error.to_string();
+                let place = path.display().to_string();
+                let named = if text.contains(&place) { text } else { format!("{place}: {text}") };
+                Error::new(error.kind(), format!("{named} (api.socket)"))
+            });
+            Some((bound?, path))
+        }
         None => None,
     };
+    Ok(Listeners { tcp, unix })
+}
+
+/// Serves the API until it is cancelled and the requests in flight are answered, 10 s at most.
+///
+/// The address needs keys. The socket needs none, because its file is open to our user alone (mode
+/// 0600).
+///
+/// # Errors
+/// When nobody can be listened to any more.
+pub async fn serve(listeners: Listeners, api: Api, cancel: CancellationToken) -> Result<()> {
+    let Listeners { tcp, unix } = listeners;
+    let (unix, socket) = unix.unzip();
     if let Ok(address) = tcp.local_addr() {
         tracing::info!(%address, socket = socket.as_ref().map(|path| path.display().to_string()),
             "API listening");

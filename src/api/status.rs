@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::auth::Identity;
 use super::error::ApiError;
 use super::key::Scope;
-use super::{Api, NodeStatus};
+use super::{Api, NodeStatus, RowCounts};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::id::TrunkId;
 use crate::model::notice::Notice;
@@ -78,6 +78,7 @@ struct Store {
     ok: bool,
     /// What is wrong with it, in plain words.
     reason: Option<String>,
+    rows: RowCounts,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -171,7 +172,11 @@ async fn status(State(api): State<Api>, identity: Identity) -> Result<Response, 
             version,
             up_since: started.map(Timestamp::rfc3339),
         },
-        store: Store { ok: readiness.store.is_ok(), reason: readiness.store.err() },
+        store: Store {
+            ok: readiness.store.is_ok(),
+            reason: readiness.store.err(),
+            rows: readiness.rows,
+        },
         nodes: nodes.into_iter().map(OtherNode::from).collect(),
         live_calls,
         flows: flows

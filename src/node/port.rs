@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::core::{ExpectedTest, test_channel};
 use super::lanes::seconds;
+use super::writer::Progress;
 use crate::api::{ExplainQuestion, Node, NodeStatus, Readiness, TestCallRefused, TestCallRequest};
 use crate::ari::AriError;
 use crate::ari::client::{Client, Originate};
@@ -60,6 +61,8 @@ pub struct Port {
     pub requests: mpsc::Sender<Request>,
     pub changed: Arc<Notify>,
     pub readiness: Arc<Mutex<Readiness>>,
+    /// Of the writing, which may fail while reading goes on.
+    pub progress: Arc<Progress>,
     pub client: Client,
     /// The dialplan context a test call enters, as a carrier's would.
     pub context: String,
@@ -162,7 +165,10 @@ impl Node for Port {
     }
 
     fn readiness(&self) -> Readiness {
-        self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let Readiness { asterisk, store, .. } =
+            self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let store = store.and_then(|()| self.progress.state());
+        Readiness { asterisk, store, rows: self.progress.rows() }
     }
 }
 
@@ -172,6 +178,7 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+    use crate::api::RowCounts;
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::node::tests::client_of;
 
@@ -180,11 +187,12 @@ mod tests {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(204)).mount(&server).await;
         let (requests, mut asked) = mpsc::channel(1);
-        let readiness = Readiness { asterisk: Ok(()), store: Ok(()) };
+        let readiness = Readiness { asterisk: Ok(()), store: Ok(()), rows: RowCounts::default() };
         let port = Port {
             requests,
             changed: Arc::default(),
             readiness: Arc::new(Mutex::new(readiness)),
+            progress: Arc::default(),
             client: client_of(&server),
             context: "from-carrier".into(),
         };

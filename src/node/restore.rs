@@ -125,7 +125,7 @@ mod tests {
         let db = Db::open(&url).await.unwrap();
         let snapshot = Arc::new(Snapshot::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master")));
         let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(1).0);
-        let (writer, _) = Writer::start(db.clone(), "a".into());
+        let (writer, _) = Writer::start(db.clone(), "a".into(), None);
         let ledger = Ledger::memory(writer.clone());
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
         recall(&mut core, &db, &snapshot).await.unwrap();

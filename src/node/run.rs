@@ -19,12 +19,13 @@ use super::core::{Core, Resync};
 use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
+use super::opening::{self, Opened};
 use super::port::{Port, Request};
 use super::restore::{recall, take_over};
 use super::trunks::Trunks;
-use super::watch::{News, Recalled, Watch, read_snapshot};
-use super::writer::Writer;
-use crate::api::{self, Api, Readiness, Telemetry};
+use super::watch::{News, Recalled, Watch};
+use super::writer::{Progress, Writer};
+use crate::api::{self, Api, Listeners, Readiness, RowCounts, Telemetry};
 use crate::ari::client::Client;
 use crate::ari::resync::Snapshot as AsteriskSnapshot;
 use crate::ari::socket::{self, SocketEvent};
@@ -62,14 +63,20 @@ enum Heard {
 /// Runs a node until `cancel`.
 ///
 /// # Errors
-/// When the store cannot be opened, the API cannot listen, or another divert took over our
-/// application in Asterisk.
+/// When the API cannot listen, the store is not ours to open, or another divert took over our
+/// application in Asterisk. A store that is away is waited for.
 pub async fn run(
     config: Config,
     telemetry: Telemetry,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut running = Running::start(&config, telemetry).await?;
+    // Whoever starts a second one by mistake hears of it before it has done anything.
+    let listeners = api::bind(config.api.listen, config.api.socket.clone()).await?;
+    let opened = tokio::select! {
+        opened = opening::open(&config) => opened?,
+        () = cancel.cancelled() => return Ok(()),
+    };
+    let mut running = Running::start(&config, opened, listeners, telemetry).await?;
     let ended = running.turn(&cancel).await;
     running.stop().await;
     ended
@@ -97,6 +104,7 @@ struct Running {
     serving: JoinHandle<std::io::Result<()>>,
     listening: JoinHandle<Result<(), AriError>>,
     writing: JoinHandle<()>,
+    progress: Arc<Progress>,
     settling: JoinHandle<()>,
     /// Ends the connection to Asterisk and the API.
     stop: CancellationToken,
@@ -110,20 +118,24 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: &Config, telemetry: Telemetry) -> anyhow::Result<Self> {
-        let db = Db::open(config.database.expose()).await.context("opening the store")?;
+    async fn start(
+        config: &Config,
+        opened: Opened,
+        listeners: Listeners,
+        telemetry: Telemetry,
+    ) -> anyhow::Result<Self> {
+        let Opened { db, spool, snapshot, versions } = opened;
         let settings = ari_settings(&config.ari);
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
         let master = config.node.master.clone();
-        let (snapshot, versions) =
-            read_snapshot(&db, &master).await.context("reading the store")?;
         let snapshot = Arc::new(snapshot);
         if snapshot.flows().next().is_none() {
             warn!("no forwarding flow has the master {master:?}: calls go back to the dialplan");
         }
 
-        let (writer, writing) = Writer::start(db.clone(), name.clone());
+        let (writer, writing) = Writer::start(db.clone(), name.clone(), spool);
+        let progress = writer.progress();
         let (results, inputs) = mpsc::channel(RESULTS);
         let lanes = Lanes::new(client.clone(), results);
         let (ledger, answers, settling) = ledger(config, &db, &writer);
@@ -136,18 +148,19 @@ impl Running {
         let readiness = Arc::new(Mutex::new(Readiness {
             asterisk: Err("not connected to Asterisk yet".to_owned()),
             store: Ok(()),
+            rows: RowCounts::default(),
         }));
         let port = Port {
             requests: ask,
             changed: Arc::clone(&changed),
             readiness: Arc::clone(&readiness),
+            progress: Arc::clone(&progress),
             client: client.clone(),
             context: config.test_calls.context.clone(),
         };
         let stop = CancellationToken::new();
         let api = Api::new(db.clone(), Arc::new(port), telemetry);
-        let listen = config.api.listen;
-        let serving = api::serve(listen, config.api.socket.clone(), api, stop.clone());
+        let serving = api::serve(listeners, api, stop.clone());
 
         let (hear, heard) = mpsc::channel(16);
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
@@ -177,6 +190,7 @@ impl Running {
             serving: tokio::spawn(serving),
             listening: tokio::spawn(socket::run(settings, events, stop.clone())),
             writing,
+            progress,
             settling,
             stop,
             is_connected: false,
@@ -233,6 +247,10 @@ impl Running {
                 served = &mut self.serving => {
                     served.context("the API")?.context("the API")?;
                     bail!("the API stopped by itself");
+                }
+                written = &mut self.writing => {
+                    written.context("the writing task")?;
+                    bail!("the writing task stopped by itself");
                 }
             }
         }
@@ -338,17 +356,28 @@ impl Running {
         self.core.remember_wheels();
         drop(self.core);
         let ends = [
-            ("API", self.serving.map(drop).boxed()),
-            ("connection to Asterisk", self.listening.map(drop).boxed()),
-            ("ledger", self.settling.map(drop).boxed()),
-            ("store", self.writing.map(drop).boxed()),
+            ("API", end(self.serving).boxed()),
+            ("connection to Asterisk", end(self.listening).boxed()),
+            ("ledger", end(self.settling).boxed()),
+            ("store", end(self.writing).boxed()),
         ];
         for (what, end) in ends {
             if tokio::time::timeout(GOODBYE, end).await.is_err() {
                 warn!("the {what} did not end in time");
             }
         }
+        let RowCounts { waiting, spooled, .. } = self.progress.rows();
+        if waiting > 0 {
+            warn!(waiting, spooled, "stopped while rows wait: the next process writes the spooled");
+        }
         info!(calls = left, "stopped; conversations go on in Asterisk");
+    }
+}
+
+/// Waits for a task, unless the loop has seen its end already: nobody may wait for that twice.
+async fn end<T>(task: JoinHandle<T>) {
+    if !task.is_finished() {
+        let _ = task.await;
     }
 }
 

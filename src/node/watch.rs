@@ -182,6 +182,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::RowCounts;
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::configuration::Change;
     use crate::model::forwarding_flow::ForwardingFlow;
@@ -195,7 +196,11 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
         let (ours, theirs) = (Db::open(&url).await.unwrap(), Db::open(&url).await.unwrap());
         let (before, known) = read_snapshot(&ours, "master").await.unwrap();
-        let readiness = Arc::new(Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }));
+        let readiness = Arc::new(Mutex::new(Readiness {
+            asterisk: Ok(()),
+            store: Ok(()),
+            rows: RowCounts::default(),
+        }));
         let watch = Watch { db: ours, master: "master".into(), changed: Arc::default(), readiness };
         let (tell, mut heard) = mpsc::channel(1);
         tokio::spawn(watch.run(Arc::new(before), known, tell));

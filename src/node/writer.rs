@@ -1,108 +1,364 @@
 //! Rows on their way to the store: appended at once, written in batches behind the calls.
 //!
-//! No call waits for the disk. While the store is away rows are kept in memory, within bounds: then
-//! journal and timeline are shed first, and rows of calls last.
+//! No call waits for the disk. While the store is away rows wait in memory and, after a moment, in the
+//! [`Spool`] as well; both have bounds, at which journal and timeline are shed first, and rows of
+//! calls last.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, error, info, warn};
 
-use crate::store::{Db, Record};
+use super::spool::Spool;
+use crate::api::RowCounts;
+use crate::store::{Db, Record, StoreError};
 
 /// Rows in one transaction.
-const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 1_000;
 /// How long rows gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
 /// From here on detail is shed …
-const MAX_DETAIL: usize = 200_000;
+const MAX_DETAIL: u64 = 200_000;
 /// … and from here on everything.
-const MAX_ROWS: usize = 1_000_000;
+const MAX_ROWS: u64 = 1_000_000;
 const RETRY: Duration = Duration::from_millis(250);
+/// How long the store may take over a batch: it may be at the other end of a cable that was cut.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When nothing was written for so long, rows that wait are put into the spool, again and again.
+const LATE: Duration = Duration::from_secs(1);
+/// How often what is in the database's log is brought into the database itself.
+const CHECKPOINT: Duration = Duration::from_mins(1);
 
 /// Where the loop puts rows. Never blocks.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::UnboundedSender<Record>,
-    depth: Arc<AtomicUsize>,
-    pushed: Arc<AtomicU64>,
-    written: Arc<AtomicU64>,
+    progress: Arc<Progress>,
+}
+
+/// How far the writing has got.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pushed: AtomicU64,
+    /// In the store, or lost.
+    written: AtomicU64,
+    spooled: AtomicU64,
+    lost: AtomicU64,
+    is_shedding: AtomicBool,
+    away: Mutex<Option<Away>>,
+}
+
+/// Nothing is written just now.
+#[derive(Debug)]
+struct Away {
+    why: String,
+    /// Why the spool takes nothing either.
+    spool: Option<String>,
 }
 
 impl Writer {
     /// Starts the writing task, which ends when the last `Writer` is dropped and all is written.
     #[must_use]
-    pub fn start(db: Db, node: String) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(db: Db, node: String, spool: Option<Spool>) -> (Self, JoinHandle<()>) {
         let (queue, rows) = mpsc::unbounded_channel();
-        let depth = Arc::new(AtomicUsize::new(0));
-        let (pushed, written) = (Arc::default(), Arc::default());
-        let progress = (Arc::clone(&depth), Arc::clone(&written));
-        let task = tokio::spawn(write(db, node, rows, progress));
-        (Self { queue, depth, pushed, written }, task)
+        let progress = Arc::new(Progress::default());
+        progress.lose(0, SHED);
+        progress.lose(0, REFUSED);
+        let writing = Writing {
+            db,
+            node,
+            spool,
+            queue: rows,
+            is_open: true,
+            fresh: Vec::with_capacity(BATCH),
+            waiting: VecDeque::new(),
+            kept: 0,
+            checkpoint_at: Instant::now() + CHECKPOINT,
+            progress: Arc::clone(&progress),
+        };
+        (Self { queue, progress }, tokio::spawn(writing.run()))
     }
 
     pub fn push(&self, row: Record) {
-        let is_detail = matches!(row, Record::Journal { .. } | Record::Step { .. });
-        let max = if is_detail { MAX_DETAIL } else { MAX_ROWS };
-        if self.depth.load(Ordering::Relaxed) >= max {
-            metrics::counter!("divert_rows_shed_total").increment(1);
+        let progress = &self.progress;
+        let max = if row.is_detail() { MAX_DETAIL } else { MAX_ROWS };
+        if progress.waiting() >= max {
+            progress.lose(1, SHED);
+            if !progress.is_shedding.swap(true, Ordering::Relaxed) {
+                error!("too many rows wait for the store: details of calls are no longer kept");
+            }
             return;
         }
-        self.depth.fetch_add(1, Ordering::Relaxed);
-        self.pushed.fetch_add(1, Ordering::Relaxed);
+        progress.pushed.fetch_add(1, Ordering::Relaxed);
         if self.queue.send(row).is_err() {
             error!("the writing task is gone: a row is lost");
         }
     }
-}
 
-impl Writer {
     /// The place of the row that was pushed last, for [`Writer::has_written`].
     #[must_use]
     pub fn place(&self) -> u64 {
-        self.pushed.load(Ordering::Relaxed)
+        self.progress.pushed.load(Ordering::Relaxed)
     }
 
     /// Whether everything up to `place` is in the store, or will never be.
     #[must_use]
     pub fn has_written(&self, place: u64) -> bool {
-        self.written.load(Ordering::Relaxed) >= place
+        self.progress.written.load(Ordering::Relaxed) >= place
+    }
+
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 }
 
-async fn write(
+/// More rows than may wait.
+const SHED: &str = "shed";
+/// Rows that the store will never take.
+const REFUSED: &str = "refused";
+
+impl Progress {
+    #[must_use]
+    pub fn rows(&self) -> RowCounts {
+        RowCounts {
+            waiting: self.waiting(),
+            spooled: self.spooled.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// # Errors
+    /// Why nothing is written just now, in plain words.
+    pub fn state(&self) -> Result<(), String> {
+        let away = self.away();
+        let Some(Away { why, spool }) = &*away else {
+            return Ok(());
+        };
+        let mut text = format!("{} rows wait to be written: {why}", self.waiting());
+        if let Some(why) = spool {
+            text.push_str("; they are in memory only: ");
+            text.push_str(why);
+        }
+        Err(text)
+    }
+
+    fn waiting(&self) -> u64 {
+        let written = self.written.load(Ordering::Relaxed);
+        self.pushed.load(Ordering::Relaxed).saturating_sub(written)
+    }
+
+    fn away(&self) -> MutexGuard<'_, Option<Away>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lose(&self, rows: u64, why: &'static str) {
+        self.lost.fetch_add(rows, Ordering::Relaxed);
+        metrics::counter!("divert_rows_lost_total", "why" => why).increment(rows);
+    }
+
+    fn tell(&self) {
+        let rows = self.rows();
+        let set = |name, rows| {
+            metrics::gauge!(name).set(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)));
+        };
+        set("divert_rows_waiting", rows.waiting);
+        set("divert_rows_spooled", rows.spooled);
+    }
+}
+
+/// The writing task.
+struct Writing {
     db: Db,
     node: String,
-    mut rows: mpsc::UnboundedReceiver<Record>,
-    (depth, written): (Arc<AtomicUsize>, Arc<AtomicU64>),
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while rows.recv_many(&mut batch, BATCH).await > 0 {
-        if batch.len() < BATCH {
-            tokio::time::sleep(GATHER).await;
-            while batch.len() < BATCH
-                && let Ok(row) = rows.try_recv()
-            {
-                batch.push(row);
+    spool: Option<Spool>,
+    queue: mpsc::UnboundedReceiver<Record>,
+    is_open: bool,
+    /// Empty between two looks at the queue.
+    fresh: Vec<Record>,
+    /// Those that come after the batch under way, the oldest first.
+    waiting: VecDeque<Record>,
+    /// How many of them are in the spool.
+    kept: usize,
+    checkpoint_at: Instant,
+    progress: Arc<Progress>,
+}
+
+/// Rows that are written together.
+struct Batch {
+    rows: Arc<Vec<Record>>,
+    /// How many they were before those that say nothing were left out.
+    taken: usize,
+    is_kept: bool,
+}
+
+/// A try to write a batch: those of its rows that the store refuses, or why it is away.
+type Attempt = JoinHandle<Result<Vec<(Record, StoreError)>, String>>;
+
+impl Writing {
+    async fn run(mut self) {
+        while self.gather().await {
+            let batch = self.batch();
+            self.see_through(batch).await;
+        }
+    }
+
+    /// Waits for rows; `false` when there will be none.
+    async fn gather(&mut self) -> bool {
+        while self.waiting.is_empty() {
+            tokio::select! {
+                count = self.queue.recv_many(&mut self.fresh, BATCH) => {
+                    if count == 0 {
+                        return false;
+                    }
+                    self.waiting.extend(self.fresh.drain(..));
+                    if count < BATCH {
+                        sleep(GATHER).await;
+                        while self.waiting.len() < BATCH
+                            && let Ok(row) = self.queue.try_recv()
+                        {
+                            self.waiting.push_back(row);
+                        }
+                    }
+                }
+                () = sleep_until(self.checkpoint_at) => {
+                    if let Err(error) = self.db.checkpoint().await {
+                        debug!(%error, "the database's log stays as it is");
+                    }
+                    self.checkpoint_at = Instant::now() + CHECKPOINT;
+                }
             }
         }
-        let taken = batch.len();
-        coalesce(&mut batch);
-        store(&db, &node, &batch).await;
-        batch.clear();
-        written.fetch_add(taken as u64, Ordering::Relaxed);
-        let left = depth.fetch_sub(taken, Ordering::Relaxed) - taken;
-        metrics::gauge!("divert_db_spool_events")
-            .set(f64::from(u32::try_from(left).unwrap_or(u32::MAX)));
+        true
+    }
+
+    fn batch(&mut self) -> Batch {
+        // No row goes with those of the spool that is not in it: when they are written it is empty.
+        let is_kept = self.kept > 0;
+        let most = if is_kept { self.kept.min(BATCH) } else { BATCH };
+        let mut rows: Vec<Record> = self.waiting.drain(..most.min(self.waiting.len())).collect();
+        let taken = rows.len();
+        self.kept -= if is_kept { taken } else { 0 };
+        coalesce(&mut rows);
+        Batch { rows: Arc::new(rows), taken, is_kept }
+    }
+
+    /// Until the batch is written. What comes meanwhile waits.
+    async fn see_through(&mut self, mut batch: Batch) {
+        let mut attempt = self.attempt(&batch, Duration::ZERO);
+        let mut late_at = Instant::now() + LATE;
+        loop {
+            tokio::select! {
+                tried = &mut attempt => match tried.unwrap_or_else(|panic| Err(panic.to_string())) {
+                    Ok(refused) => {
+                        self.is_written(&batch, refused);
+                        return;
+                    }
+                    Err(why) => {
+                        self.is_away(why);
+                        attempt = self.attempt(&batch, RETRY);
+                    }
+                },
+                count = self.queue.recv_many(&mut self.fresh, BATCH), if self.is_open => {
+                    self.is_open = count > 0;
+                    self.waiting.extend(self.fresh.drain(..));
+                    self.progress.tell();
+                }
+                () = sleep_until(late_at) => {
+                    if self.progress.away().is_none() {
+                        self.is_away("the database does not answer".to_owned());
+                    }
+                    self.keep(&mut batch).await;
+                    late_at = Instant::now() + LATE;
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, batch: &Batch, pause: Duration) -> Attempt {
+        let (db, node, rows) = (self.db.clone(), self.node.clone(), Arc::clone(&batch.rows));
+        tokio::spawn(async move {
+            sleep(pause).await;
+            match timeout(PATIENCE, store(&db, &node, &rows)).await {
+                Ok(stored) => stored.map_err(|error| error.to_string()),
+                Err(_) => Err("the database does not answer".to_owned()),
+            }
+        })
+    }
+
+    fn is_written(&mut self, batch: &Batch, refused: Vec<(Record, StoreError)>) {
+        for (row, error) in refused {
+            self.progress.lose(1, REFUSED);
+            let text = serde_json::to_string(&row).unwrap_or_default();
+            match &self.spool {
+                Some(spool) if !text.is_empty() => spool.set_aside(&text, &error.to_string()),
+                _ => error!(%error, "a row was refused by the store and is lost: {text}"),
+            }
+        }
+        if let Some(spool) = self.spool.as_mut().filter(|_| batch.is_kept && self.kept == 0) {
+            spool.clear();
+            self.progress.spooled.store(0, Ordering::Relaxed);
+        }
+        self.progress.written.fetch_add(batch.taken as u64, Ordering::Relaxed);
+        self.progress.is_shedding.store(false, Ordering::Relaxed);
+        self.progress.tell();
+        if self.progress.away().take().is_some() {
+            info!(waiting = self.waiting.len(), "the store is back; waiting rows are written");
+        }
+    }
+
+    fn is_away(&self, why: String) {
+        match &mut *self.progress.away() {
+            Some(away) => away.why = why,
+            away @ None => {
+                warn!("the store is away ({why}); calls go on, rows wait");
+                *away = Some(Away { why, spool: None });
+            }
+        }
+    }
+
+    /// Puts into the spool what is not in it yet.
+    async fn keep(&mut self, batch: &mut Batch) {
+        let Some(spool) = &mut self.spool else {
+            return;
+        };
+        let before = spool.rows();
+        let kept = async {
+            if !batch.is_kept {
+                spool.append(batch.rows.iter()).await?;
+                batch.is_kept = true;
+            }
+            while self.kept < self.waiting.len() {
+                let next = (self.kept + BATCH).min(self.waiting.len());
+                spool.append(self.waiting.range(self.kept..next)).await?;
+                self.kept = next;
+            }
+            std::io::Result::Ok(())
+        }
+        .await;
+        self.progress.spooled.store(spool.rows(), Ordering::Relaxed);
+        if before == 0 && spool.rows() > 0 {
+            info!("waiting rows are kept in {} too", spool.path().display());
+        }
+        let fault = kept.err().map(|error| format!("{}: {error}", spool.path().display()));
+        if let Some(away) = &mut *self.progress.away() {
+            if let Some(fault) = fault.as_ref().filter(|_| away.spool.is_none()) {
+                warn!("waiting rows are in memory only: {fault}");
+            }
+            away.spool = fault;
+        }
+        self.progress.tell();
     }
 }
 
 /// Of several states of one call or leg within a batch only the last is worth writing; of slots
 /// that came and went, nothing.
-fn coalesce(batch: &mut Vec<Record>) {
+pub(super) fn coalesce(batch: &mut Vec<Record>) {
     let mut seen = BTreeSet::new();
     let mut gone = BTreeSet::new();
     let mut passing = BTreeSet::new();
@@ -136,30 +392,26 @@ fn coalesce(batch: &mut Vec<Record>) {
     batch.sort_by_key(|row| !matches!(row, Record::Call(_)));
 }
 
-/// Until it is written, or until it is plain that it never will be.
-async fn store(db: &Db, node: &str, batch: &[Record]) {
-    let mut is_down = false;
-    while let Err(error) = db.record(node, batch).await {
-        if !error.may_retry() {
-            if batch.len() > 1 {
-                // One bad row must not take the others with it.
-                let (first, second) = batch.split_at(batch.len() / 2);
-                Box::pin(store(db, node, first)).await;
-                Box::pin(store(db, node, second)).await;
-                return;
-            }
-            error!(rows = batch.len(), %error, "a row refused by the store is lost");
-            metrics::counter!("divert_rows_lost_total").increment(batch.len() as u64);
-            return;
+/// Writes rows. Those that the store refuses are handed back with its reasons, and keep no other from
+/// being written.
+///
+/// # Errors
+/// The store is away. Some rows may be written; all may be written again.
+pub(super) async fn store(
+    db: &Db,
+    node: &str,
+    rows: &[Record],
+) -> Result<Vec<(Record, StoreError)>, StoreError> {
+    match (db.record(node, rows).await, rows) {
+        (Ok(()), _) => Ok(Vec::new()),
+        (Err(error), _) if error.may_retry() => Err(error),
+        (Err(error), [row]) => Ok(vec![(row.clone(), error)]),
+        (Err(_), rows) => {
+            let (first, second) = rows.split_at(rows.len() / 2);
+            let mut refused = Box::pin(store(db, node, first)).await?;
+            refused.extend(Box::pin(store(db, node, second)).await?);
+            Ok(refused)
         }
-        if !is_down {
-            is_down = true;
-            warn!(%error, "the store is away; calls go on, rows wait in memory");
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-    if is_down {
-        info!("the store is back; waiting rows are written");
     }
 }
 

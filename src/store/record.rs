@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
@@ -23,7 +24,8 @@ use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;
 
 /// One thing to keep of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Record {
     Call(CallRecord),
     /// The bill of a leg: the first one that is written counts, and lowers the balance.
@@ -46,11 +48,13 @@ pub enum Record {
         what: Remembered,
     },
     /// A leg's slots are free again.
+    #[serde(skip)]
     SlotReleased {
         leg: LegId,
     },
     /// A leg has got its slots, by whatever decided over the limits; here they are only written
     /// down.
+    #[serde(skip)]
     SlotTaken(Holding),
     /// One step of the timeline.
     Step {
@@ -60,8 +64,16 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// What is told of a call beside what it was and what it costs.
+    #[must_use]
+    pub fn is_detail(&self) -> bool {
+        matches!(self, Self::Journal { .. } | Self::Step { .. })
+    }
+}
+
 /// A JSON object, already in writing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct JournalBody(pub Box<RawValue>);
 
 impl PartialEq for JournalBody {

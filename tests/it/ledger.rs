@@ -544,7 +544,7 @@ async fn one_node_counts_in_memory_and_writes_down_what_it_holds(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let store = engine.store().await;
-    let (writer, writing) = Writer::start(store.db.clone(), "a".to_owned());
+    let (writer, writing) = Writer::start(store.db.clone(), "a".to_owned(), None);
     let snapshot = snapshot([&[(Some(10), 1)], &[]], None);
     let (mut ledger, mut state) = (Ledger::memory(writer), State::default());
     let mut held = Vec::new();

@@ -10,3 +10,4 @@ mod layers;
 mod ledger;
 mod scenarios;
 mod store;
+mod writer;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, StatusCode};
-use divert::api::{Readiness, Scope, TestCallRefused};
+use divert::api::{Readiness, RowCounts, Scope, TestCallRefused};
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::ServerId;
 use divert::store::Db;
@@ -138,8 +138,11 @@ async fn readiness_gives_its_reasons() {
     let world = World::new().await;
     let answer = world.keyed(Ask::get("/readyz")).await;
     assert_eq!((answer.status, &answer.json["ready"]), (StatusCode::OK, &json!(true)));
-    *world.node.readiness.lock().unwrap() =
-        Readiness { asterisk: Err("no connection to Asterisk since 14:03".into()), store: Ok(()) };
+    *world.node.readiness.lock().unwrap() = Readiness {
+        asterisk: Err("no connection to Asterisk since 14:03".into()),
+        store: Ok(()),
+        rows: RowCounts { waiting: 7, spooled: 5, lost: 1 },
+    };
     let answer = world.keyed(Ask::get("/readyz")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
@@ -150,7 +153,7 @@ async fn readiness_gives_its_reasons() {
                 "reason": "no connection to Asterisk since 14:03",
             },
             { "name": "store", "ok": true, "reason": null },
-        ] })
+        ], "rows": { "waiting": 7, "spooled": 5, "lost": 1 } })
     );
     assert_eq!(world.keyed(Ask::get("/healthz")).await.json, json!({ "status": "ok" }));
     let metrics = world.keyed(Ask::get("/metrics")).await;

@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use divert::api::{
-    Access, Api, ExplainQuestion, Node, NodeStatus, Readiness, Scope, Telemetry, TestCallRefused,
-    TestCallRequest, new_key, router,
+    Access, Api, ExplainQuestion, Node, NodeStatus, Readiness, RowCounts, Scope, Telemetry,
+    TestCallRefused, TestCallRequest, new_key, router,
 };
 use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
@@ -74,7 +74,11 @@ impl Default for FakeNode {
             ended: Mutex::default(),
             changes: AtomicUsize::default(),
             finished: AtomicUsize::default(),
-            readiness: Mutex::new(Readiness { asterisk: Ok(()), store: Ok(()) }),
+            readiness: Mutex::new(Readiness {
+                asterisk: Ok(()),
+                store: Ok(()),
+                rows: RowCounts::default(),
+            }),
             db: OnceLock::new(),
             gate: Semaphore::new(GATE),
         }

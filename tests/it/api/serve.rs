@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use divert::api::{serve, serve_on};
+use divert::api::{bind, serve};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +24,11 @@ struct Served {
 }
 
 async fn start(world: &World, socket: &Path) -> Served {
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tcp.local_addr().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listeners = bind(any, Some(socket.to_owned())).await.unwrap();
+    let address = listeners.address().unwrap();
     let cancel = CancellationToken::new();
-    let serving = serve_on(tcp, Some(socket.to_owned()), world.api.clone(), cancel.clone());
-    let task = tokio::spawn(serving);
+    let task = tokio::spawn(serve(listeners, world.api.clone(), cancel.clone()));
     Served { address, cancel, task }
 }
 
@@ -88,17 +88,20 @@ async fn a_stale_socket_is_replaced_a_live_one_and_a_file_are_not() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
     let any = "127.0.0.1:0".parse().unwrap();
-    let cancel = CancellationToken::new();
-    let second = serve(any, Some(path.clone()), world.api.clone(), cancel.clone()).await;
-    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    let second = bind(any, Some(path.clone())).await.unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
+    let taken = bind(served.address, None).await.unwrap_err().to_string();
+    let address = served.address;
+    assert_eq!(taken, format!("{address} is taken by another program (api.listen)"));
     let answer = ask(connect(&path).await).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "the first still serves: {answer}");
     served.cancel.cancel();
     served.task.await.unwrap().unwrap();
 
     std::fs::write(&path, "precious").unwrap();
-    let third = serve(any, Some(path.clone()), world.api.clone(), cancel).await;
-    assert_eq!(third.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    let third = bind(any, Some(path.clone())).await.unwrap_err();
+    assert_eq!(third.kind(), std::io::ErrorKind::AlreadyExists);
+    assert!(third.to_string().contains("exists and is no socket (api.socket)"), "{third}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 

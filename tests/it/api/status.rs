@@ -23,7 +23,10 @@ async fn one_page_tells_of_node_asterisk_store_trunks_calls_and_problems() {
                 "connected": false, "reason": "no connection to Asterisk", "version": "22.10.1",
                 "up_since": "2026-11-21T01:00:00.000Z",
             },
-            "store": { "ok": true, "reason": null },
+            "store": {
+                "ok": true, "reason": null,
+                "rows": { "waiting": 0, "spooled": 0, "lost": 0 },
+            },
             "nodes": [],
             "live_calls": 2,
             "flows": [{ "id": flow["id"], "name": "sales", "live": 2 }],

@@ -1,13 +1,18 @@
 //! The real server, without an Asterisk, and the commands that ask it.
 
-use std::process::{Child, Command, Stdio};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use divert::store::Db;
 use serde_json::Value;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use super::{GOOD, stderr, stdout, with_database};
+use super::{GOOD, divert, stderr, stdout, with_database};
+use crate::store::engine::Engine;
 
 struct Serving(Child);
 
@@ -27,31 +32,119 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The server in `dir`, on this database; what it says goes into the file `log`.
+fn serve(dir: &Path, database: &str, settings: &[(&str, &str)]) -> Serving {
+    let log = File::options().create(true).append(true).open(dir.join("log")).unwrap();
+    let serve = Command::new(env!("CARGO_BIN_EXE_divert"))
+        .current_dir(dir)
+        .env_clear()
+        .envs(SETTINGS)
+        .envs(settings.iter().copied())
+        .env("DIVERT_DATABASE", database)
+        .arg("serve")
+        .stderr(log)
+        .spawn();
+    Serving(serve.unwrap())
+}
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("DIVERT_API_LISTEN", "127.0.0.1:0"),
+    ("DIVERT_API_SOCKET", "s"),
+    // Nothing listens there.
+    ("DIVERT_ARI_URL", "http://127.0.0.1:1/ari"),
+    ("DIVERT_ARI_PASSWORD", "x"),
+];
+
+fn sqlite(dir: &Path) -> String {
+    format!("sqlite:{}", dir.join("d.sqlite").display())
+}
+
+fn log(dir: &Path) -> String {
+    fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+fn answers(dir: &Path, database: &str) -> bool {
+    let mut command = divert(dir);
+    command.envs(SETTINGS).env("DIVERT_DATABASE", database).args(["flows", "list"]);
+    command.output().unwrap().status.success()
+}
+
+impl Serving {
+    fn until_it_ends(&mut self) -> Option<i32> {
+        let mut status = None;
+        eventually("it ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_before_anything_else_happens() {
+    let dir = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut second = serve(dir.path(), &sqlite(dir.path()), &[("DIVERT_API_LISTEN", &address)]);
+    assert_eq!(second.until_it_ends(), Some(1));
+    let told = log(dir.path());
+    assert!(told.contains(&format!("error: {address} is taken by another program")), "{told}");
+    assert!(!told.contains("panic"), "{told}");
+    assert!(!dir.path().join("d.sqlite").exists());
+
+    fs::write(dir.path().join("s"), "precious").unwrap();
+    let mut other = serve(dir.path(), &sqlite(dir.path()), &[]);
+    assert_eq!(other.until_it_ends(), Some(1));
+    let told = log(dir.path());
+    assert!(told.contains("s exists and is no socket (api.socket)"), "{told}");
+    assert_eq!(fs::read_to_string(dir.path().join("s")).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_database_that_is_locked_is_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let url = sqlite(dir.path());
+    let db = Db::open(&url).await.unwrap();
+    let Db::Sqlite(pool) = &db else { unreachable!() };
+    let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let mut serving = serve(dir.path(), &url, &[]);
+    eventually("it says that it waits", || log(dir.path()).contains("waiting for sqlite:"));
+    assert_eq!(serving.0.try_wait().unwrap(), None);
+    lock.rollback().await.unwrap();
+    eventually("the socket answers", || answers(dir.path(), &url));
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_yet_is_waited_for_also_by_who_asks_it_to_stop() {
+    let dir = TempDir::new().unwrap();
+    let place = Engine::Postgres.place().await;
+    let url = format!("{}_later", place.url);
+    let mut serving = serve(dir.path(), &url, &[]);
+    eventually("it says that it waits", || log(dir.path()).contains("waiting for postgres:"));
+    let mut stopping = serve(dir.path(), &url, &[("DIVERT_API_SOCKET", "")]);
+    eventually("the other waits too", || log(dir.path()).matches("waiting for").count() > 3);
+    let id = stopping.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(stopping.until_it_ends(), Some(0));
+
+    assert_eq!(serving.0.try_wait().unwrap(), None);
+    let mut admin = sqlx::PgConnection::connect(&place.url).await.unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let create = format!("CREATE DATABASE {name} TEMPLATE template0");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+    eventually("the socket answers", || answers(dir.path(), &url));
+}
+
 #[test]
 fn the_server_answers_its_command_line_and_stops_when_asked() {
     let dir = TempDir::new().unwrap();
     let document = GOOD.replace("pbx", "master");
     fs::write(dir.path().join("flows.yaml"), document).unwrap();
     with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
-    let settings = [
-        ("DIVERT_API_LISTEN", "127.0.0.1:0"),
-        ("DIVERT_API_SOCKET", "s"),
-        // Nothing listens there.
-        ("DIVERT_ARI_URL", "http://127.0.0.1:1/ari"),
-        ("DIVERT_ARI_PASSWORD", "x"),
-    ];
-    let serve = Command::new(env!("CARGO_BIN_EXE_divert"))
-        .current_dir(dir.path())
-        .env_clear()
-        .envs(settings)
-        .env("DIVERT_DATABASE", format!("sqlite:{}", dir.path().join("d.sqlite").display()))
-        .arg("serve")
-        .stderr(Stdio::null())
-        .spawn();
-    let mut serving = Serving(serve.unwrap());
+    let mut serving = serve(dir.path(), &sqlite(dir.path()), &[]);
     let ask = || {
         let mut command = with_database(dir.path());
-        command.envs(settings);
+        command.envs(SETTINGS);
         command
     };
     eventually("the socket answers", || {
@@ -73,10 +166,5 @@ fn the_server_answers_its_command_line_and_stops_when_asked() {
 
     let id = serving.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let mut status = None;
-    eventually("it stops", || {
-        status = serving.0.try_wait().unwrap();
-        status.is_some()
-    });
-    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(serving.until_it_ends(), Some(0));
 }

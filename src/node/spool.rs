@@ -1,0 +1,246 @@
+//! Rows that wait for the store, on disk as well, so that a process which is killed meanwhile costs
+//! none of them.
+//!
+//! One file for each node and database, a row a line, the oldest first. The next process of the node
+//! reads it back before it reads anything else from the store. To write a row again changes nothing,
+//! so it does not matter how far the last process has got; a line that was torn is the last, and was
+//! never promised.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+use tracing::{error, info, warn};
+use url::Url;
+
+use super::writer::{BATCH, coalesce, store};
+use crate::config::{Config, DatabaseUrl};
+use crate::store::{Db, Record, StoreError};
+
+/// How long the file may become; from three quarters of it on, the details of calls are left out.
+const MOST: u64 = 256 << 20;
+/// Where it is for a database that is no file, unless the settings name another directory.
+const FOLDER: &str = "/var/lib/divert";
+
+/// The file, which nobody else has while we have it.
+#[derive(Debug)]
+pub struct Spool {
+    file: Arc<File>,
+    path: PathBuf,
+    /// Up to the end of the last whole line.
+    len: u64,
+    /// Lines that were added since it was empty.
+    rows: u64,
+    most: u64,
+}
+
+impl Spool {
+    /// The file of this node and its database; `None`, and a warning, where the directory that is
+    /// taken by default cannot be used.
+    ///
+    /// # Errors
+    /// The directory that the settings name cannot be used.
+    pub fn of(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some((folder, database)) = place(&config.database) else {
+            return Ok(None);
+        };
+        let folder = config.spool.clone().unwrap_or(folder);
+        let start = format!("{}-", config.node.name);
+        let path = folder.join(format!("{start}{}.spool", short_hash(&database)));
+        match Self::open(path, MOST) {
+            Ok(spool) => {
+                spool.tell_of_others(&folder, &start);
+                Ok(Some(spool))
+            }
+            Err(error) if config.spool.is_some() => {
+                bail!("`spool`: {error}; name a directory that divert may write")
+            }
+            Err(error) => {
+                warn!("rows that wait for the database will wait in memory only: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Opens or makes the file, at most `most` bytes long, for us alone.
+    ///
+    /// # Errors
+    /// It cannot be opened, or another process has it.
+    pub fn open(path: PathBuf, most: u64) -> anyhow::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).with_context(|| path.display().to_string())?;
+        if file.try_lock().is_err() {
+            bail!("{} is in use by another divert", path.display());
+        }
+        let len = file.metadata().with_context(|| path.display().to_string())?.len();
+        Ok(Self { file: Arc::new(file), path, len, rows: 0, most })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many rows were added since it was empty.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Adds rows, as far as there is room for them. Slots are left out: what holds one is seen in
+    /// Asterisk.
+    ///
+    /// # Errors
+    /// Nothing was added.
+    pub async fn append<'a>(&mut self, rows: impl Iterator<Item = &'a Record>) -> io::Result<()> {
+        let (mut text, mut added) = (Vec::new(), 0);
+        for row in rows {
+            if matches!(row, Record::SlotReleased { .. } | Record::SlotTaken(_)) {
+                continue;
+            }
+            let room = if row.is_detail() { self.most / 4 * 3 } else { self.most };
+            let before = text.len();
+            serde_json::to_writer(&mut text, row)?;
+            text.push(b'\n');
+            if self.len + text.len() as u64 > room {
+                text.truncate(before);
+            } else {
+                added += 1;
+            }
+        }
+        let (file, at, len) = (Arc::clone(&self.file), self.len, text.len() as u64);
+        tokio::task::spawn_blocking(move || add(&file, at, &text)).await??;
+        self.len += len;
+        self.rows += added;
+        Ok(())
+    }
+
+    /// All its rows are in the store.
+    pub fn clear(&mut self) {
+        if self.len > 0
+            && let Err(error) = self.file.set_len(0)
+        {
+            // They will be written once more, which changes nothing.
+            warn!(%error, "{} could not be emptied", self.path.display());
+        }
+        (self.len, self.rows) = (0, 0);
+    }
+
+    /// Writes what an earlier process left to the store.
+    ///
+    /// # Errors
+    /// The store is away: nothing is forgotten, and it may be tried again.
+    pub async fn replay(&mut self, db: &Db, node: &str) -> Result<(), ReplayError> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        (&*self.file).rewind()?;
+        let mut lines = BufReader::new(&*self.file);
+        let (mut batch, mut line, mut count) = (Vec::new(), String::new(), 0);
+        loop {
+            line.clear();
+            let is_over = lines.read_line(&mut line)? == 0 || !line.ends_with('\n');
+            if !is_over {
+                count += 1;
+                match serde_json::from_str(&line) {
+                    Ok(row) => batch.push(row),
+                    Err(error) => self.set_aside(line.trim_end(), &error.to_string()),
+                }
+            }
+            if batch.len() == BATCH || (is_over && !batch.is_empty()) {
+                coalesce(&mut batch);
+                for (row, error) in store(db, node, &batch).await? {
+                    self.set_aside(&serde_json::to_string(&row)?, &error.to_string());
+                }
+                batch.clear();
+            }
+            if is_over {
+                break;
+            }
+        }
+        info!(rows = count, "rows that had waited in {} are in the store", self.path.display());
+        self.clear();
+        Ok(())
+    }
+
+    /// Keeps a row that the store refuses where a person may look at it.
+    pub fn set_aside(&self, row: &str, why: &str) {
+        let path = self.path.with_extension("refused");
+        let added = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(format!("{row}\n").as_bytes()));
+        match added {
+            Ok(()) => error!("a row was refused ({why}); it is kept in {}", path.display()),
+            Err(error) => error!("a row was refused ({why}) and is lost ({error}): {row}"),
+        }
+    }
+
+    /// Rows of another database, perhaps of this one under another name: nobody writes them.
+    fn tell_of_others(&self, folder: &Path, start: &str) {
+        for found in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, name) = (found.path(), found.file_name());
+            let is_spool = path.extension().is_some_and(|end| end == "spool")
+                && name.to_string_lossy().starts_with(start);
+            if is_spool && path != self.path && found.metadata().is_ok_and(|meta| meta.len() > 0) {
+                warn!(
+                    "rows for another database wait in {}: start divert on that one, or rename \
+                     the file to {}",
+                    path.display(),
+                    self.path.display()
+                );
+            }
+        }
+    }
+}
+
+/// Why what an earlier process left is not in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("reading the rows that waited: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Write(#[from] serde_json::Error),
+}
+
+/// All of it or, when the disk is full, nothing.
+fn add(file: &File, at: u64, text: &[u8]) -> io::Result<()> {
+    let added = file.write_all_at(text, at).and_then(|()| file.sync_data());
+    if added.is_err() {
+        let _ = file.set_len(at);
+    }
+    added
+}
+
+/// The directory beside a database, and what tells it from others on this machine; `None` for one
+/// that ends with the process anyway.
+fn place(url: &DatabaseUrl) -> Option<(PathBuf, String)> {
+    let Some(path) = url.sqlite_path() else {
+        let url = Url::parse(url.expose()).ok()?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(5432));
+        return Some((FOLDER.into(), format!("{host}:{port}{}", url.path())));
+    };
+    if path == Path::new(":memory:") {
+        return None;
+    }
+    let path = std::path::absolute(path).ok()?;
+    Some((path.parent()?.to_owned(), path.display().to_string()))
+}
+
+fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(4).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
