@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::Finding;
+use crate::cli::client::{Client, ServerArgs};
 use crate::config::{Config, Loaded};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::Configuration;
@@ -122,10 +124,47 @@ pub(super) async fn is_serving(config: &Config) -> bool {
     }
 }
 
+/// What the running server tells of rows on their way to the database.
+pub(super) async fn rows(config: &Config) -> Option<Finding> {
+    let here = ServerArgs { server: None, key: None };
+    let status: Value = Client::new(&here, config).ok()?.get("/v1/status", &[]).await.ok()?;
+    Some(rows_of(&status["store"]))
+}
+
+fn rows_of(store: &Value) -> Finding {
+    let count = |name: &str| store["rows"][name].as_u64().unwrap_or_default();
+    let (waiting, spooled, lost) = (count("waiting"), count("spooled"), count("lost"));
+    if let Some(why) = store["reason"].as_str() {
+        let fact = format!("{why}; {spooled} of {waiting} rows are kept on disk");
+        let fix = "they are written as soon as the database takes them: see to it, or df -h";
+        return Finding::bad("rows", fact, fix);
+    }
+    if lost > 0 {
+        let fact = format!("{lost} rows were lost since divert was started");
+        let fix = "journalctl -u divert | grep -E 'refused|too many rows'";
+        return Finding::warning("rows", fact, fix);
+    }
+    Finding::good("rows", format!("{waiting} wait to be written, none was lost"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::State;
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rows_that_wait_or_are_lost_are_told() {
+        let store = |reason: Value, lost: u64| {
+            json!({ "ok": reason.is_null(), "reason": reason,
+                "rows": { "waiting": 12, "spooled": 10, "lost": lost } })
+        };
+        assert_eq!(rows_of(&store(Value::Null, 0)).state, State::Good);
+        assert_eq!(rows_of(&store(Value::Null, 3)).state, State::Warning);
+        let away = rows_of(&store("disk is full".into(), 3));
+        assert_eq!(away.state, State::Bad);
+        assert_eq!(away.fact, "disk is full; 10 of 12 rows are kept on disk");
+    }
 
     #[test]
     fn too_few_open_files_are_told() {

@@ -92,6 +92,9 @@ async fn examine(args: &DoctorArgs, loaded: &Loaded) -> Vec<Finding> {
     findings.extend(database);
     findings.push(host::open_files(&host::limits()));
     let serving = host::is_serving(&loaded.config).await;
+    if serving {
+        findings.extend(host::rows(&loaded.config).await);
+    }
     let seen = asterisk::Seen {
         config: &loaded.config,
         configuration: configuration.as_ref(),

@@ -164,6 +164,12 @@ fn the_server_answers_its_command_line_and_stops_when_asked() {
     let refused = stderr(ask().args(["test-call", "sales"]));
     assert!(refused.contains("Test call refused"), "{refused}");
 
+    let doctor = stdout(ask().args(["doctor", "--json"]));
+    let found: Value = serde_json::from_str(&doctor).unwrap();
+    let mut found = found["findings"].as_array().unwrap().iter();
+    let rows = found.find(|one| one["check"] == "rows").unwrap();
+    assert_eq!(rows["fact"], "0 wait to be written, none was lost", "{doctor}");
+
     let id = serving.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert_eq!(serving.until_it_ends(), Some(0));
