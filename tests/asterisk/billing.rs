@@ -9,7 +9,7 @@ use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::{Cdr, Micros};
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, Unroutable};
-use divert::store::CdrFilter;
+use divert::store::{CdrFilter, Db};
 use serde_json::{Value, json};
 
 use crate::connection_faults::{assert_talking, talk};
@@ -392,4 +392,34 @@ async fn refusal(lab: &Lab) -> Unroutable {
         _ => None,
     });
     reason.unwrap_or_else(|| panic!("it was not refused: {:?}", detail.timeline))
+}
+
+/// The whole way: nothing of the call has ever reached the database when divert is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_and_its_bill_outlive_a_kill_while_the_database_takes_no_rows() {
+    with_divert(&billed(), async |lab| {
+        let db = lab.divert.db().await;
+        let Db::Sqlite(pool) = &db else { panic!("the lab runs on SQLite") };
+        let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let (line, phone_channel) = talk(lab).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        line.hang_up().await;
+        lab.phones.until_gone(&phone_channel, Duration::from_secs(3)).await;
+        // Its bill is among the rows that wait, and all of those are kept.
+        lab.divert.until_metric("divert_calls_live 0").await;
+        eventually("the bill to be in the spool", Duration::from_secs(10), async || {
+            lab.divert.spool().contains("{\"cdr\":").then_some(())
+        })
+        .await;
+        assert!(!lab.divert.is_ready().await);
+        lab.divert.kill();
+        assert_eq!(bills(lab).await, []);
+
+        lock.rollback().await.unwrap();
+        lab.divert.start().await;
+        let bill = only_bill(lab).await;
+        assert_close(&bill, off_hook(&phone(lab)), 1_000);
+        assert_paid(lab, &bill).await;
+    })
+    .await;
 }

@@ -234,6 +234,14 @@ impl Divert {
         String::from_utf8_lossy(&told).into_owned()
     }
 
+    /// What waits on disk for the database.
+    pub fn spool(&self) -> String {
+        let mut files =
+            fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|end| end == "spool"));
+        fs::read_to_string(file.expect("there is a spool")).unwrap()
+    }
+
     pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -21,7 +21,7 @@ use crate::store::disk::SmallDisk;
 use crate::store::engine::{Engine, TestStore};
 use crate::store::{ACCOUNT, NOW};
 
-const MOST: u64 = 1 << 20;
+const MOST: u64 = 64 << 20;
 
 /// All that is written of one answered call.
 fn rows(call: u128) -> Vec<Record> {

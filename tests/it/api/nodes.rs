@@ -36,7 +36,7 @@ async fn a_node_that_holds_slots_is_forgotten_by_force_only() {
     }
     world.db.remember_heard("a", clock::now()).await.unwrap();
     for force in ["", "?force=true"] {
-        let refused = world.local(Ask::delete(&format!("/v1/nodes/a{force}"))).await;
+        let refused = world.local(Ask::delete(format!("/v1/nodes/a{force}"))).await;
         refused.assert_problem(409, "serving");
     }
     world.local(Ask::delete("/v1/nodes/c")).await.assert_problem(404, "not_found");

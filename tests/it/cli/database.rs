@@ -112,7 +112,7 @@ fn a_backup_is_a_whole_database_and_overwrites_nothing() {
     let url = format!("sqlite:{}", dir.path().join("d.sqlite").display());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let db = runtime.block_on(Db::open(&url)).unwrap();
-    let change = GOOD.replace("sales", "support");
+    let change = GOOD.replace("1001", "1002");
     fs::write(dir.path().join("flows.yaml"), change).unwrap();
     with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
     backup("b.sqlite").assert().success();
@@ -123,7 +123,7 @@ fn a_backup_is_a_whole_database_and_overwrites_nothing() {
         let mut command = divert(dir.path());
         stdout(command.arg("export").env("DIVERT_DATABASE", format!("sqlite:{file}")))
     };
-    assert!(exported("b.sqlite").contains("support"));
+    assert!(exported("b.sqlite").contains("1002"));
     assert_eq!(exported("b.sqlite"), exported("d.sqlite"));
     let refused = stderr(&mut backup("b.sqlite"));
     assert!(refused.contains("b.sqlite exists: name a new file"), "{refused}");
