@@ -40,6 +40,8 @@ pub struct Snapshot {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelSnapshot {
+    /// Asterisk's name of it, for people: `PJSIP/carrier-00000001`.
+    pub name: String,
     pub state: ChannelState,
     pub role: Role,
     pub caller: Identity,
@@ -53,7 +55,8 @@ impl Snapshot {
             let role = role(channel, app)?;
             let state = channel.state.engine();
             let caller = channel.identity(matches!(role, Role::Caller { is_withheld: true, .. }));
-            Some((channel.channel_id(), ChannelSnapshot { state, role, caller }))
+            let name = channel.name.clone();
+            Some((channel.channel_id(), ChannelSnapshot { name, state, role, caller }))
         };
         let bridge = |bridge: &Bridge| {
             let channels = bridge.channels.iter().cloned().map(ChannelId).collect();
@@ -150,6 +153,7 @@ mod tests {
             found,
             [
                 ("1.1".to_owned(), ChannelState::Ringing, Role::Caller { did, is_withheld: false }),
+                ("1.3".to_owned(), ChannelState::Up, Role::Other(String::new())),
                 (leg.channel().0, ChannelState::Up, Role::Leg(leg)),
                 ("s-1".to_owned(), ChannelState::Down, Role::Other("snoop".into())),
                 ("t-1".to_owned(), ChannelState::Up, Role::TestCaller(call)),

@@ -17,7 +17,8 @@ pub enum Role {
     Caller { did: Did, is_withheld: bool },
     /// `leg,<call id>,<no>`: divert dialled it.
     Leg(LegId),
-    /// In our application, for a purpose divert does not know: kept as it was found.
+    /// In our application, for a purpose divert does not know: kept as it was found, and empty for
+    /// one that came without a word.
     Other(String),
     /// `testcaller,<call id>`: divert's own end of a test call.
     TestCaller(CallId),
@@ -33,7 +34,12 @@ impl Role {
     /// Reads Asterisk's `app_data`: `None` for a channel of another application.
     #[must_use]
     pub fn of_app_data(app_data: &str, app: &str) -> Option<Self> {
-        app_data.strip_prefix(app)?.strip_prefix(',').map(Self::parse)
+        let args = app_data.strip_prefix(app)?;
+        if args.is_empty() {
+            Some(Self::parse(""))
+        } else {
+            args.strip_prefix(',').map(Self::parse)
+        }
     }
 
     fn known(args: &str) -> Option<Self> {
@@ -95,6 +101,7 @@ mod tests {
         {
             assert_eq!(Role::parse(args), Role::Other(args.into()));
         }
-        assert_eq!(Role::of_app_data("divert", "divert"), None);
+        assert_eq!(Role::of_app_data("divert", "divert"), Some(Role::Other(String::new())));
+        assert_eq!(Role::of_app_data("divert-a", "divert"), None);
     }
 }

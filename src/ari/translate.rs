@@ -25,6 +25,8 @@ pub enum Translated {
     },
     /// Something happened to a channel, perhaps one that is none of ours.
     Channel { channel: ChannelId, event: ChannelEvent },
+    /// A channel entered our application and does not say what for in a way we know.
+    Stray { channel: ChannelId, name: String, args: String },
     /// Our own end of a test call stands in our application.
     TestCaller { channel: ChannelId, call: CallId },
 }
@@ -47,6 +49,8 @@ pub fn translate(event: &Event) -> Option<Translated> {
         Event::StasisEnd(event) if !is_our_leg(&event.channel) => {
             about(&event.channel, gone(&event.channel, None, None))
         }
+        // One that takes the seat of another, as after a transfer, is not given to us by a dialplan.
+        Event::StasisStart(event) if event.replace_channel.is_some() => None,
         Event::StasisStart(event) => started(&event.channel, &event.args),
         _ => None,
     }
@@ -62,13 +66,17 @@ fn started(channel: &Channel, args: &[String]) -> Option<Translated> {
             already_up: channel.state == wire::State::Up,
         }),
         ["leg", ..] if is_our_leg(channel) => about(channel, ChannelEvent::Ready),
-        ["testcaller", ..] => match Role::parse(&args.join(",")) {
+        _ if is_our_leg(channel) => None,
+        _ => match Role::parse(&args.join(",")) {
             Role::TestCaller(call) => {
                 Some(Translated::TestCaller { channel: known(channel)?, call })
             }
-            _ => None,
+            role => Some(Translated::Stray {
+                channel: known(channel)?,
+                name: channel.name.clone(),
+                args: role.to_string(),
+            }),
         },
-        _ => None,
     }
 }
 
@@ -127,7 +135,7 @@ mod tests {
         read(&json!({
             "type": "StasisStart",
             "args": args,
-            "channel": {"id": id, "state": state, "caller": caller},
+            "channel": {"id": id, "name": "PJSIP/carrier-1", "state": state, "caller": caller},
         }))
     }
 
@@ -165,16 +173,40 @@ mod tests {
         let ready = Translated::Channel { channel: leg().channel(), event: ChannelEvent::Ready };
         let args = json!(["leg", leg().call.to_string(), "1"]);
         assert_eq!(start(&id, "Down", &args), Some(ready));
-        assert_eq!(start("1.1", "Down", &args), None, "no channel of ours");
+        assert_eq!(start("1.1", "Down", &args), Some(stray(&args)), "no channel of ours");
 
         let call = leg().call;
         let caller = Translated::TestCaller { channel: ChannelId("t-1".into()), call };
         assert_eq!(start("t-1", "Up", &json!(["testcaller", call.to_string()])), Some(caller));
-        assert_eq!(start("t-1", "Up", &json!(["testcaller", "x"])), None);
-        for args in [json!([]), json!(["did"]), json!(["inbound", "1", "2"]), json!(["", ""])] {
-            assert_eq!(start("1.1", "Ring", &args), None, "{args}");
+        for args in [json!(["did", "1"]), json!([])] {
+            assert_eq!(start(&id, "Down", &args), None, "a leg is no call");
         }
-        assert_eq!(start(&id, "Down", &json!(["did", "1"])), None, "a leg is no call");
+    }
+
+    fn stray(args: &Value) -> Translated {
+        let args: Vec<&str> = args.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let (name, args) = ("PJSIP/carrier-1".to_owned(), args.join(","));
+        Translated::Stray { channel: ChannelId("1.1".into()), name, args }
+    }
+
+    #[test]
+    fn a_channel_that_does_not_say_what_for_is_a_stray_unless_it_replaces_one() {
+        for args in [
+            json!([]),
+            json!(["did"]),
+            json!(["inbound", "1", "2"]),
+            json!(["", ""]),
+            json!(["testcaller", "x"]),
+        ] {
+            assert_eq!(start("1.1", "Ring", &args), Some(stray(&args)), "{args}");
+        }
+        let transferred = json!({
+            "type": "StasisStart",
+            "args": [],
+            "channel": {"id": "1.1", "name": "Local/2@x-1;1", "state": "Up"},
+            "replace_channel": {"id": "1.0", "state": "Up"},
+        });
+        assert_eq!(read(&transferred), None);
     }
 
     #[test]
@@ -277,7 +309,7 @@ mod tests {
                     event: ChannelEvent::CommandFailed { .. } | ChannelEvent::Missing { .. },
                     ..
                 }) => panic!("no event says that"),
-                Some(Translated::TestCaller { .. }) | None => {}
+                Some(Translated::Stray { .. } | Translated::TestCaller { .. }) | None => {}
             }
         }
         let mut table = String::new();

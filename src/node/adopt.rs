@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 pub struct Differences {
     /// Events that were missed.
     pub missed: Vec<Input>,
-    /// Callers who wait in our application and whom no call knows.
+    /// Who waits in our application and no call knows: callers, and channels that do not say what for.
     pub strangers: Vec<(ChannelId, ChannelSnapshot)>,
     /// Channels of ours that belong to no call.
     pub orphans: Vec<ChannelId>,
@@ -88,6 +88,9 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
         }
         match &found.role {
             Role::Caller { .. } => differences.strangers.push((channel.clone(), found.clone())),
+            Role::Other(_) if LegId::of_channel(channel).is_none() => {
+                differences.strangers.push((channel.clone(), found.clone()));
+            }
             Role::Leg(_) => differences.orphans.push(channel.clone()),
             Role::TestCaller(call) if engine.call(*call).is_none() => {
                 differences.orphans.push(channel.clone());
@@ -198,7 +201,8 @@ mod tests {
     fn asterisk(channels: &[(ChannelId, ChannelState, Role)]) -> Snapshot {
         let channels = channels.iter().map(|(id, state, role)| {
             let caller = Identity::default();
-            (id.clone(), ChannelSnapshot { state: *state, role: role.clone(), caller })
+            let name = format!("PJSIP/{id}");
+            (id.clone(), ChannelSnapshot { name, state: *state, role: role.clone(), caller })
         });
         Snapshot {
             version: "22.10.1".into(),
@@ -330,16 +334,20 @@ mod tests {
         let stray = LegId { call: CallId::new(99), no: 2 }.channel();
         let stranger = ChannelId("1795.9".to_owned());
         let test = ChannelId("tcaller-x".to_owned());
+        let silent = ChannelId("1795.8".to_owned());
         let mut asterisk = asterisk(&[
             there(stray.clone(), ChannelState::Up),
             there(stranger.clone(), ChannelState::Down),
             (test.clone(), ChannelState::Up, Role::TestCaller(CallId::new(98))),
+            (silent.clone(), ChannelState::Down, Role::Other(String::new())),
+            // Ours, whatever it was made for.
+            (LegId { call: CALL, no: 3 }.channel(), ChannelState::Up, Role::Other("x".into())),
         ]);
         asterisk.bridges.insert(BridgeId("b-9".into()), Vec::new());
         let found = compare(&Engine::default(), &asterisk);
         assert_eq!(found.orphans, [stray, test]);
-        assert_eq!(found.strangers.len(), 1);
-        assert_eq!(found.strangers[0].0, stranger);
+        let strangers = found.strangers.iter().map(|(channel, _)| channel);
+        assert!(strangers.eq([&silent, &stranger]), "{:?}", found.strangers);
         assert_eq!(found.empty_bridges, [BridgeId("b-9".into())]);
         assert_eq!(found.missed, []);
     }

@@ -293,6 +293,7 @@ impl Core {
                 }
             },
             Translated::Channel { channel, event } => self.feed(Input::Channel { channel, event }),
+            Translated::Stray { channel, name, args } => self.send_on(channel, &name, &args),
             Translated::TestCaller { channel, call } => self.test_caller_is_up(channel, call),
         }
     }
@@ -394,6 +395,19 @@ impl Core {
         self.writer.push(Record::Call(record));
     }
 
+    /// A dialplan gave us a channel and no number: nobody would ever take care of it here.
+    fn send_on(&self, channel: ChannelId, name: &str, args: &str) {
+        let app = self.lanes.client().app();
+        let comma = if args.is_empty() { "" } else { "," };
+        warn!(
+            channel.id = %channel,
+            "{name:?} came by Stasis({app}{comma}{args}), which tells no number, and goes on in its \
+             dialplan: write Gosub(divert-ari,s,1(${{EXTEN}})) there, with the file of 'divert print \
+             dialplan', or else Stasis({app},did,${{EXTEN}})"
+        );
+        self.pass_on_stranger(channel);
+    }
+
     fn pass_on_stranger(&self, channel: ChannelId) {
         let client = self.lanes.client().clone();
         tokio::spawn(async move {
@@ -467,9 +481,12 @@ impl Core {
             }
         }
         for (channel, found) in differences.strangers {
-            if let Role::Caller { did, .. } = found.role {
-                let is_up = found.state == crate::engine::ChannelState::Up;
-                self.arrive(channel, did, found.caller, is_up);
+            match found.role {
+                Role::Caller { did, .. } => {
+                    let is_up = found.state == crate::engine::ChannelState::Up;
+                    self.arrive(channel, did, found.caller, is_up);
+                }
+                role => self.send_on(channel, &found.name, &role.to_string()),
             }
         }
         if why == Resync::Connected {

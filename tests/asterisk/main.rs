@@ -28,6 +28,7 @@ mod outages;
 mod outcomes;
 mod scenarios;
 mod steering;
+mod strays;
 mod test_calls;
 mod toll_free;
 mod trunks;
