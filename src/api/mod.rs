@@ -30,6 +30,7 @@ mod body;
 mod calls;
 mod cdrs;
 mod change;
+mod connections;
 mod destinations;
 mod error;
 mod etag;
@@ -61,6 +62,7 @@ mod test_calls;
 mod trunks;
 
 pub use auth::Access;
+pub use connections::{Room, TURNED_AWAY};
 pub use key::{Scope, new_key};
 pub use openapi::document;
 pub use router::router;

@@ -7,9 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{Door, Room};
 use super::{Access, Api, router};
 
 /// How long requests that are being answered may take after the cancellation.
@@ -62,41 +64,36 @@ pub async fn bind(listen: SocketAddr, socket: Option<PathBuf>) -> Result<Listene
 /// Serves the API until it is cancelled and the requests in flight are answered, 10 s at most.
 ///
 /// The address needs keys. The socket needs none, because its file is open to our user alone (mode
-/// 0600).
-///
-/// # Errors
-/// When nobody can be listened to any more.
-pub async fn serve(listeners: Listeners, api: Api, cancel: CancellationToken) -> Result<()> {
+/// 0600). Neither has more connections, nor any for longer, than `room` says.
+pub async fn serve(listeners: Listeners, room: Room, api: Api, cancel: CancellationToken) {
     let Listeners { tcp, unix } = listeners;
     let (unix, socket) = unix.unzip();
     if let Ok(address) = tcp.local_addr() {
         tracing::info!(%address, socket = socket.as_ref().map(|path| path.display().to_string()),
             "API listening");
     }
-    let done = cancel.clone();
-    let over_tcp = axum::serve(tcp, router(api.clone(), Access::Keys))
-        .with_graceful_shutdown(cancel.clone().cancelled_owned());
-    let local = router(api.clone(), Access::Local);
+    // The kernel gives up on a peer that takes nothing of what waits for it. The owner of the
+    // socket may page through an export for as long as he likes.
+    let unread = u32::try_from(room.unread.as_millis()).unwrap_or(u32::MAX);
+    let tcp = tcp.tap_io(move |stream| {
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, unread);
+    });
+    let remote = Door::new("tcp", router(api.clone(), Access::Keys), room.tcp, room.head);
+    let local = Door::new("unix", router(api.clone(), Access::Local), room.unix, room.head);
     let over_unix = async {
-        match unix {
-            Some(unix) => {
-                axum::serve(unix, local)
-                    .with_graceful_shutdown(cancel.clone().cancelled_owned())
-                    .await
-            }
-            None => Ok(()),
+        if let Some(unix) = unix {
+            local.attend(unix, &cancel).await;
         }
     };
-    let both = async { tokio::try_join!(over_tcp.into_future(), over_unix).map(drop) };
-    let result = tokio::select! {
-        result = both => result,
-        () = grace_over(&done) => Ok(()),
-        never = sweep(&api) => never,
-    };
+    let both = async { tokio::join!(remote.attend(tcp, &cancel), over_unix) };
+    tokio::select! {
+        _ = both => {}
+        () = grace_over(&cancel) => {}
+        () = sweep(&api) => {}
+    }
     if let Some(path) = &socket {
         let _ = std::fs::remove_file(path);
     }
-    result
 }
 
 async fn grace_over(cancel: &CancellationToken) {
@@ -104,7 +101,8 @@ async fn grace_over(cancel: &CancellationToken) {
     tokio::time::sleep(GRACE).await;
 }
 
-async fn sweep(api: &Api) -> Result<()> {
+/// Never ends.
+async fn sweep(api: &Api) {
     let mut beat = tokio::time::interval(SWEEP);
     loop {
         beat.tick().await;

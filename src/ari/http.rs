@@ -287,7 +287,7 @@ fn describe(error: &reqwest::Error) -> String {
 
 /// Asterisk closes an idle connection after 15 s; ours must be gone before.
 const POOL_IDLE: Duration = Duration::from_secs(8);
-const MAX_IN_FLIGHT: usize = 32;
+pub(super) const MAX_IN_FLIGHT: usize = 32;
 /// None is closed after a rush: each new one costs Asterisk a thread.
 const MAX_IDLE: usize = MAX_IN_FLIGHT;
 const TRIES: u32 = 3;

@@ -32,6 +32,10 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use url::Url;
 
+/// How many file descriptors the connections to Asterisk may need at once: a request that finds no idle
+/// connection opens another, and the events have one of their own, with a probe before each.
+pub const DESCRIPTORS: usize = 2 * http::MAX_IN_FLIGHT + 2;
+
 /// The events divert has no use for, to be put into the application's event filter after each
 /// connect ([`client::Client::event_filter`]): Asterisk then sends about 5 of 56 events of a call.
 ///

@@ -7,6 +7,7 @@
 mod adopt;
 mod bridges;
 mod core;
+mod descriptors;
 mod health;
 mod lanes;
 pub mod ledger;

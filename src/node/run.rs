@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Resync};
+use super::descriptors;
 use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
@@ -101,7 +102,7 @@ struct Running {
     requests: mpsc::Receiver<Request>,
     /// Silent where the limits are counted by this node alone.
     answers: mpsc::UnboundedReceiver<Answer>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     listening: JoinHandle<Result<(), AriError>>,
     writing: JoinHandle<()>,
     progress: Arc<Progress>,
@@ -159,8 +160,7 @@ impl Running {
             context: config.test_calls.context.clone(),
         };
         let stop = CancellationToken::new();
-        let api = Api::new(db.clone(), Arc::new(port), telemetry);
-        let serving = api::serve(listeners, api, stop.clone());
+        let serving = api::serve(listeners, descriptors::room(), api, stop.clone());
 
         let (hear, heard) = mpsc::channel(16);
         let watch = Watch { db: db.clone(), master, changed, readiness: Arc::clone(&readiness) };
@@ -245,7 +245,7 @@ impl Running {
                     }
                 }
                 served = &mut self.serving => {
-                    served.context("the API")?.context("the API")?;
+                    served.context("the API")?;
                     bail!("the API stopped by itself");
                 }
                 written = &mut self.writing => {

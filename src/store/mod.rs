@@ -69,6 +69,7 @@ pub use error::StoreError;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
 pub use numbers::{NumberFilter, OwnedDids};
+pub use open::DESCRIPTORS;
 pub use record::{JournalBody, Record};
 pub use reports::{By, Cost, ReportQuery, ReportRow};
 pub use sessions::Session;

@@ -255,6 +255,9 @@ const WAL_PAUSE: Duration = Duration::from_millis(10);
 /// Readers run side by side; writers queue for the one write lock whatever their number.
 const SQLITE_CONNECTIONS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 10;
+/// How many file descriptors the pool may need at once: a connection to `SQLite` has the database, its
+/// log and now and then a temporary file.
+pub const DESCRIPTORS: usize = 3 * SQLITE_CONNECTIONS as usize;
 const SQLITE_BUSY: i64 = 5;
 const SQLITE_NOT_A_DATABASE: i64 = 26;
 /// "divert" in ASCII: the key of an advisory lock must be a number of one's own.

@@ -2,6 +2,7 @@
 //! files, against a small server on a unix socket where it needs one.
 
 mod calls;
+mod crowd;
 mod database;
 mod doctor;
 mod lists;
