@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::json;
 
 pub(super) const MAX_BODY: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,8 +95,5 @@ fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
         )
         .hint("send Content-Type: application/json"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let detail = format!("The body is not JSON: {error}.");
-        ApiError::bad_request("not_json", "Not JSON", detail)
-    })
+    json::read(bytes)
 }

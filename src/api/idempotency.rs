@@ -3,9 +3,9 @@
 //! `Idempotency-Key` on every POST: the request is executed once, and a repetition gets the same
 //! status and body for 24 hours, also after a restart.
 //!
-//! The same key with another request is 422; while the first is still being executed, 409. A request
-//! that failed on our side, met a conflict or was held back by a rate limit had no effect: it is
-//! forgotten, so that it may be repeated.
+//! The same key with another request is 422; while the first is still being executed, 409. Each API
+//! key has idempotency keys of its own. A request that was refused or failed had no effect: it is
+//! forgotten, so that it may come again, mended or not.
 
 use std::panic::AssertUnwindSafe;
 
@@ -60,6 +60,7 @@ struct Repeatable {
     api: Api,
     identity: Identity,
     id: RequestId,
+    /// That of the header, of whoever sent it.
     key: String,
     fingerprint: String,
     path: String,
@@ -82,12 +83,13 @@ impl Repeatable {
             return Err(ApiError::internal("idempotency runs before identity and request id"));
         };
         let body = body::read(body).await?;
+        let whose = identity.key.map_or_else(|| "local".to_owned(), |key| key.to_string());
         let repeatable = Self {
             api: api.clone(),
             identity: identity.clone(),
             id: id.clone(),
-            key: key.to_owned(),
-            fingerprint: fingerprint(identity, parts.uri.path(), &body),
+            key: format!("{whose} {key}"),
+            fingerprint: fingerprint(parts.uri.path(), &body),
             path: parts.uri.path().to_owned(),
         };
         Ok((repeatable, Request::from_parts(parts, Body::from(body))))
@@ -97,7 +99,7 @@ impl Repeatable {
         let Self { api, identity, key, fingerprint, .. } = &self;
         match api.db.begin_request(identity.account, key, fingerprint, clock::now()).await? {
             Begun::Fresh => {}
-            Begun::Done { status, body } => return replay(status, body, &self.path),
+            Begun::Done { status, body } => return replay(status, &body, &self.path),
             Begun::InProgress => {
                 let detail = "A request with this Idempotency-Key is being executed.";
                 return Err(ApiError::conflict("request_in_progress", "In progress", detail)
@@ -129,11 +131,10 @@ impl Repeatable {
         let body = to_bytes(body, 64 * MAX_BODY).await;
         let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
         let (db, account) = (&self.api.db, self.identity.account);
-        let passing = matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
-        let kept = if passing || status.is_server_error() {
-            db.forget_request(account, &self.key).await
-        } else {
+        let kept = if status.is_success() {
             db.finish_request(account, &self.key, status.as_u16(), &to_keep(&body)).await
+        } else {
+            db.forget_request(account, &self.key).await
         };
         if let Err(error) = kept {
             // The request itself is done: its answer is worth more than its repetition.
@@ -143,11 +144,10 @@ impl Repeatable {
     }
 }
 
-/// What makes a request the same one: who asks, where, and the body byte for byte.
-fn fingerprint(identity: &Identity, path: &str, body: &[u8]) -> String {
-    let key = identity.key.map_or_else(|| "local".to_owned(), |key| key.to_string());
+/// What makes a request of somebody the same one: where it goes, and the body byte for byte.
+fn fingerprint(path: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
-    for part in [key.as_bytes(), path.as_bytes(), body] {
+    for part in [path.as_bytes(), body] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
@@ -167,21 +167,12 @@ fn to_keep(body: &Bytes) -> String {
     value.to_string()
 }
 
-fn replay(status: u16, body: String, path: &str) -> Result<Response, ApiError> {
+fn replay(status: u16, body: &str, path: &str) -> Result<Response, ApiError> {
     let status = StatusCode::from_u16(status)
         .map_err(|_| ApiError::internal(format!("kept status {status} is none")))?;
-    let mut response = if status.is_success() {
-        created(status, &body_value(&body), path)
-    } else {
-        let kind = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, kind)], body).into_response()
-    };
+    let mut response = created(status, &serde_json::from_str(body).unwrap_or_default(), path);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
-}
-
-fn body_value(body: &str) -> Value {
-    serde_json::from_str(body).unwrap_or_default()
 }
 
 /// The answer to a POST that made something: where it is, and its tag.

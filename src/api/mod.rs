@@ -39,6 +39,7 @@ mod fields;
 mod forwarding_flows;
 mod health;
 mod idempotency;
+mod json;
 mod key;
 mod keys;
 mod limit;

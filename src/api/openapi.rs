@@ -172,7 +172,8 @@ fn add_headers(path: &str, method: &str, operation: &mut Value) {
         "post" => add(
             "Idempotency-Key",
             "A text of your choice, at most 255 characters: the request is executed once, and a \
-             repetition within 24 hours gets the same answer.",
+             repetition by the same API key within 24 hours gets the same answer. A request that \
+             was refused may come again.",
         ),
         "put" | "patch" | "delete" if has_tag(path) => {
             add("If-Match", "The ETag you read: 412 when somebody changed it since.");

@@ -37,6 +37,45 @@ async fn a_body_that_cannot_be_read_is_a_clear_problem() {
 }
 
 #[tokio::test]
+async fn a_key_that_stands_twice_is_refused_at_any_depth_whatever_is_asked() {
+    let world = World::new().await;
+    let flow = world.flow().await["id"].as_str().unwrap().to_owned();
+    let send = async |method, path: &str, body: &str| {
+        let ask = Ask::new(method, path).raw(body).header("content-type", "application/json");
+        world.local(ask).await
+    };
+    let answer = send(
+        Method::POST,
+        "/v1/forwarding-flows",
+        r#"{"name":"a","master":"pbx","name":"b","destinations":[
+            {"server":"slave-a","did":"1","weight":0,"weight":9},
+            {"server":"slave-a","did":"2","rate":{"per":"day","calls":1,"calls":{"x":1,"x":2}}}]}"#,
+    )
+    .await;
+    answer.assert_problem(422, "invalid");
+    let wanted = [
+        ("/name", "duplicate_key"),
+        ("/destinations/0/weight", "duplicate_key"),
+        ("/destinations/1/rate/calls", "duplicate_key"),
+        ("/destinations/1/rate/calls/x", "duplicate_key"),
+    ];
+    assert_eq!(answer.faults(), wanted);
+    let twice = r#"{"a~/b":1,"a~/b":1}"#;
+    for (method, path) in [
+        (Method::PATCH, format!("/v1/forwarding-flows/{flow}")),
+        (Method::POST, format!("/v1/forwarding-flows/{flow}/test-calls")),
+        (Method::PUT, "/v1/account".to_owned()),
+        (Method::POST, "/v1/account/credits".to_owned()),
+        (Method::POST, "/v1/keys".to_owned()),
+        (Method::POST, "/v1/explain".to_owned()),
+    ] {
+        let answer = send(method, &path, twice).await;
+        assert_eq!(answer.faults(), [("/a~0~1b", "duplicate_key")], "{path}: {}", answer.text);
+    }
+    assert_eq!(world.changes(), 4, "only what the flow needed was written");
+}
+
+#[tokio::test]
 async fn a_body_has_a_largest_size() {
     let world = World::new().await;
     let body = |len: usize| format!("{{\"name\":\"{}\"}}", "a".repeat(len - 11));
