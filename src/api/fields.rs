@@ -8,6 +8,7 @@ use url::form_urlencoded;
 
 use super::error::ApiError;
 use crate::model::problem::Problem;
+use crate::model::text::unseen_fault;
 use crate::model::time::Timestamp;
 
 /// Fields not taken yet, and what was wrong with those that were.
@@ -52,12 +53,16 @@ impl Fields {
         self.rest.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Takes a text.
+    /// Takes a text of which people see every character.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let Value::String(text) = self.take(name)? else {
             self.problem(name, "wrong_type", "it is not a text", "put it in quotes");
             return None;
         };
+        if let Some((message, hint)) = unseen_fault(&text) {
+            self.problem(name, "invalid", &message, hint);
+            return None;
+        }
         Some(text)
     }
 

@@ -141,8 +141,7 @@ struct NewKeyRequest {
 
 fn read_request(mut body: Fields, now: Timestamp) -> Result<NewKeyRequest, ApiError> {
     let name = body.text("name").unwrap_or_default();
-    let clean = !name.trim().is_empty() && !name.chars().any(char::is_control);
-    if !clean || name.chars().count() > MAX_NAME {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME {
         let hint = format!("say what the key is for, in 1 to {MAX_NAME} characters");
         body.problem("name", "out_of_range", "a key needs a name", &hint);
     }

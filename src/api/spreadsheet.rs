@@ -15,6 +15,7 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::fields::Fields;
+use crate::model::text::{unseen, visible};
 use crate::store::StoreError;
 
 #[derive(IntoParams)]
@@ -73,11 +74,15 @@ impl Dialect {
         })
     }
 
-    /// A field that nothing takes for a formula.
+    /// A field that nothing takes for a formula, of which people see every character.
     fn safe(self, field: &str) -> Cow<'_, str> {
-        let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        if !is_formula || (self == Self::Program && is_phone_number(field)) {
-            Cow::Borrowed(field)
+        let field = match unseen(field) {
+            None => Cow::Borrowed(field),
+            Some(_) => Cow::Owned(visible(field)),
+        };
+        let is_formula = field.starts_with(['=', '+', '-', '@']);
+        if !is_formula || (self == Self::Program && is_phone_number(&field)) {
+            field
         } else {
             Cow::Owned(format!("'{field}"))
         }
@@ -164,7 +169,8 @@ mod tests {
             ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
             ("@SUM(A1)", "'@SUM(A1)", "'@SUM(A1)"),
             ("-12", "'-12", "'-12"),
-            ("\tx", "'\tx", "'\tx"),
+            ("\t=x", "'=x", "'=x"),
+            ("Ann\u{202e}\u{feff} B\u{2028}", "Ann B", "Ann B"),
             ("+12025550100", "+12025550100", "'+12025550100"),
             ("+123456", "'+123456", "'+123456"),
             ("+1234567", "+1234567", "'+1234567"),
@@ -182,10 +188,10 @@ mod tests {
 
     #[test]
     fn commas_quotes_and_line_ends_are_quoted() {
-        let fields = ["a,b", "say \"hi\"", "two\r\nlines", "\r=1", " plain ", ""];
+        let fields = ["a,b", "say \"hi\"", "two\r\nlines", " plain ", ""];
         assert_eq!(
             line(Dialect::Program, &fields),
-            "\"a,b\",\"say \"\"hi\"\"\",\"two\r\nlines\",\"'\r=1\", plain ,\r\n"
+            "\"a,b\",\"say \"\"hi\"\"\",twolines, plain ,\r\n"
         );
         assert_eq!(line(Dialect::Program, &[""]), "\"\"\r\n", "one empty field is no empty line");
     }

@@ -114,14 +114,17 @@ pub(super) fn take_caller(body: &mut Fields) -> Option<Caller> {
         let mut inner = Fields::of_body(value);
         let number = inner.text("number").unwrap_or_default();
         let name = inner.text("name").unwrap_or_default();
-        body.absorb("caller", inner, &["number", "name"]);
         let clean = Caller::clean(&number, &name);
         let dialable = |c: char| c.is_ascii_alphanumeric() || "_-.*#+".contains(c);
-        if clean.number != number || clean.name != name || !number.chars().all(dialable) {
-            let hint = "letters, digits and _ - . * # + in the number, 80 bytes in both";
-            body.problem("caller", "invalid", "it cannot be sent as it is", hint);
-            return None;
+        if clean.number != number || !number.chars().all(dialable) {
+            let hint = "type letters, digits and _ - . * # +, 80 at most";
+            inner.problem("number", "invalid", "it cannot be sent as it is", hint);
         }
+        if clean.name != name {
+            let hint = "type 80 bytes at most, and no ${ or $[";
+            inner.problem("name", "invalid", "it cannot be sent as it is", hint);
+        }
+        body.absorb("caller", inner, &["number", "name"]);
         Some(clean)
     })
 }

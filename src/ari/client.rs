@@ -24,6 +24,7 @@ use super::{AriError, Settings};
 use crate::model::cause::HangupCause;
 use crate::model::id::{BridgeId, ChannelId};
 use crate::model::number::Caller;
+use crate::model::text::visible;
 
 /// The REST side of one Asterisk. A clone uses the same connections.
 #[derive(Clone, Debug)]
@@ -456,7 +457,7 @@ fn id_fault(channel: &ChannelId) -> Option<&'static str> {
 /// `"Name" <number>`, without what would end either part early.
 fn caller_id(caller: &Caller) -> String {
     let plain = |text: &str| -> String {
-        text.chars().filter(|c| !c.is_control() && !"\"\\<>".contains(*c)).collect()
+        visible(text).chars().filter(|c| !"\"\\<>".contains(*c)).collect()
     };
     format!("\"{}\" <{}>", plain(&caller.name), plain(&caller.number))
 }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::{AriError, Settings, encode, install_tls};
+use crate::model::text::visible;
 
 /// How long a request may take.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +166,7 @@ impl Answer {
         }
         let words = serde_json::from_slice::<Words>(&self.body).map(|words| words.message);
         let words = words.unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into_owned());
-        words.chars().filter(|c| !c.is_control()).take(MAX).collect()
+        visible(&words).chars().take(MAX).collect()
     }
 }
 

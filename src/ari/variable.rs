@@ -4,6 +4,8 @@
 //! never made from anything a user typed: the list below is all there is. Values are checked where
 //! they are sent.
 
+use crate::model::text::unseen;
+
 /// A variable or function of one channel.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Variable {
@@ -78,7 +80,7 @@ pub const MAX_VALUE: usize = 128;
 pub(super) fn fault_for(variable: Variable, value: &str) -> Option<&'static str> {
     match variable {
         // Names have any script; what may not be in them is the same as everywhere.
-        Variable::CallerName if !value.chars().any(char::is_control) => {
+        Variable::CallerName if unseen(value).is_none() => {
             fault(&value.replace(|c: char| !c.is_ascii(), "."))
         }
         _ => fault(value),

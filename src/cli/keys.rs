@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::id::KeyId;
+use crate::model::text::unseen_fault;
 use crate::model::time::Timestamp;
 use crate::store::ApiKey;
 
@@ -68,6 +69,9 @@ pub async fn run(command: &KeysCommand, config: &Config) -> anyhow::Result<()> {
             if !(1..=60).contains(&args.name.trim().chars().count()) {
                 let text = "--name: 1 to 60 characters that tell who uses the key";
                 return Err(Failure::Input(text.to_owned()).into());
+            }
+            if let Some((message, hint)) = unseen_fault(&args.name) {
+                return Err(Failure::Input(format!("--name: {message}; {hint}")).into());
             }
             let now = clock::now();
             let expires = args.days.map(|days| now.plus_ms(days.saturating_mul(DAY_MS)));

@@ -1,13 +1,15 @@
 //! Writing to people and to pipes: colour, width, aligned tables, JSON.
 //!
-//! Text from outside (names, numbers) is stripped of control characters before it is shown: a
-//! caller's name must not move the cursor.
+//! Text from outside (names, numbers) is stripped of what nobody sees before it is shown: a
+//! caller's name must not move the cursor, nor turn the line around.
 
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use serde::Serialize;
+
+use crate::model::text::visible;
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Style {
@@ -95,10 +97,10 @@ pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
     say(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
-/// Without control characters.
+/// Without what nobody sees.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    visible(text)
 }
 
 /// At most `width` characters; what is cut is marked.
@@ -196,6 +198,7 @@ mod tests {
     #[test]
     fn a_name_from_outside_can_not_move_the_cursor() {
         assert_eq!(plain("a\x1b[2Jb\r\n"), "a[2Jb");
+        assert_eq!(plain("a\u{202e}b\u{2028}\u{feff}"), "ab");
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(shorten("abcd", 4), "abcd");
     }

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod server;
 pub mod slot;
 pub mod stickiness;
+pub mod text;
 pub mod throttle;
 pub mod time;
 pub mod timeline;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::text::visible;
+
 /// Longest DID or dialled number, in characters.
 pub const MAX_LEN: usize = 50;
 
@@ -297,13 +299,12 @@ impl Caller {
     /// Longest name or number kept, in bytes.
     const MAX_BYTES: usize = 80;
 
-    /// What must not stand in a SIP header is dropped and length is capped: from both what is not
-    /// printed or changes the order of what is, and the `$` by which a dialplan would expand the
-    /// rest; from a number also all that would need an escape in a SIP address.
+    /// What must not stand in a SIP header is dropped and length is capped: from both what nobody
+    /// sees, and the `$` by which a dialplan would expand the rest; from a number also all that would
+    /// need an escape in a SIP address.
     #[must_use]
     pub fn clean(number: &str, name: &str) -> Self {
         let in_number = |c: &char| c.is_ascii_alphanumeric() || "+*#-_.!~'()".contains(*c);
-        let in_name = |c: &char| !is_invisible(*c);
         let cap = |mut text: String| {
             let mut end = text.len().min(Self::MAX_BYTES);
             while !text.is_char_boundary(end) {
@@ -313,7 +314,7 @@ impl Caller {
             text
         };
         let mut plain = String::with_capacity(name.len());
-        for c in name.chars().filter(in_name) {
+        for c in visible(name).chars() {
             if matches!(c, '{' | '[') {
                 // All of them: of two, the one that is left would begin the same again.
                 plain.truncate(plain.trim_end_matches('$').len());
@@ -322,14 +323,6 @@ impl Caller {
         }
         Self { number: cap(number.chars().filter(in_number).collect()), name: cap(plain) }
     }
-}
-
-/// Control characters, line and paragraph separators, marks of direction, and what stands for bytes
-/// that were no text.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-        || matches!(c, '\u{feff}' | '\u{fffd}')
 }
 
 impl fmt::Display for Caller {

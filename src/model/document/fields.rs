@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use strum::VariantNames;
 
 use crate::model::problem::{Problem, similar, token};
+use crate::model::text::unseen_fault;
 use crate::model::time::Zone;
 
 pub(super) struct Fields<'v, 'p> {
@@ -236,7 +237,10 @@ impl<'v, 'p> Fields<'v, 'p> {
 pub(super) fn text(value: &Value, pointer: &str) -> Result<String, Problem> {
     let wrong = |message: String, hint: String| Problem::new(pointer, "wrong_type", message, hint);
     match value {
-        Value::String(text) => Ok(text.clone()),
+        Value::String(text) => match unseen_fault(text) {
+            None => Ok(text.clone()),
+            Some((message, hint)) => Err(Problem::new(pointer, "invalid", message, hint)),
+        },
         // Whole numbers have one spelling in JSON, and the YAML reader passes on no other.
         Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
         Value::Number(number) => Err(wrong(
@@ -270,9 +274,8 @@ fn name_fault(name: &str) -> Option<(String, &'static str)> {
     if length == 0 || length > 60 {
         let message = format!("a name of {length} characters cannot be used");
         Some((message, "type a name of 1 to 60 characters"))
-    } else if name.trim() != name || name.chars().any(char::is_control) {
-        let message = format!("{name:?} has spaces around it or a character that cannot be seen");
-        Some((message, "type the name without them"))
+    } else if name.trim() != name {
+        Some((format!("{name:?} has spaces around it"), "type the name without them"))
     } else if like_id {
         Some((format!("{name:?} looks like an id"), "choose a name that people can say"))
     } else {

@@ -45,6 +45,7 @@ mod rate_decks;
 mod serve;
 mod status;
 mod test_calls;
+mod visible;
 
 /// More than any test places at once.
 const GATE: usize = 100;

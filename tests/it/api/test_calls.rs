@@ -69,14 +69,15 @@ async fn every_fault_of_a_test_call_is_told_at_once() {
             ("/did", "unknown_value"),
         ]
     );
-    for caller in [
-        json!({ "number": "+1\r\nX-Evil: 1" }),
-        json!({ "number": "1 or 2" }),
-        json!({ "number": "1", "name": "a".repeat(81) }),
+    for (caller, place) in [
+        (json!({ "number": "+1\r\nX-Evil: 1" }), "/caller/number"),
+        (json!({ "number": "1 or 2" }), "/caller/number"),
+        (json!({ "number": "1", "name": "a".repeat(81) }), "/caller/name"),
+        (json!({ "number": "1", "name": "a${X}" }), "/caller/name"),
     ] {
         let answer = world.local(Ask::post(&path).json(&json!({ "caller": caller }))).await;
         answer.assert_problem(422, "invalid");
-        assert_eq!(answer.faults(), [("/caller", "invalid")]);
+        assert_eq!(answer.faults(), [(place, "invalid")]);
     }
     assert!(world.node.placed.lock().unwrap().is_empty());
     let nowhere = format!("/v1/forwarding-flows/{}/test-calls", ForwardingFlowId::new(4));
