@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::{Map, Value};
 
 use crate::model::configuration::Configuration;
@@ -26,6 +26,9 @@ pub struct Yaml {
     pub value: Value,
     /// The line of each JSON pointer, from 1; for the value of a key, the line of the key.
     pub lines: BTreeMap<String, usize>,
+    /// Words that were taken for a comment or an anchor, by the pointer of the value they probably
+    /// are: `- #99`.
+    pub swallowed: BTreeMap<String, String>,
     /// Faults that did not stop the reading: keys that stand twice, aliases, tags.
     pub problems: Vec<Problem>,
 }
@@ -38,17 +41,10 @@ pub struct Yaml {
 pub fn read(text: &str) -> Result<Yaml, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
-    let mut builder = Builder::default();
+    let mut builder = Builder { lines: text.lines().collect(), ..Builder::default() };
     let mut documents = 0;
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| {
-            let hint = if error.info().contains("tab") {
-                "indent with spaces, not with tabs"
-            } else {
-                "look for wrong indentation, an open quote or an open bracket here or just above"
-            };
-            at(*error.marker(), "syntax", format!("this is not YAML: {}", error.info()), hint)
-        })?;
+        let (event, span) = event.map_err(|error| builder.unreadable(&error))?;
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;
             if documents > 1 {
@@ -77,46 +73,101 @@ pub fn read_configuration(
     unnamed: Unnamed,
     mint: &mut dyn FnMut() -> u128,
 ) -> Result<Reading, Vec<Problem>> {
-    let Yaml { value, lines, mut problems } = read(text).map_err(|problem| vec![problem])?;
-    match read_document(&value, current, unnamed, mint) {
+    let yaml = read(text).map_err(|problem| vec![problem])?;
+    let mut problems = yaml.problems.clone();
+    match read_document(&yaml.value, current, unnamed, mint) {
         Ok(mut reading) if problems.is_empty() => {
-            fill_lines(&mut reading.warnings, &lines);
+            yaml.locate(&mut reading.warnings);
             return Ok(reading);
         }
         Ok(_) => {}
         Err(more) => problems.extend(more),
     }
-    fill_lines(&mut problems, &lines);
+    yaml.locate(&mut problems);
     Err(problems)
 }
 
-/// Gives each problem without a line that of its pointer, or of the nearest thing around it, and
-/// sorts them by line.
-pub fn fill_lines(problems: &mut [Problem], lines: &BTreeMap<String, usize>) {
-    for problem in problems.iter_mut().filter(|problem| problem.line.is_none()) {
-        let mut pointer = problem.pointer.as_str();
-        problem.line = loop {
-            if let Some(line) = lines.get(pointer) {
-                break Some(*line);
+impl Yaml {
+    /// Gives each problem without a line that of its pointer, or of the nearest thing around it, and
+    /// sorts them by line. Where a value lacks because YAML took it for something else, they say so.
+    pub fn locate(&self, problems: &mut [Problem]) {
+        for problem in problems.iter_mut().filter(|problem| problem.line.is_none()) {
+            let mut pointer = problem.pointer.as_str();
+            problem.line = loop {
+                if let Some(line) = self.lines.get(pointer) {
+                    break Some(*line);
+                }
+                match pointer.rfind('/') {
+                    Some(parent) if parent > 0 => pointer = &pointer[..parent],
+                    _ => break None,
+                }
+            };
+            let lacks = matches!(problem.code, "missing" | "wrong_type");
+            if let Some(word) = self.swallowed.get(&problem.pointer).filter(|_| lacks) {
+                (problem.message, problem.hint) = (own_meaning(word), in_quotes(word));
             }
-            match pointer.rfind('/') {
-                Some(parent) if parent > 0 => pointer = &pointer[..parent],
-                _ => break None,
-            }
-        };
+        }
+        problems.sort_by(|a, b| (a.line, &a.pointer).cmp(&(b.line, &b.pointer)));
     }
-    problems.sort_by(|a, b| (a.line, &a.pointer).cmp(&(b.line, &b.pointer)));
 }
 
-fn at(mark: Marker, code: &'static str, message: impl Into<String>, hint: &str) -> Problem {
+fn at(
+    mark: Marker,
+    code: &'static str,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Problem {
     Problem { line: Some(mark.line()), ..Problem::new("", code, message, hint) }
+}
+
+fn own_meaning(word: &str) -> String {
+    let meaning = match word.chars().next() {
+        Some('#') => "begins a comment",
+        Some('*' | '&') => "refers to something",
+        _ => "has a meaning of its own",
+    };
+    format!("{word} {meaning} in YAML")
+}
+
+fn in_quotes(word: &str) -> String {
+    format!("put it in quotes: \"{word}\"")
+}
+
+/// The first word of a line that begins with a sign YAML keeps for itself, and was probably meant as
+/// text: `*77`, `#99`, `@home`. A comment in words is one.
+fn signed(line: &str) -> Option<&str> {
+    let mut quote = None;
+    let mut is_begin = true;
+    for (at, c) in line.char_indices() {
+        if let Some(open) = quote {
+            if c == open {
+                quote = None;
+            }
+            continue;
+        }
+        let rest = &line[at..];
+        let word = &rest[..rest.find([' ', '\t', ',', ']', '}']).unwrap_or(rest.len())];
+        match c {
+            '"' | '\'' if is_begin => quote = Some(c),
+            '#' if is_begin => {
+                let is_number = |c: char| c.is_ascii_digit() || "*#+".contains(c);
+                return Some(word).filter(|word| word.len() > 1 && word.chars().all(is_number));
+            }
+            '*' | '&' | '!' | '%' | '@' | '`' if is_begin && word.len() > 1 => return Some(word),
+            _ => {}
+        }
+        is_begin = matches!(c, ' ' | '\t' | '[' | '{' | ',');
+    }
+    None
 }
 
 /// Deeper than any document has a reason to be.
 const MAX_DEPTH: usize = 32;
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'t> {
+    /// Those of the text.
+    lines: Vec<&'t str>,
     open: Vec<Open>,
     yaml: Yaml,
 }
@@ -141,14 +192,40 @@ enum Key {
     Repeated(String),
 }
 
-impl Builder {
+impl Builder<'_> {
+    /// The word on this line, counted from 1, that YAML does not take for text.
+    fn signed(&self, line: usize) -> Option<&str> {
+        signed(self.lines.get(line.checked_sub(1)?)?)
+    }
+
+    fn unreadable(&self, error: &ScanError) -> Problem {
+        let line = error.marker().line();
+        // A list that lacks its end because of a comment is missed a few lines later.
+        let above = || {
+            let lines = (line.saturating_sub(5)..line).rev();
+            lines.filter_map(|line| self.signed(line)).find(|word| word.starts_with('#'))
+        };
+        if let Some(word) = self.signed(line).or_else(above) {
+            return at(*error.marker(), "syntax", own_meaning(word), in_quotes(word));
+        }
+        let hint = if error.info().contains("tab") {
+            "indent with spaces, not with tabs"
+        } else {
+            "look for wrong indentation, an open quote or an open bracket here or just above"
+        };
+        at(*error.marker(), "syntax", format!("this is not YAML: {}", error.info()), hint)
+    }
+
     fn take(&mut self, event: Event<'_>, mark: Marker) -> Result<(), Problem> {
         match event {
             Event::Alias(_) => {
                 self.expect_value(mark)?;
                 let pointer = self.pointer();
                 let message = "an alias (*) stands here";
-                let hint = "write out what it stands for";
+                let hint = match self.signed(mark.line()) {
+                    Some(word) => format!("write out what it stands for, or {}", in_quotes(word)),
+                    None => "write out what it stands for".to_owned(),
+                };
                 let problem = at(mark, "alias", message, hint);
                 self.yaml.problems.push(Problem { pointer, ..problem });
                 self.place(Value::Null, mark);
@@ -158,6 +235,10 @@ impl Builder {
                     self.key(&text, mark);
                 } else {
                     let value = self.scalar(text, style, tag.as_deref(), mark);
+                    if let Some(word) = self.signed(mark.line()).filter(|_| value.is_null()) {
+                        let word = word.to_owned();
+                        self.yaml.swallowed.insert(self.pointer(), word);
+                    }
                     self.place(value, mark);
                 }
             }
@@ -271,7 +352,11 @@ impl Builder {
     fn tag(&mut self, tag: Option<&Tag>, mark: Marker) {
         if let Some(tag) = tag {
             let message = format!("the tag {tag} means nothing here");
-            let problem = at(mark, "tag", message, "leave it out");
+            let hint = match self.signed(mark.line()) {
+                Some(word) => format!("leave it out, or {}", in_quotes(word)),
+                None => "leave it out".to_owned(),
+            };
+            let problem = at(mark, "tag", message, hint);
             let pointer = self.pointer();
             self.yaml.problems.push(Problem { pointer, ..problem });
         }
@@ -406,11 +491,65 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_yaml_takes_for_something_else_is_asked_for_in_quotes() {
+        let told = |text: &str| match read(text) {
+            Err(problem) => vec![problem],
+            Ok(yaml) => {
+                // What a reader says who wants text everywhere.
+                let mut problems = yaml.problems.clone();
+                let places = ["/dids/0", "/dids/1", "/did"].into_iter();
+                let empty = places.filter(|at| yaml.value.pointer(at) == Some(&Value::Null));
+                problems.extend(empty.map(|at| Problem::new(at, "wrong_type", "", "")));
+                yaml.locate(&mut problems);
+                problems
+            }
+        };
+        for (text, line, word) in [
+            ("dids:\n  - \"1\"\n  - #99\nx: 1\n", 3, "#99"),
+            ("dids:\n  - #99\n  - 5\n", 2, "#99"),
+            ("dids:\n  - *77\n", 2, "*77"),
+            ("dids:\n- *77 # stars\n", 2, "*77"),
+            ("dids: [*77, 5]\n", 1, "*77"),
+            ("dids: [5, *77]\n", 1, "*77"),
+            ("dids: [5, #99]\nx: 1\n", 2, "#99"),
+            ("did: #99\nx: 1\n", 1, "#99"),
+            ("did: *77\n", 1, "*77"),
+            ("did: *#06#\n", 1, "*#06#"),
+            ("did: &77\n", 1, "&77"),
+            ("did: !77\n", 1, "!77"),
+            ("did: %77\n", 1, "%77"),
+            ("did: @home\n", 1, "@home"),
+            ("did: `x`\n", 1, "`x`"),
+        ] {
+            let problems = told(text);
+            let wanted = format!("put it in quotes: \"{word}\"");
+            assert!(!problems.is_empty(), "{text:?}");
+            for Problem { line: found, hint, .. } in &problems {
+                assert!(hint.ends_with(&wanted), "{text:?}: {problems:?}");
+                assert_eq!(*found, Some(line), "{text:?}");
+            }
+        }
+        // What is a comment, or text all the same.
+        for text in [
+            "did: \"#99\" # 99\n",
+            "did: '*77'\n",
+            "did: 5#99\n",
+            "did: 5 # *77\n",
+            "# *77\ndid: +12025550100\n",
+            "dids: [\"#99\", '*77', 1*7]\n",
+        ] {
+            assert_eq!(told(text), [], "{text:?}");
+        }
+        let yaml = read("max_live: # no limit\nspacing_sec: #\n").unwrap();
+        assert!(yaml.swallowed.is_empty(), "{yaml:?}");
+    }
+
+    #[test]
     fn a_problem_takes_the_line_of_the_nearest_thing_around_it() {
         let yaml = read("a:\n  - b: 1\n    c: 2\n").unwrap();
         let problem = |pointer: &str| Problem::new(pointer, "x", "", "");
         let mut problems = [problem("/a/0/missing/deep"), problem("/a/0/c"), problem("/nowhere")];
-        fill_lines(&mut problems, &yaml.lines);
+        yaml.locate(&mut problems);
         let lines: Vec<_> = problems.iter().map(|p| (p.pointer.as_str(), p.line)).collect();
         let wanted = [("/nowhere", None), ("/a/0/missing/deep", Some(2)), ("/a/0/c", Some(3))];
         assert_eq!(lines, wanted);

@@ -2,7 +2,7 @@
 //! first as words, then as rows. A running server notices the new version by itself. `divert export`
 //! writes what stands there as such a document.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::{fs, iter};
 
 use clap::Args;
@@ -17,6 +17,7 @@ use crate::model::configuration::{Configuration, diff};
 use crate::model::document::{Unnamed, read_document, write_document};
 use crate::model::plan::{Action, PlanLine, describe};
 use crate::model::problem::{Problem, render};
+use crate::model::text::decode;
 use crate::routing::check::advise;
 use crate::store::{Db, StoreError};
 use crate::yaml;
@@ -122,14 +123,14 @@ pub(super) async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal
     let reading = read_document(&document.value, &old, unnamed, &mut clock::mint);
     let with_lines = |mut problems: Vec<Problem>| {
         problems.extend(document.problems.iter().cloned());
-        yaml::fill_lines(&mut problems, &document.lines);
+        document.locate(&mut problems);
         problems
     };
     match reading {
         Ok(reading) if document.problems.is_empty() => {
             let mut warnings = reading.warnings;
             warnings.extend(advise(&reading.configuration, &reading.places));
-            yaml::fill_lines(&mut warnings, &document.lines);
+            document.locate(&mut warnings);
             let lines = describe(&old, &reading.configuration);
             Ok(Proposal { version, old, new: reading.configuration, lines, warnings })
         }
@@ -139,8 +140,14 @@ pub(super) async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal
 }
 
 pub(super) fn read(file: &str) -> Result<String, Failure> {
-    let read = if file == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
-    read.map_err(|error| Failure::Input(format!("{file}: {error}")))
+    let mut bytes = Vec::new();
+    let read = if file == "-" {
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(file)
+    };
+    let bytes = read.map_err(|error| Failure::Input(format!("{file}: {error}")))?;
+    decode(bytes).map_err(|fault| Failure::Input(format!("{file}: {fault}")))
 }
 
 pub(super) fn faults(problems: &[Problem], file: &str) -> Failure {

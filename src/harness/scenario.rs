@@ -171,14 +171,14 @@ impl Scenario {
     /// Everything that is wrong with it, each with its line where one is known.
     pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
         let yaml = yaml::read(text).map_err(|problem| vec![problem])?;
-        let mut problems = yaml.problems;
+        let mut problems = yaml.problems.clone();
         let read = parse(&yaml.value)
             .and_then(|scenario| scenario.configuration().map(|_| scenario).map_err(in_flow));
         match read {
             Ok(scenario) if problems.is_empty() => Ok(scenario),
             read => {
                 problems.extend(read.err().into_iter().flatten());
-                yaml::fill_lines(&mut problems, &yaml.lines);
+                yaml.locate(&mut problems);
                 Err(problems)
             }
         }
