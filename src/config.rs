@@ -20,7 +20,8 @@ use strum::{Display, EnumString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use self::read::{framed, read_file, read_variables, unreadable};
+use self::read::{framed, not_utf_8, read_file, read_variables, unreadable};
+use crate::model::text::{decode, unseen_fault};
 
 /// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
@@ -201,7 +202,7 @@ settings! {
     "node.name" Text "a" "this node's name: part of ids, metrics and logs";
     "node.master" Text "master" "which server of the configuration this node's Asterisk is";
     "node.slots" Text "auto" "where live-call limits are counted: memory (by this node alone) or shared (in the database, by all nodes together); auto = shared on Postgres";
-    "ari.url" Text "http://127.0.0.1:8088/ari" "Asterisk's REST interface";
+    "ari.url" Url "http://127.0.0.1:8088/ari" "Asterisk's REST interface";
     "ari.user" Text "divert" "the section of ari.conf";
     "ari.password" Secret "" "the password there";
     "ari.password_file" Text "" "or a file that holds it";
@@ -307,8 +308,8 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
     let file = find_file(given);
     let mut text = String::new();
     if let Some(path) = &file {
-        match fs::read_to_string(path) {
-            Ok(read) => text = read,
+        match fs::read(path) {
+            Ok(read) => text = decode(read).map_err(|fault| not_utf_8(path, &fault))?,
             Err(error) => return Err(ConfigError(vec![unreadable(path, &error)])),
         }
         read_file(path, &text, &mut values, &mut faults);
@@ -375,15 +376,35 @@ fn find_file(given: &Given) -> Option<PathBuf> {
     given.file.clone().or_else(variable).or_else(known)
 }
 
-/// `postgres://user:********@host/name`.
+/// `postgres://user:********@host/name`: without the password, where there is one, and without what
+/// a parameter calls one. What is no URL may hold one too.
 fn without_password(text: &str) -> String {
-    match Url::parse(text) {
+    let by_hand = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (user, host) = rest.rsplit_once('@')?;
+        let user = user.split(':').next().unwrap_or_default();
+        Some(format!("{scheme}://{user}:{MASK}@{host}"))
+    };
+    let shown = match Url::parse(text) {
         Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
             Ok(()) => url.to_string(),
             Err(()) => MASK.to_owned(),
         },
-        _ => text.to_owned(),
-    }
+        Ok(_) => text.to_owned(),
+        Err(_) => by_hand().unwrap_or_else(|| text.to_owned()),
+    };
+    let Some((head, query)) = shown.split_once('?') else { return shown };
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}={MASK}"),
+        _ => parameter.to_owned(),
+    });
+    format!("{head}?{}", parameters.collect::<Vec<_>>().join("&"))
+}
+
+/// Whether what is called so is a password or does the work of one.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["key", "pass", "secret", "token"].iter().any(|part| name.contains(part))
 }
 
 /// Turns texts into typed values and remembers what is wrong with them.
@@ -404,17 +425,26 @@ impl Reader<'_> {
             check((1..=20).contains(&text.len()) && text.chars().all(allowed), text)
                 .ok_or_else(|| "a node's name is 1 to 20 of a-z, 0-9 and -".to_owned())
         });
-        let master = self.parse("node.master", |text| {
-            check((1..=60).contains(&text.chars().count()), text)
-                .ok_or_else(|| "a server's name has 1 to 60 characters".to_owned())
+        let master = self.parse("node.master", |text| match unseen_fault(text) {
+            Some((message, hint)) => Err(format!("{message}; {hint}")),
+            None => check((1..=60).contains(&text.chars().count()), text)
+                .ok_or_else(|| "a server's name has 1 to 60 characters".to_owned()),
         });
         let slots = self.parse("node.slots", |text| {
             text.parse().map_err(|_| "it is auto, memory or shared".to_owned())
         });
         let url = self.parse("ari.url", |text| {
             let url = Url::parse(text.trim_end_matches('/')).ok();
-            url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-                .ok_or_else(|| "it must look like http://127.0.0.1:8088/ari".to_owned())
+            let url = url
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+                .filter(|url| url.query().is_none() && url.fragment().is_none())
+                .ok_or_else(|| "it must look like http://127.0.0.1:8088/ari".to_owned())?;
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err("user and password stand in it: set ari.user and ari.password, or \
+                            ari.password_file, and leave them out here"
+                    .to_owned());
+            }
+            Ok(url)
         });
         let user = self.parse("ari.user", |text| {
             check(!text.is_empty(), text).ok_or_else(|| "type the user of ari.conf".to_owned())
@@ -481,9 +511,9 @@ impl Reader<'_> {
             return Some(Secret::new(plain.text.clone()));
         }
         self.parse("ari.password_file", |path| {
-            let read = fs::read_to_string(path);
-            read.map(|text| Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-                .map_err(|error| format!("cannot read {path}: {error}"))
+            let read = fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+            let text = decode(read).map_err(|fault| format!("{path}: {fault}"))?;
+            Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         })
     }
 
@@ -559,7 +589,7 @@ mod tests {
         let error = from_text("[ari]\nuser = \"x\"\n  pasword = \"y\"\n", &[]).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("error: unknown key `ari.pasword`\n --> "), "{text}");
-        assert!(text.ends_with("/divert.toml:3:3\n  |\n3 |   pasword = \"y\"\n  |   ^^^^^^^\n  = help: did you mean `ari.password`?"), "{text}");
+        assert!(text.ends_with("/divert.toml:3:3\n  |\n3 |   pasword = ********\n  |   ^^^^^^^\n  = help: did you mean `ari.password`?"), "{text}");
     }
 
     #[test]
@@ -587,6 +617,57 @@ mod tests {
         assert!(!printed.contains("hunter"), "{printed}");
         assert_eq!(loaded.config.ari.password.expose(), "hunter3");
         assert_eq!(loaded.config.database.expose(), "postgres://u:hunter2@h/n");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_passwords() {
+        for (text, told) in [
+            ("[ari]\nurl = \"http://divert:hunter2@h:8088/ari\"\n", "ari.password_file"),
+            ("[ari]\nurl = \"http://divert@h:8088/ari\"\n", "ari.user"),
+            ("[ari]\nurl = \"http://h/ari?api_key=u:hunter2\"\n", "it must look like"),
+            ("[ari]\nurl = \"ftp://divert:hunter2@h/ari\"\n", "it must look like"),
+            ("database = \"postgers://u:hunter2@h/n\"\n", "a database is"),
+            ("database = \"mysql://u:hunter/2@h/n\"\n", "a database is"),
+            ("database = \"postgres://u:hunter2@h/n\n", "divert.toml:1"),
+            ("[ari]\npassword = hunter2\n", "divert.toml:2"),
+            ("[ari]\npassword = \"hunter2\n", "divert.toml:2"),
+            ("[ari]\npasword = \"hunter2\"\n", "did you mean `ari.password`?"),
+            ("[ari]\npassword = \"hunter2\"\npassword = \"hunter2\"\n", "divert.toml:3"),
+            ("[ari]\npassword = [\"hunter2\"]\n", "must be text"),
+        ] {
+            let error = from_text(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+            assert!(!error.contains("hunter"), "{text}: {error}");
+        }
+        let error = from_text("", &[("DIVERT_ARI_URL", "http://u:hunter2@h/ari")]).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn every_place_of_a_password_in_a_url_is_masked() {
+        for (url, shown) in [
+            ("postgres://u:pw@h/n", "postgres://u:********@h/n"),
+            ("postgres://u:p/w@h/n", "postgres://u:********@h/n"),
+            ("postgres://u:p@w@h/n", "postgres://u:********@h/n"),
+            ("postgres://u:p?w@h/n", "postgres://u:********@h/n"),
+            ("postgres://h/n?user=u&password=pw", "postgres://h/n?user=u&password=********"),
+            ("postgres://u:pw@h/n?sslpassword=x", "postgres://u:********@h/n?sslpassword=********"),
+            ("postgres://u@h/n?sslmode=require", "postgres://u@h/n?sslmode=require"),
+            ("sqlite:/a/b@c.sqlite?mode=ro", "sqlite:/a/b@c.sqlite?mode=ro"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_to_be_saved_as_utf_8() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("divert.toml");
+        fs::write(&path, b"[node]\nmaster = \"Zo\xeb\"\n").unwrap();
+        let given = Given { file: Some(path), ..Given::default() };
+        let error = load(&given).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("as UTF-8"), "{error}");
     }
 
     #[test]

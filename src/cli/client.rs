@@ -23,7 +23,13 @@ const DOWNLOAD: Duration = Duration::from_hours(24);
 #[derive(Args, Clone, Debug)]
 pub struct ServerArgs {
     /// The server's address instead of its local socket
-    #[arg(long, value_name = "URL", env = "DIVERT_SERVER", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DIVERT_SERVER",
+        hide_env_values = true,
+        help_heading = "Server"
+    )]
     pub server: Option<String>,
     /// The API key for it; safer in the environment
     #[arg(
@@ -101,8 +107,12 @@ impl Client {
         if let Some(server) = &args.server {
             let url = Url::parse(server).ok().filter(Url::has_host);
             let base = url.ok_or_else(|| {
-                Failure::Input(format!("--server {server}: type http://HOST:PORT or https://HOST"))
+                Failure::Input("--server: type http://HOST:PORT or https://HOST".to_owned())
             })?;
+            if !base.username().is_empty() || base.password().is_some() {
+                let text = "--server: leave user and password out; an API key comes in DIVERT_KEY";
+                return Err(Failure::Input(text.to_owned()).into());
+            }
             let place = server.trim_end_matches('/').to_owned();
             let http = builder.build()?;
             return Ok(Self { http, base, key: args.key.clone(), place, socket: None });

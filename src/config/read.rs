@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Kind, SETTINGS, Setting, Source, Value};
+use super::{ConfigError, Kind, MASK, SETTINGS, Setting, Source, Value, without_password};
 
 /// Variables of the same prefix that are not settings: the command line's own, the container's and
 /// the tests'.
@@ -39,6 +39,12 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> String {
         path.display(),
         path.display()
     )
+}
+
+pub(super) fn not_utf_8(path: &Path, fault: &str) -> ConfigError {
+    let text =
+        format!("error: cannot read the configuration file: {fault}\n  --> {}", path.display());
+    ConfigError(vec![text])
 }
 
 pub(super) fn read_file(
@@ -155,6 +161,22 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
+/// A line of the file as it may be shown: without a password, or what may be one.
+fn shown(line: &str) -> String {
+    let Some((key, value)) = line.split_once('=') else { return line.to_owned() };
+    let name = key.trim().trim_matches('"').to_ascii_lowercase();
+    if name.contains("pas") && !name.ends_with("file") {
+        return format!("{key}= {MASK}");
+    }
+    // Of a URL all the line may be part, when its quote is open.
+    let start = value
+        .find("://")
+        .map_or(0, |at| value[..at].rfind(['"', '\'', ' ']).map_or(0, |at| at + 1));
+    let (before, url) = value.split_at(start);
+    let end = url.find(['"', '\'']).unwrap_or(url.len());
+    format!("{key}={before}{}{}", without_password(&url[..end]), &url[end..])
+}
+
 /// A message with its line of the file and a caret under the place.
 pub(super) fn framed(
     path: &Path,
@@ -166,7 +188,7 @@ pub(super) fn framed(
     let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     let start = start.unwrap_or(0);
     let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[begin..].lines().next().unwrap_or("");
+    let line = shown(text[begin..].lines().next().unwrap_or(""));
     let no = line_of(text, start).to_string();
     let column = text[begin..start].chars().count();
     let rest = line.chars().count().saturating_sub(column).max(1);

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("ari", &["clock", "engine", "model"]),
     ("api", &["clock", "model", "routing", "store"]),
-    ("config", &[]),
+    ("config", &["model"]),
     ("telemetry", &["clock", "config", "model"]),
     ("harness", &["api", "clock", "engine", "model", "routing", "yaml"]),
     ("node", &["api", "ari", "clock", "config", "engine", "harness", "model", "routing", "store"]),

@@ -104,6 +104,53 @@ fn settings_come_from_flag_environment_and_file_in_this_order() {
 }
 
 #[test]
+fn no_error_and_no_listing_shows_a_password() {
+    let dir = TempDir::new().unwrap();
+    let ari = "http://divert:hunter2@127.0.0.1:8088/ari";
+    let nowhere = "postgres://u:hunter2@127.0.0.1:1/n?sslmode=disable&password=hunter3";
+    let server = "http://u:hunter2@127.0.0.1:1";
+    for (variable, value, args, told) in [
+        ("DIVERT_ARI_URL", ari, &["config", "check"][..], "ari.password_file"),
+        ("DIVERT_ARI_URL", ari, &["config", "show"], "ari.password_file"),
+        ("DIVERT_DATABASE", nowhere, &["config", "show"], "u:********@127.0.0.1"),
+        ("DIVERT_DATABASE", nowhere, &["export"], "u:********@127.0.0.1"),
+        ("DIVERT_DATABASE", nowhere, &["doctor"], "u:********@127.0.0.1"),
+        ("DIVERT_DATABASE", "postgres://u:hunter2@h:x/n", &["export"], "u:********@h"),
+        ("DIVERT_SERVER", server, &["flows", "list"], "DIVERT_KEY"),
+        ("DIVERT_SERVER", server, &["flows", "list", "--help"], "DIVERT_SERVER"),
+    ] {
+        let mut command = divert(dir.path());
+        let output = command.args(args).env(variable, value).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(told), "{variable} {args:?}: {text}");
+        assert!(!text.contains("hunter"), "{variable} {args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_document_in_another_encoding_is_to_be_saved_as_utf_8() {
+    let dir = TempDir::new().unwrap();
+    let utf_16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, told) in [
+        (
+            [&[0xff, 0xfe], utf_16.as_slice()].concat(),
+            "f.yaml: it is written in UTF-16: save it as UTF-8\n",
+        ),
+        (b"servers:\n  - name: Z\xfcrich\n".to_vec(), "f.yaml: line 2 has a letter"),
+    ] {
+        fs::write(dir.path().join("f.yaml"), &bytes).unwrap();
+        let mut plan = with_database(dir.path());
+        plan.args(["plan", "f.yaml"]).assert().code(2);
+        let text = stderr(&mut plan);
+        assert!(text.contains(told), "{text}");
+        let mut piped = with_database(dir.path());
+        let text = stderr(piped.args(["plan", "-"]).write_stdin(bytes));
+        assert!(text.contains("as UTF-8"), "{text}");
+    }
+}
+
+#[test]
 fn a_mistyped_variable_is_refused_and_a_foreign_one_is_not() {
     let dir = TempDir::new().unwrap();
     let check = |name: &str| {
