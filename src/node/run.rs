@@ -160,6 +160,7 @@ impl Running {
             context: config.test_calls.context.clone(),
         };
         let stop = CancellationToken::new();
+        let api = Api::new(db.clone(), Arc::new(port), telemetry);
         let serving = api::serve(listeners, descriptors::room(), api, stop.clone());
 
         let (hear, heard) = mpsc::channel(16);
