@@ -6,6 +6,17 @@ say() { printf '%s\n' "$*" >&2; }
 step() { printf '[%3ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# at_end COMMAND runs COMMAND, with the status as its argument, when the script ends, whatever brings that. Nothing cuts it
+# short: no second signal, no step of it that fails, and no reader of our output that is gone, as `| tee log` is after
+# the Ctrl-C that ended us.
+at_end() {
+  # shellcheck disable=SC2064 # the command of now is meant
+  trap "ended_with=\$?; trap '' INT TERM HUP PIPE; trap - EXIT; set +e; $1 \$ended_with; exit \$ended_with" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  trap 'exit 141' PIPE
+}
+
 need_root() { [ "$(id -u)" = 0 ] || die "run this as root"; }
 
 # apt_need PACKAGE... installs only those Debian packages which are missing.
@@ -33,7 +44,12 @@ tool_need() {
 # Rust may stand in a place that root's shell does not know yet.
 rust_need() {
   command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-  command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs and start this again"
+  local needed found
+  needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  command -v cargo >/dev/null || die "Rust is missing: install $needed or newer from https://rustup.rs and start this again"
+  found=$(cargo --version | cut -d' ' -f2)
+  printf '%s\n' "$needed" "$found" | sort -CV ||
+    die "Rust $found is too old: install $needed or newer from https://rustup.rs and start this again"
   # Some crates bring C code.
   tool_need cc gcc libc6-dev || die "divert needs a C compiler"
 }
