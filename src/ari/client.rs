@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use strum::IntoStaticStr;
 pub use super::http::Timeouts;
 use super::http::{Http, Request};
 use super::variable::{self, Global, Variable};
+use super::version::Version;
 use super::wire::{Bridge, Channel};
 use super::{AriError, Settings};
 use crate::model::cause::HangupCause;
@@ -31,6 +33,8 @@ use crate::model::text::visible;
 pub struct Client {
     app: Arc<str>,
     http: Arc<Http>,
+    /// The Asterisk that told its version last takes any cause for a hang-up, not just some reasons.
+    takes_causes: Arc<AtomicBool>,
 }
 
 /// What Asterisk says about itself.
@@ -105,7 +109,8 @@ impl Client {
 
     pub fn with_timeouts(settings: &Settings, timeouts: Timeouts) -> Result<Self, AriError> {
         let http = Arc::new(Http::new(settings, timeouts)?);
-        Ok(Self { app: settings.app.as_str().into(), http })
+        let takes_causes = Arc::new(AtomicBool::new(true));
+        Ok(Self { app: settings.app.as_str().into(), http, takes_causes })
     }
 
     /// Our Stasis application.
@@ -116,6 +121,7 @@ impl Client {
 
     // What is there
 
+    /// Hang-ups follow the version it tells; without one they are those of the newest Asterisk.
     pub async fn info(&self) -> Result<Info, AriError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
@@ -138,6 +144,9 @@ impl Client {
 
         let request = get("info", &["asterisk", "info"]).query("only", "status,system");
         let Parts { system, status } = self.http.send(request).await?.json()?;
+        let version = system.version.parse::<Version>();
+        let takes_causes = version.is_ok_and(|version| version >= Version::REASON_CODES);
+        self.takes_causes.store(takes_causes || version.is_err(), Ordering::Relaxed);
         Ok(Info {
             version: system.version,
             startup_time: status.startup_time,
@@ -260,8 +269,12 @@ impl Client {
 
     /// Hangs up, or rejects what is not answered yet; `false` when the channel was gone already.
     pub async fn hang_up(&self, channel: &ChannelId, cause: HangupCause) -> Result<bool, AriError> {
-        let request =
-            delete("hang_up", &["channels", &channel.0]).query("reason_code", &cause.to_string());
+        let request = delete("hang_up", &["channels", &channel.0]);
+        let request = if self.takes_causes.load(Ordering::Relaxed) {
+            request.query("reason_code", &cause.to_string())
+        } else {
+            request.query("reason", reason(cause))
+        };
         let answer = self.http.send(request).await?;
         let was_there = answer.is_success();
         answer.done_or(StatusCode::NOT_FOUND).map(|()| was_there)
@@ -439,6 +452,28 @@ fn variables_fault(pairs: &[(Variable, &str)]) -> Option<&'static str> {
     pairs.iter().find_map(|(variable, value)| variable::fault_for(*variable, value))
 }
 
+/// The nearest of ARI's 13 names for causes, with the SIP status that a caller gets for it. Where there
+/// is none, the first of the cause's class (Q.850) which makes a caller act the same.
+const fn reason(cause: HangupCause) -> &'static str {
+    match cause.0 {
+        17 => "busy",                    // 486
+        18 => "timeout",                 // 408
+        19 => "no_answer",               // 480
+        21 => "rejected",                // 403
+        26 => "answered_elsewhere",      // 603
+        28 => "number_incomplete",       // 484
+        38 => "failure",                 // 500
+        58 => "codec_mismatch",          // 488
+        1..=3 | 22 => "unallocated",     // 404
+        20 | 31 => "normal_unspecified", // 480
+        // A way that is out of order, where another may be open.
+        25 | 27 | 32..=47 => "congestion", // 503
+        48..=95 => "failure",
+        96..=127 => "interworking", // 500
+        _ => "normal",              // 603
+    }
+}
+
 /// What is wrong with an endpoint, if anything. `&` would ring two, `?` would add SIP headers.
 fn endpoint_fault(endpoint: &str) -> Option<&'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/@:;=._+*#%-~[]".contains(&byte);
@@ -488,6 +523,32 @@ mod tests {
             "PJSIP/é@t",
         ] {
             assert!(endpoint_fault(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn causes_without_a_reason_of_their_own_get_the_nearest() {
+        for (cause, name) in [
+            (HangupCause::UNALLOCATED, "unallocated"),
+            (HangupCause::NORMAL, "normal"),
+            (HangupCause::USER_BUSY, "busy"),
+            (HangupCause::NO_USER_RESPONSE, "timeout"),
+            (HangupCause::NO_ANSWER, "no_answer"),
+            (HangupCause::CALL_REJECTED, "rejected"),
+            (HangupCause::NUMBER_CHANGED, "unallocated"),
+            (HangupCause::ANSWERED_ELSEWHERE, "answered_elsewhere"),
+            (HangupCause::OUT_OF_ORDER, "congestion"),
+            (HangupCause::INVALID_NUMBER_FORMAT, "number_incomplete"),
+            (HangupCause::CONGESTION, "congestion"),
+            (HangupCause::FAILURE, "failure"),
+            (HangupCause(41), "congestion"),
+            (HangupCause(42), "congestion"),
+            (HangupCause(50), "failure"),
+            (HangupCause::BEARER_NOT_AVAILABLE, "codec_mismatch"),
+            (HangupCause::RECOVERY_ON_TIMER, "interworking"),
+            (HangupCause::INTERWORKING, "interworking"),
+        ] {
+            assert_eq!(reason(cause), name, "{cause}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! * [`identity`]: who calls, fit to be shown to somebody else.
 //! * [`role`]: what a channel of ours is for, carried in `appArgs`.
 //! * [`variable`]: every channel variable divert may set.
+//! * [`version`]: versions of Asterisk, and what divert misses on older ones.
 //!
 //! Nothing here decides anything, and nothing here remembers a call: events in the gap of a cut
 //! connection are lost (Asterisk drops them), so after each [`socket::SocketEvent::Connected`] the
@@ -23,6 +24,7 @@ pub mod role;
 pub mod socket;
 pub mod translate;
 pub mod variable;
+pub mod version;
 pub mod wire;
 
 use std::fmt;

@@ -122,6 +122,23 @@ async fn each_command_is_sent_as_asterisk_expects_it() {
 }
 
 #[tokio::test]
+async fn an_older_asterisk_is_given_reasons_it_knows() {
+    for (version, hang_up) in [
+        ("16.28.0~dfsg-0+deb11u4", "reason=busy"),
+        ("22.10.1", "reason_code=17"),
+        ("", "reason_code=17"),
+    ] {
+        let info = json!({ "system": { "version": version } });
+        let (server, client) = fake(ResponseTemplate::new(200).set_body_json(info)).await;
+        let of_a_lane = client.clone();
+        client.info().await.unwrap();
+        of_a_lane.hang_up(&ChannelId("1795.1".into()), HangupCause::USER_BUSY).await.unwrap();
+        let sent = requests(&server).await.pop();
+        assert_eq!(sent, Some(format!("DELETE /channels/1795.1?{hang_up}")), "{version}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_done_already_is_done() {
     let (_server, client) = fake(ResponseTemplate::new(409)).await;
     client.create(create(&channel(), &[])).await.unwrap();
