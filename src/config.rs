@@ -20,7 +20,7 @@ use strum::{Display, EnumString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use self::read::{framed, not_utf_8, read_file, read_variables, unreadable};
+use self::read::{framed, not_utf_8, owner_hint, read_file, read_variables, unreadable};
 use crate::model::text::{decode, unseen_fault};
 
 /// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
@@ -287,6 +287,9 @@ pub struct Shown {
     pub key: &'static str,
     pub value: String,
     pub source: String,
+    /// A password, or a URL with one.
+    #[serde(skip)]
+    pub is_secret: bool,
 }
 
 /// Everything that is wrong, each with its place.
@@ -334,9 +337,11 @@ impl Loaded {
     pub fn shown(&self) -> Vec<Shown> {
         let show = |setting: &Setting| {
             let value = self.values.get(setting.key)?;
+            let shown = setting.masked(&value.text);
             Some(Shown {
                 key: setting.key,
-                value: setting.masked(&value.text),
+                is_secret: shown != value.text,
+                value: shown,
                 source: value.source.to_string(),
             })
         };
@@ -511,7 +516,8 @@ impl Reader<'_> {
             return Some(Secret::new(plain.text.clone()));
         }
         self.parse("ari.password_file", |path| {
-            let read = fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+            let read = fs::read(path)
+                .map_err(|error| format!("cannot read {path}: {error}{}", owner_hint(&error)))?;
             let text = decode(read).map_err(|fault| format!("{path}: {fault}"))?;
             Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         })

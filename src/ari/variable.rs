@@ -4,10 +4,12 @@
 //! never made from anything a user typed: the list below is all there is. Values are checked where
 //! they are sent.
 
+use strum::VariantArray;
+
 use crate::model::text::unseen;
 
 /// A variable or function of one channel.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, VariantArray)]
 pub enum Variable {
     /// Hangs the channel up that many seconds from now, whatever becomes of divert; 0 clears it.
     AbsoluteTimeout,

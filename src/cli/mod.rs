@@ -11,7 +11,7 @@ mod calls;
 mod client;
 mod database;
 mod destinations;
-mod doctor;
+pub mod doctor;
 mod explain;
 mod find;
 mod flows;
@@ -50,7 +50,7 @@ use crate::config::{self, Given};
 #[derive(Debug, Parser)]
 #[command(name = "divert", version, max_term_width = 80, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 good, 1 failed, 2 bad usage or input, 3 not connected.\n\
-    Start with:\n  divert config sample > divert.toml\n  divert doctor\n  divert serve")]
+    Start with:\n  divert config sample divert.toml\n  divert doctor\n  divert serve")]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -225,8 +225,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             clap_complete::generate(*shell, &mut Cli::command(), "divert", &mut script);
             return terminal::say(&String::from_utf8(script)?);
         }
-        Command::Config(settings::ConfigCommand::Sample) => {
-            return terminal::say(&config::sample());
+        Command::Config(settings::ConfigCommand::Sample(args)) => {
+            return settings::write_sample(args);
         }
         Command::Print(args) => return print::run(args),
         #[cfg(feature = "sim")]

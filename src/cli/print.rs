@@ -53,7 +53,7 @@ pub fn run(args: &PrintArgs) -> anyhow::Result<()> {
     say(&for_version(text, args.asterisk))
 }
 
-/// Without the lines an older Asterisk does not know, which end in `; since VERSION`: one wrong line of
+/// Without the lines an older Asterisk does not know, which end in `; since 22.9.0`: one wrong line of
 /// `ari.conf` and there is no ARI at all.
 fn for_version(text: &str, version: Version) -> String {
     let is_known = |line: &&str| {

@@ -1,8 +1,14 @@
 //! `divert config …`: the program's own settings and where each value comes from.
 
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::Failure;
 use super::terminal::{Style, Terminal, say, say_json, table};
 use crate::config::{Loaded, sample};
 
@@ -15,8 +21,8 @@ pub enum ConfigCommand {
     #[command(after_help = "Example:\n  divert config check --config ./divert.toml")]
     Check,
     /// A file with every setting at its default
-    #[command(after_help = "Example:\n  divert config sample > /etc/divert/divert.toml")]
-    Sample,
+    #[command(after_help = "Example:\n  divert config sample /etc/divert/divert.toml")]
+    Sample(SampleArgs),
 }
 
 #[derive(Args, Debug)]
@@ -24,6 +30,34 @@ pub struct ShowArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct SampleArgs {
+    /// Write it there, for you alone to read; never over a file that is there
+    file: Option<PathBuf>,
+}
+
+/// # Errors
+/// Standard output is closed, or the file can not be made.
+pub fn write_sample(args: &SampleArgs) -> anyhow::Result<()> {
+    let Some(path) = &args.file else { return say(&sample()) };
+    // It is where a password will be written.
+    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let written = made.and_then(|mut file| file.write_all(sample().as_bytes()));
+    written.map_err(|error| {
+        let path = path.display();
+        let hint = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                "; it stays as it is. To see the sample: divert config sample".to_owned()
+            }
+            io::ErrorKind::NotFound => {
+                format!("; make its folder: mkdir -p -m 700 $(dirname {path})")
+            }
+            _ => String::new(),
+        };
+        Failure::Failed(format!("{path} can not be made: {error}{hint}")).into()
+    })
 }
 
 /// # Errors
@@ -34,7 +68,7 @@ pub fn run(command: &ConfigCommand, loaded: &Loaded) -> anyhow::Result<()> {
             Some(path) => format!("{} is good\n", path.display()),
             None => "no file; environment, flags and defaults are good\n".to_owned(),
         }),
-        ConfigCommand::Sample => say(&sample()),
+        ConfigCommand::Sample(args) => write_sample(args),
         ConfigCommand::Show(args) if args.json => {
             say_json(&json!({ "file": loaded.file, "settings": loaded.shown() }))
         }

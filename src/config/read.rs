@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -32,13 +33,22 @@ const FOREIGN: [&str; 17] = [
     "DIVERT_TEST_POSTGRES",
 ];
 
-pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    format!(
-        "error: cannot read the configuration file: {error}\n  --> {}\n  = help: divert config \
-         sample > {}",
-        path.display(),
-        path.display()
-    )
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    let mut text = format!("error: cannot read the configuration file: {error}\n  --> {path}");
+    if error.kind() == io::ErrorKind::NotFound {
+        let _ = write!(text, "\n  = help: divert config sample {path}");
+    }
+    text + owner_hint(error)
+}
+
+/// Who may read a file, where that is the trouble.
+pub(super) fn owner_hint(error: &io::Error) -> &'static str {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return "";
+    }
+    "\n  = help: run divert as the owner of the file; as a service, with the unit of 'divert print \
+     systemd', which hands /etc/divert/divert.toml to its user"
 }
 
 pub(super) fn not_utf_8(path: &Path, fault: &str) -> ConfigError {

@@ -12,6 +12,7 @@ use crate::cli::client::{Client, ServerArgs};
 use crate::config::{Config, Loaded};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::Configuration;
+use crate::model::server::ServerRole;
 use crate::store::Db;
 
 const MIN_FREE: u64 = 1 << 30;
@@ -23,24 +24,84 @@ pub(super) fn settings(loaded: &Loaded) -> Vec<Finding> {
         None => Finding::good("settings", "no file: environment and defaults"),
     }];
     if let Some(path) = &loaded.file {
-        let holds = |shown: &crate::config::Shown| {
-            shown.key == "ari.password" && shown.source.starts_with(&path.display().to_string())
-        };
-        let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
-        if mode & 0o007 != 0 && loaded.shown().iter().any(holds) {
-            let fact = format!("{} holds a password and everybody may read it", path.display());
-            findings.push(Finding::warning(
-                "settings",
-                fact,
-                format!("chmod o= {}", path.display()),
-            ));
-        }
+        findings.extend(secrets_of(loaded, path).and_then(|secrets| exposed(path, &secrets)));
+    }
+    let shown = loaded.shown();
+    let mut files = shown.iter().filter(|one| one.key == "ari.password_file");
+    if let Some(file) = files.next().filter(|file| !file.value.is_empty()) {
+        findings.extend(exposed(Path::new(&file.value), "the password of ARI"));
     }
     if loaded.config.ari.password.expose().is_empty() {
         let fix = "set ari.password or ari.password_file to the password of ari.conf";
         findings.push(Finding::bad("settings", "ari.password is empty", fix));
     }
     findings
+}
+
+/// The secrets that the settings' own file holds, for people to read.
+fn secrets_of(loaded: &Loaded, path: &Path) -> Option<String> {
+    let start = format!("{}:", path.display());
+    let shown = loaded.shown();
+    let secrets = shown.iter().filter(|one| one.is_secret && one.source.starts_with(&start));
+    let keys: Vec<&str> = secrets.map(|one| one.key).collect();
+    (!keys.is_empty()).then(|| keys.join(" and "))
+}
+
+/// A file with secrets that everybody may read. The unit's user is everybody too, but gets the settings
+/// from systemd, which reads them as root.
+fn exposed(path: &Path, secrets: &str) -> Option<Finding> {
+    let may = |path: &Path, bits: u32| {
+        fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bits != 0)
+    };
+    let path = fs::canonicalize(path).ok()?;
+    let is_reachable = path.ancestors().skip(1).all(|folder| may(folder, 0o001));
+    (is_reachable && may(&path, 0o004)).then(|| {
+        let path = path.display();
+        let fact = format!("{path} holds {secrets}, and everybody may read it");
+        let fix = format!(
+            "chmod o= {path} (the unit of 'divert print systemd' hands /etc/divert/divert.toml to its \
+             user; one of your own: chgrp that user's group too)"
+        );
+        Finding::warning("settings", fact, fix)
+    })
+}
+
+/// Calls arrive at this node's master; another name than the configuration has gets none.
+pub(super) fn master(config: &Config, configuration: &Configuration) -> Finding {
+    let name = &config.node.master;
+    let masters = configuration.servers.iter().filter(|server| server.role == ServerRole::Master);
+    let masters: Vec<&str> = masters.map(|server| server.name.as_str()).collect();
+    let of = masters.first().map_or_else(
+        || "add a server with role: master to the document, and divert apply it".to_owned(),
+        |first| {
+            let others = if masters.len() > 1 {
+                format!(" (of {})", masters.join(", "))
+            } else {
+                String::new()
+            };
+            format!("master = {first:?} in [node] of divert.toml{others}; systemctl restart divert")
+        },
+    );
+    let Some(server) = configuration.servers.iter().find(|server| server.name == *name) else {
+        if configuration.servers.is_empty() {
+            let fix = "divert apply FILE; the README has a whole document";
+            return Finding::warning("master", "there is no configuration yet", fix);
+        }
+        let fact = format!("node.master is {name:?}, but no server of the configuration is");
+        return Finding::bad("master", fact, of);
+    };
+    if server.role != ServerRole::Master {
+        let fact = format!("node.master is {name:?}, which is a slave: no calls arrive there");
+        return Finding::bad("master", fact, of);
+    }
+    let flows = configuration.forwarding_flows.iter().filter(|flow| flow.master == server.id);
+    match flows.count() {
+        0 => {
+            let fact = format!("no forwarding flow has the master {name:?}: no call is taken");
+            Finding::warning("master", fact, "divert flows list; divert apply FILE")
+        }
+        count => Finding::good("master", format!("{name}: forwarding flows {count}")),
+    }
 }
 
 /// Opens it, which brings its schema up to date as the server itself would.

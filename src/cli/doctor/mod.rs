@@ -4,7 +4,9 @@
 //! What can not be seen from here is said to be unchecked, with the command that shows it.
 
 mod asterisk;
+mod files;
 mod host;
+mod modules;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+pub use self::modules::NEEDS;
 use super::Failure;
 use super::terminal::{Style, Terminal, plain, say, say_json};
 use crate::config::{ConfigError, Loaded};
@@ -90,6 +93,8 @@ async fn examine(args: &DoctorArgs, loaded: &Loaded) -> Vec<Finding> {
     let mut findings = host::settings(loaded);
     let (database, configuration) = host::database(&loaded.config).await;
     findings.extend(database);
+    let read = configuration.as_ref();
+    findings.extend(read.map(|read| host::master(&loaded.config, read)));
     findings.push(host::open_files(&host::limits()));
     let serving = host::is_serving(&loaded.config).await;
     if serving {
