@@ -178,16 +178,22 @@ async fn until_online(ari: &Ari) {
     .await;
 }
 
+/// Name and tag of the image that `scripts/asterisk-image` builds.
+pub fn image() -> (String, String) {
+    let image = std::env::var("DIVERT_IMAGE").unwrap_or_else(|_| "divert-asterisk:22".to_owned());
+    let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
+    (name.to_owned(), tag.to_owned())
+}
+
 async fn container(
     ports: &Ports,
     role: &str,
     http: u16,
     rtp: (u16, u16),
 ) -> ContainerAsync<GenericImage> {
-    let image = std::env::var("DIVERT_IMAGE").unwrap_or_else(|_| "divert-asterisk:22".to_owned());
-    let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
+    let (name, tag) = image();
     let ready = WaitFor::message_on_stdout("Asterisk Ready.");
-    let request = GenericImage::new(name, tag)
+    let request = GenericImage::new(&name, &tag)
         .with_wait_for(ready)
         .with_network("host")
         .with_cmd([role])
@@ -203,6 +209,8 @@ async fn container(
         .with_startup_timeout(Duration::from_mins(1));
     request.start().await.unwrap_or_else(|error| {
         let error = error.to_string().replace('\n', " ");
-        panic!("these tests need Docker and the image {image} (scripts/asterisk-image): {error}")
+        panic!(
+            "these tests need Docker and the image {name}:{tag} (scripts/asterisk-image): {error}"
+        )
     })
 }

@@ -26,6 +26,7 @@ mod limits;
 mod numbers;
 mod outages;
 mod outcomes;
+mod own_asterisk;
 mod scenarios;
 mod steering;
 mod strays;
