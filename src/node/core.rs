@@ -152,6 +152,11 @@ impl Core {
         held
     }
 
+    /// Something of the node itself that a later process must know.
+    pub fn keep(&self, row: Record) {
+        self.writer.push(row);
+    }
+
     fn account(&self, call: CallId) -> AccountId {
         self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account)
     }

@@ -38,7 +38,7 @@ use crate::config::{AriConfig, Config, SlotsMode};
 use crate::engine::{CallEvent, Input};
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;
-use crate::store::Db;
+use crate::store::{Db, Record};
 
 /// The dialplan takes a sign of life older than 8 s for our death.
 const BEAT: Duration = Duration::from_secs(2);
@@ -177,7 +177,7 @@ impl Running {
             core,
             trunks: Trunks::start(client.clone(), Arc::clone(&ask_endpoints)),
             door,
-            outside: Outside { client, db, name, hear },
+            outside: Outside { client, name, hear },
             snapshot,
             readiness,
             socket,
@@ -262,7 +262,7 @@ impl Running {
         let heard_at = self.core.heard_at();
         if let Some(at) = heard_at.filter(|_| heard_at != self.heard_at) {
             self.heard_at = heard_at;
-            self.outside.remember_heard(at);
+            self.core.keep(Record::Heard { at });
         }
     }
 
@@ -326,7 +326,8 @@ impl Running {
             Heard::Resynced { why, result: Ok(asterisk), .. } => {
                 self.core.resynced(why, &asterisk);
                 if why == Resync::Connected {
-                    self.outside.remember_startup(asterisk.startup_time);
+                    // So that a later process knows a restart of Asterisk when it sees one.
+                    self.core.keep(Record::Startup { of: asterisk.startup_time });
                     self.readiness().asterisk = Ok(());
                     self.ask_endpoints.notify_one();
                 }
@@ -419,7 +420,6 @@ fn ari_settings(config: &AriConfig) -> ari::Settings {
 /// What the loop needs to send others on errands.
 struct Outside {
     client: Client,
-    db: Db,
     name: String,
     hear: mpsc::Sender<Heard>,
 }
@@ -456,25 +456,6 @@ impl Outside {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             let _ = hear.send(Heard::Resynced { generation, why, result }).await;
-        });
-    }
-
-    fn remember_heard(&self, at: Timestamp) {
-        let (db, name) = (self.db.clone(), self.name.clone());
-        tokio::spawn(async move {
-            if let Err(error) = db.remember_heard(&name, at).await {
-                debug!(%error, "what was heard last could not be noted");
-            }
-        });
-    }
-
-    /// So that a later process knows a restart of Asterisk when it sees one.
-    fn remember_startup(&self, startup_time: String) {
-        let (db, name) = (self.db.clone(), self.name.clone());
-        tokio::spawn(async move {
-            if let Err(error) = db.remember_startup(&name, &startup_time).await {
-                warn!(%error, "the start of Asterisk could not be noted");
-            }
         });
     }
 }

@@ -362,11 +362,13 @@ pub(super) fn coalesce(batch: &mut Vec<Record>) {
     let mut seen = BTreeSet::new();
     let mut gone = BTreeSet::new();
     let mut passing = BTreeSet::new();
+    let mut has_heard = false;
     let mut at = batch.len();
     let mut keep = vec![true; at];
     for row in batch.iter().rev() {
         at -= 1;
         keep[at] = match row {
+            Record::Heard { .. } => !std::mem::replace(&mut has_heard, true),
             Record::Call(call) => seen.insert((call.id, None)),
             Record::Leg { leg, .. } => seen.insert((leg.call, Some(leg.no))),
             Record::SlotReleased { leg } => gone.insert(*leg),
@@ -380,6 +382,7 @@ pub(super) fn coalesce(batch: &mut Vec<Record>) {
             Record::Cdr(_)
             | Record::Journal { .. }
             | Record::Remembered { .. }
+            | Record::Startup { .. }
             | Record::Step { .. } => true,
         };
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::column::{Int, Text};
-use super::{Db, StoreError};
+use super::{Db, StoreError, Tx};
 use crate::model::time::Timestamp;
 
 /// A node as the database knows it.
@@ -70,19 +70,6 @@ impl Db {
         Ok(found)
     }
 
-    /// Remembers it.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn remember_startup(&self, node: &str, startup: &str) -> Result<(), StoreError> {
-        const KEEP: &str = "INSERT INTO node (name, asterisk_startup) VALUES ($1, $2) \
-                            ON CONFLICT (name) DO UPDATE SET asterisk_startup = excluded.asterisk_startup";
-        on!(self, db => {
-            sqlx::query(KEEP).bind(node).bind(startup).execute(db).await.map(drop)
-        })?;
-        Ok(())
-    }
-
     /// Up to which moment `node` heard all that happened in its Asterisk.
     ///
     /// # Errors
@@ -94,14 +81,32 @@ impl Db {
         })?;
         Ok(found.flatten().map(|Int(at)| at))
     }
+}
 
-    /// Remembers it, for a node whose Asterisk is known already.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn remember_heard(&self, node: &str, at: Timestamp) -> Result<(), StoreError> {
+impl Tx {
+    pub(super) async fn remember_startup(
+        &mut self,
+        node: &str,
+        startup: &str,
+    ) -> Result<(), StoreError> {
+        const KEEP: &str = "INSERT INTO node (name, asterisk_startup) VALUES ($1, $2) \
+            ON CONFLICT (name) DO UPDATE SET asterisk_startup = excluded.asterisk_startup";
+        on!(in self, db => {
+            sqlx::query(KEEP).bind(Text(node)).bind(Text(startup)).execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Of a node whose Asterisk is known already.
+    pub(super) async fn remember_heard(
+        &mut self,
+        node: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         const KEEP: &str = "UPDATE node SET heard_at = $2 WHERE name = $1";
-        on!(self, db => sqlx::query(KEEP).bind(node).bind(Int(at)).execute(db).await.map(drop))?;
+        on!(in self, db => {
+            sqlx::query(KEEP).bind(Text(node)).bind(Int(at)).execute(db).await.map(drop)
+        })?;
         Ok(())
     }
 }

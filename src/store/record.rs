@@ -38,6 +38,10 @@ pub enum Record {
         at: Timestamp,
         body: JournalBody,
     },
+    /// Up to which moment the node heard all that happened in its Asterisk.
+    Heard {
+        at: Timestamp,
+    },
     Leg {
         account: AccountId,
         leg: LegRecord,
@@ -56,6 +60,10 @@ pub enum Record {
     /// down.
     #[serde(skip)]
     SlotTaken(Holding),
+    /// When the node's Asterisk was started, in its own words.
+    Startup {
+        of: String,
+    },
     /// One step of the timeline.
     Step {
         account: AccountId,
@@ -111,6 +119,12 @@ impl Db {
         for &(account, what) in &rows.memory {
             tx.remember(account, what).await?;
         }
+        if let Some(startup) = rows.startup {
+            tx.remember_startup(node, startup).await?;
+        }
+        if let Some(at) = rows.heard_at {
+            tx.remember_heard(node, at).await?;
+        }
         // Last, because every writer of an account waits for its balance.
         tx.bill(&rows.cdrs).await?;
         if !rows.slots.is_empty() {
@@ -129,6 +143,8 @@ struct Rows<'a> {
     steps: Vec<Line>,
     journal: Vec<Line>,
     memory: Vec<(AccountId, &'a Remembered)>,
+    startup: Option<&'a str>,
+    heard_at: Option<Timestamp>,
     /// What each leg holds in the end; `None` is nothing.
     slots: BTreeMap<LegId, Option<&'a Holding>>,
 }
@@ -151,6 +167,7 @@ impl<'a> Rows<'a> {
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut memory = Memory::default();
         let mut slots = BTreeMap::new();
+        let (mut startup, mut heard_at) = (None, None);
         for record in batch {
             match record {
                 Record::Call(call) => {
@@ -162,6 +179,7 @@ impl<'a> Rows<'a> {
                 Record::Cdr(cdr) => {
                     cdrs.entry(cdr.id()).or_insert(cdr);
                 }
+                Record::Heard { at } => heard_at = Some(*at),
                 &Record::Journal { account, call, seq, at, ref body } => {
                     let line = Line { call, seq, account, at, body: json(&body.0)? };
                     journal.entry((call, seq)).or_insert(line);
@@ -175,6 +193,7 @@ impl<'a> Rows<'a> {
                 Record::Remembered { account, what } => memory.put(*account, what),
                 Record::SlotReleased { leg } => drop(slots.insert(*leg, None)),
                 Record::SlotTaken(holding) => drop(slots.insert(holding.leg, Some(holding))),
+                Record::Startup { of } => startup = Some(of.as_str()),
                 &Record::Step { account, call, ref entry } => {
                     let TimelineEntry { seq, at, ref step } = *entry;
                     let line = Line { call, seq, account, at, body: json(step)? };
@@ -189,6 +208,8 @@ impl<'a> Rows<'a> {
             steps: steps.into_values().collect(),
             journal: journal.into_values().collect(),
             memory: memory.into_rows(),
+            startup,
+            heard_at,
             slots,
         })
     }

@@ -227,7 +227,9 @@ async fn what_waited_when_the_process_was_killed_is_written_by_the_next_one_once
     let started = Started::new(&blocked.store.db, Some(spool(folder.path())));
     started.push(1..21);
     (1..=3).for_each(|standing| started.writer.push(wheel(standing)));
-    started.are_spooled(103).await;
+    started.writer.push(Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() });
+    (1..=3).for_each(|ms| started.writer.push(Record::Heard { at: NOW.plus_ms(ms) }));
+    eventually("all is in the spool", async || started.rows().spooled >= 105).await;
     started.kill().await;
     let file = folder.path().join("a.spool");
     // As if the last write had been torn, and an earlier one was damaged on the disk.
@@ -246,6 +248,8 @@ async fn what_waited_when_the_process_was_killed_is_written_by_the_next_one_once
     assert_eq!(calls_and_bills(db).await, (20, 20));
     assert_eq!(balance().await, 20 * once);
     assert_eq!(db.journal(ACCOUNT, CallId::new(3)).await.unwrap().len(), 1);
+    assert_eq!(db.heard_at("a").await.unwrap(), Some(NOW.plus_ms(3)));
+    assert!(db.startup("a").await.unwrap().is_some());
     let Record::Remembered { what, .. } = wheel(3) else { unreachable!() };
     assert_eq!(db.remembered(ACCOUNT).await.unwrap(), [what]);
     let aside = std::fs::read_to_string(folder.path().join("a.refused")).unwrap();

@@ -6,6 +6,7 @@ use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{CallId, DestinationId, LegId};
 use divert::model::slot::{self, Holding, Limit};
+use divert::store::Record;
 use serde_json::json;
 
 use super::{Ask, World};
@@ -21,7 +22,11 @@ async fn a_node_that_holds_slots_is_forgotten_by_force_only() {
         taken_at: clock::wall(),
         expires_at,
     };
-    world.db.remember_startup("a", "2026-11-21T01:00:00.000+0000").await.unwrap();
+    world
+        .db
+        .record("a", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
+        .await
+        .unwrap();
     world.db.settle_slots("b", &[&held], &[]).await.unwrap();
     let list = async || world.local(Ask::get("/v1/nodes")).await.json["data"].clone();
     let idle = json!({ "name": "a", "legs": 0, "until": null });
@@ -34,7 +39,7 @@ async fn a_node_that_holds_slots_is_forgotten_by_force_only() {
     for ask in [Ask::get("/v1/nodes"), Ask::delete("/v1/nodes/b")] {
         world.keyed(ask.bearer(&key)).await.assert_problem(403, "missing_scope");
     }
-    world.db.remember_heard("a", clock::now()).await.unwrap();
+    world.db.record("a", &[Record::Heard { at: clock::now() }]).await.unwrap();
     for force in ["", "?force=true"] {
         let refused = world.local(Ask::delete(format!("/v1/nodes/a{force}"))).await;
         refused.assert_problem(409, "serving");

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use divert::api::document;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::store::Record;
 use serde_json::{Value, json};
 
 use super::calls::record_call;
@@ -143,7 +144,11 @@ async fn every_example_does_what_its_description_says() {
     let master = json!({ "name": "pbx", "role": "master" });
     world.local(Ask::post("/v1/servers").json(&master)).await.id();
 
-    world.db.remember_startup("node-1", "2026-11-21T01:00:00.000+0000").await.unwrap();
+    world
+        .db
+        .record("node-1", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
+        .await
+        .unwrap();
 
     let mut ids = BTreeMap::from([
         ("/v1/calls".to_owned(), call.to_string()),

@@ -4,7 +4,7 @@ use divert::clock;
 use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{CallId, DestinationId, LegId};
 use divert::model::slot::{Holding, Limit, Scope};
-use divert::store::Db;
+use divert::store::{Db, Record};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -48,9 +48,13 @@ fn a_node_that_serves_is_not_forgotten() {
     let db = runtime.block_on(Db::open(&url)).unwrap();
     let heard = |seconds_ago: i64| {
         let at = clock::now().plus_ms(-1_000 * seconds_ago);
-        runtime.block_on(db.remember_heard("a", at)).unwrap();
+        runtime.block_on(db.record("a", &[Record::Heard { at }])).unwrap();
     };
-    runtime.block_on(db.remember_startup("a", "2026-11-21T01:00:00.000+0000")).unwrap();
+    runtime
+        .block_on(
+            db.record("a", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }]),
+        )
+        .unwrap();
     heard(2);
     for more in [None, Some("--yes")] {
         let run = with_database(dir.path()).args(["nodes", "forget", "a"]).args(more).assert();

@@ -2,6 +2,7 @@
 
 use divert::model::id::{CallId, LegId, ServerId, TrunkId};
 use divert::model::slot::{Holding, Limit, Scope};
+use divert::store::Record;
 use divert::store::nodes::NodeUse;
 use rstest::rstest;
 
@@ -16,7 +17,7 @@ async fn each_node_remembers_when_its_asterisk_was_started(
     let store = engine.store().await;
     assert_eq!(store.db.startup("a").await.unwrap(), None);
     for startup in ["2026-11-21T01:00:00.000+0000", "2026-11-21T02:00:00.000+0000"] {
-        store.db.remember_startup("a", startup).await.unwrap();
+        store.db.record("a", &[Record::Startup { of: startup.to_owned() }]).await.unwrap();
         assert_eq!(store.db.startup("a").await.unwrap().as_deref(), Some(startup));
     }
     assert_eq!(store.db.startup("b").await.unwrap(), None);
@@ -28,18 +29,26 @@ async fn each_node_remembers_up_to_when_it_listened(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let store = engine.store().await;
-    store.db.remember_heard("a", NOW).await.unwrap();
+    store.db.record("a", &[Record::Heard { at: NOW }]).await.unwrap();
     assert_eq!(store.db.heard_at("a").await.unwrap(), None, "nobody knows that node");
     for node in ["a", "b"] {
-        store.db.remember_startup(node, "2026-11-21T01:00:00.000+0000").await.unwrap();
+        store
+            .db
+            .record(node, &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
+            .await
+            .unwrap();
     }
     assert_eq!(store.db.heard_at("a").await.unwrap(), None);
     for at in [NOW, NOW.plus_ms(2_000)] {
-        store.db.remember_heard("a", at).await.unwrap();
+        store.db.record("a", &[Record::Heard { at }]).await.unwrap();
         assert_eq!(store.db.heard_at("a").await.unwrap(), Some(at));
     }
     // Asterisk was restarted: what was heard before stays known.
-    store.db.remember_startup("a", "2026-11-21T02:00:00.000+0000").await.unwrap();
+    store
+        .db
+        .record("a", &[Record::Startup { of: "2026-11-21T02:00:00.000+0000".to_owned() }])
+        .await
+        .unwrap();
     assert_eq!(store.db.heard_at("a").await.unwrap(), Some(NOW.plus_ms(2_000)));
     assert_eq!(store.db.heard_at("b").await.unwrap(), None);
 }
@@ -50,7 +59,11 @@ async fn nodes_are_listed_with_what_they_hold(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let store = engine.store().await;
-    store.db.remember_startup("idle", "2026-11-21T01:00:00.000+0000").await.unwrap();
+    store
+        .db
+        .record("idle", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
+        .await
+        .unwrap();
     let limits = [Scope::Server(ServerId::new(1)), Scope::Trunk(TrunkId::new(1))];
     for no in 1..=2 {
         let held = Holding {
@@ -62,7 +75,7 @@ async fn nodes_are_listed_with_what_they_hold(
         };
         store.db.settle_slots("busy", &[&held], &[]).await.unwrap();
     }
-    store.db.remember_heard("idle", NOW).await.unwrap();
+    store.db.record("idle", &[Record::Heard { at: NOW }]).await.unwrap();
     let node = |name: &str, legs, until, heard_at| NodeUse {
         name: name.to_owned(),
         legs,
