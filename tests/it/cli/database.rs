@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
 use divert::store::Db;
 use serde_json::{Value, json};
@@ -136,4 +137,37 @@ fn a_backup_is_a_whole_database_and_overwrites_nothing() {
     runtime.block_on(db.checkpoint()).unwrap();
     fs::copy(dir.path().join("d.sqlite"), dir.path().join("copy.sqlite")).unwrap();
     assert_eq!(exported("copy.sqlite"), exported("d.sqlite"));
+}
+
+#[test]
+fn a_database_of_somebody_else_is_named_with_its_owner_and_what_to_type() {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(dir.path().join("flows.yaml"), GOOD).unwrap();
+    with_database(dir.path()).args(["apply", "flows.yaml", "--yes"]).assert().success();
+    // Where everybody may run it.
+    let program = dir.path().join("divert");
+    fs::copy(env!("CARGO_BIN_EXE_divert"), &program).unwrap();
+    let file = dir.path().join("d.sqlite");
+    let export_as_nobody = || {
+        let run = std::process::Command::new(&program)
+            .current_dir(dir.path())
+            .env_clear()
+            .env("DIVERT_DATABASE", format!("sqlite:{}", file.display()))
+            .arg("export")
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .unwrap();
+        (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+    };
+    // Such as it is made now, and such as everybody can read but not write.
+    for mode in [0o600, 0o644] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, told) = export_as_nobody();
+        assert_eq!(code, Some(2), "{told}");
+        let wanted = format!("{} belongs to root, and nobody may not write it", file.display());
+        assert!(told.contains(&wanted), "{told}");
+        assert!(told.contains(&format!("chown nobody {}", file.display())), "{told}");
+    }
 }
