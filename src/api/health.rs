@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, RowCounts};
+use super::{Api, Readiness, RowCounts};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
 #[derive(Serialize, ToSchema)]
-struct Health {
+pub(super) struct Health {
     #[schema(example = "ok")]
     status: &'static str,
 }
@@ -43,7 +43,7 @@ struct Check {
     path = "/healthz",
     responses((status = 200, description = "It runs", body = Health)),
 )]
-async fn healthz() -> Json<Health> {
+pub(super) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
@@ -57,7 +57,10 @@ async fn healthz() -> Json<Health> {
     ),
 )]
 async fn readyz(State(api): State<Api>) -> Response {
-    let readiness = api.node.readiness();
+    report(api.node.readiness())
+}
+
+pub(super) fn report(readiness: Readiness) -> Response {
     let check =
         |name, result: Result<(), String>| Check { name, ok: result.is_ok(), reason: result.err() };
     let checks = vec![check("asterisk", readiness.asterisk), check("store", readiness.store)];

@@ -61,6 +61,7 @@ mod spreadsheet;
 mod status;
 mod test_calls;
 mod trunks;
+mod waiting;
 
 pub use auth::Access;
 pub use connections::{Room, TURNED_AWAY};

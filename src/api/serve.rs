@@ -21,8 +21,8 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// Where the API listens.
 #[derive(Debug)]
 pub struct Listeners {
-    tcp: TcpListener,
-    unix: Option<(UnixListener, PathBuf)>,
+    pub(super) tcp: TcpListener,
+    pub(super) unix: Option<(UnixListener, PathBuf)>,
 }
 
 impl Listeners {

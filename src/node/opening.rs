@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -23,11 +24,12 @@ pub struct Opened {
     pub versions: Versions,
 }
 
-/// Opens the store, writes what an earlier process could not, and reads the configuration.
+/// Opens the store, writes what an earlier process could not, and reads the configuration; `tell`
+/// hears why that takes longer.
 ///
 /// # Errors
 /// Only a person can help: the store is not ours or newer than we are, or its settings are wrong.
-pub async fn open(config: &Config) -> anyhow::Result<Opened> {
+pub async fn open(config: &Config, tell: watch::Sender<String>) -> anyhow::Result<Opened> {
     let mut spool = Spool::of(config)?;
     let mut pause = PAUSE;
     loop {
@@ -39,8 +41,9 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
                 return Ok(Opened { db, spool, snapshot, versions });
             }
             Err(ReplayError::Store(error)) if error.may_retry() => {
-                let seconds = pause.as_secs_f32();
-                warn!("waiting for {} ({error}); next try in {seconds} s", config.database);
+                let why = format!("waiting for {} ({error})", config.database);
+                warn!("{why}; next try in {} s", pause.as_secs_f32());
+                tell.send_replace(why);
             }
             Err(error) => return Err(error).context("opening the store"),
         }

@@ -73,10 +73,15 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     // Whoever starts a second one by mistake hears of it before it has done anything.
     let listeners = api::bind(config.api.listen, config.api.socket.clone()).await?;
+    let (tell, why) = watch::channel(String::new());
+    let waiting = CancellationToken::new();
+    let over = waiting.clone().drop_guard();
+    tokio::spawn(listeners.answer_waiting(descriptors::room(), why, waiting)?);
     let opened = tokio::select! {
-        opened = opening::open(&config) => opened?,
+        opened = opening::open(&config, tell) => opened?,
         () = cancel.cancelled() => return Ok(()),
     };
+    drop(over);
     let mut running = Running::start(&config, opened, listeners, telemetry).await?;
     let ended = running.turn(&cancel).await;
     running.stop().await;

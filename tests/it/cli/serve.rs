@@ -1,6 +1,8 @@
 //! The real server, without an Asterisk, and the commands that ask it.
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -69,6 +71,16 @@ fn answers(dir: &Path, database: &str) -> bool {
     command.output().unwrap().status.success()
 }
 
+/// The whole answer to a GET over the socket.
+fn raw(dir: &Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(dir.join("s")).unwrap();
+    let ask = format!("GET {path} HTTP/1.1\r\nhost: divert\r\nconnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 impl Serving {
     fn until_it_ends(&mut self) -> Option<i32> {
         let mut status = None;
@@ -121,6 +133,17 @@ async fn a_database_that_is_not_there_yet_is_waited_for_also_by_who_asks_it_to_s
     let url = format!("{}_later", place.url);
     let mut serving = serve(dir.path(), &url, &[]);
     eventually("it says that it waits", || log(dir.path()).contains("waiting for postgres:"));
+    let (ready, lives) = (raw(dir.path(), "/readyz"), raw(dir.path(), "/healthz"));
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("waiting for postgres:"),
+        "{ready}"
+    );
+    assert!(lives.starts_with("HTTP/1.1 200"), "{lives}");
+    let mut asked = divert(dir.path());
+    asked.envs(SETTINGS).env("DIVERT_DATABASE", &url).args(["flows", "list"]);
+    let told = stderr(&mut asked);
+    assert!(told.contains("Database unavailable (503): waiting for postgres:"), "{told}");
+
     let mut stopping = serve(dir.path(), &url, &[("DIVERT_API_SOCKET", "")]);
     eventually("the other waits too", || log(dir.path()).matches("waiting for").count() > 3);
     let id = stopping.0.id().to_string();
