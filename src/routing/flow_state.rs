@@ -98,7 +98,7 @@ impl FlowState {
             let mut here = LineState::default();
             if let Some((at, is_same_tier)) = known {
                 if is_same_tier {
-                    wheel.set(place, self.wheel.standing(at), plan.tier_weight(place));
+                    wheel.keep(place, &self.wheel, at);
                 }
                 here.meter = std::mem::take(&mut before[at].meter);
             }

@@ -22,16 +22,23 @@ pub struct Share {
 /// of one tier.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wheel {
-    standing: Vec<i64>,
-    /// Who may owe more than one call, or be owed more, somebody having been charged.
-    is_charged: Vec<bool>,
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Place {
+    standing: i64,
+    /// What the weights added up to when it last turned: another sum is another set of destinations.
+    among: i64,
+    /// It may owe more than one call, or be owed more, somebody having been charged.
+    is_charged: bool,
 }
 
 impl Wheel {
     /// With so many places, of which none has had anything.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        Self { standing: vec![0; places], is_charged: vec![false; places] }
+        Self { places: vec![Place::default(); places] }
     }
 
     /// The next among `eligible`, which are in the order of their places; of equals, the first.
@@ -54,12 +61,13 @@ impl Wheel {
         let (total, reach) = (total(eligible), self.reach(eligible));
         let mut farthest = 0;
         for share in eligible {
-            if let Some(standing) = self.standing.get_mut(share.at) {
-                *standing = (*standing).clamp(-reach, reach) + i64::from(share.weight);
+            if let Some(place) = self.places.get_mut(share.at) {
+                place.among = total;
+                place.standing = place.standing.clamp(-reach, reach) + i64::from(share.weight);
                 if share.at == picked {
-                    *standing -= total;
+                    place.standing -= total;
                 }
-                farthest = farthest.max(standing.abs());
+                farthest = farthest.max(place.standing.abs());
             }
         }
         if farthest <= total {
@@ -89,28 +97,52 @@ impl Wheel {
 
     #[must_use]
     pub fn standing(&self, at: usize) -> i64 {
-        self.standing.get(at).copied().unwrap_or_default()
+        self.places.get(at).map_or(0, |place| place.standing)
     }
 
-    /// Puts one back where it stood, within `total`.
-    pub fn set(&mut self, at: usize, standing: i64, total: i64) {
-        if let Some(known) = self.standing.get_mut(at) {
-            *known = standing.clamp(-total, total);
+    /// Puts one where it stood on another wheel.
+    pub fn keep(&mut self, at: usize, from: &Self, place: usize) {
+        if let (Some(here), Some(there)) = (self.places.get_mut(at), from.places.get(place)) {
+            *here = *there;
         }
     }
 
-    /// How far from the middle one can come to stand while nothing changes. Beyond that are debts of
-    /// a time when more was eligible, which would now be worth many calls.
+    /// Puts one back where it stood before a restart, as one of a tier with these `weights`; not
+    /// farther from the middle than the wheel itself leads.
+    ///
+    /// The `k` that stand highest of `n` have on average no more than 1/(k+1) + … + 1/n of the sum of
+    /// the weights, so that one alone has less than the logarithm of `n` to the base 2 of it; and
+    /// nobody owes the whole sum.
+    pub fn restore(&mut self, at: usize, standing: i64, weights: impl Iterator<Item = u32>) {
+        let (mut total, mut count) = (0, 0_u32);
+        for weight in weights.filter(|weight| *weight > 0) {
+            total += i64::from(weight);
+            count += 1;
+        }
+        let reach = total * i64::from(count.checked_ilog2().unwrap_or_default().max(1));
+        if let Some(place) = self.places.get_mut(at) {
+            let standing = standing.clamp(-reach, reach);
+            *place = Place { standing, among: total, is_charged: false };
+        }
+    }
+
+    /// How far from the middle one may stand. There is no bound while the same stand at the wheel,
+    /// which makes good to everybody exactly what is owed; when they have changed, debts of the time
+    /// before could be worth many calls now.
     fn reach(&self, eligible: &[Share]) -> i64 {
-        let is_charged = |share: &Share| self.is_charged.get(share.at) == Some(&true);
-        let calls = if eligible.iter().any(is_charged) { CHARGED_IN_A_ROW + 1 } else { 1 };
-        total(eligible) * calls
+        let total = total(eligible);
+        let mut places = eligible.iter().filter_map(|share| self.places.get(share.at));
+        if places.clone().all(|place| place.among == total) {
+            return i64::MAX;
+        }
+        let calls = if places.any(|place| place.is_charged) { CHARGED_IN_A_ROW + 1 } else { 1 };
+        total * calls
     }
 
     fn mark(&mut self, eligible: &[Share], is_charged: bool) {
         for share in eligible {
-            if let Some(known) = self.is_charged.get_mut(share.at) {
-                *known = is_charged;
+            if let Some(place) = self.places.get_mut(share.at) {
+                place.is_charged = is_charged;
             }
         }
     }
@@ -152,6 +184,56 @@ mod tests {
     fn five_one_one_is_spread_smoothly() {
         assert_eq!(spin(&mut wheel(), &weighted(&[5, 1, 1]), 7), [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(wheel().next(&[]), None);
+    }
+
+    /// Each of `weights` exactly in every window of as many picks as they add up to.
+    fn is_exact(weights: &[u32]) -> bool {
+        let total = weights.iter().sum::<u32>() as usize;
+        let picks = spin(&mut wheel(), &weighted(weights), 2 * total);
+        let mut shares = weights.iter().map(|weight| *weight as usize).enumerate();
+        shares.all(|(at, wanted)| picks.windows(total).all(|window| count(window, at) == wanted))
+    }
+
+    #[test]
+    fn one_that_is_owed_more_than_a_call_gets_all_of_it() {
+        let weights = [14, 1, 5, 16, 14, 1, 3];
+        let (mut wheel, all) = (wheel(), weighted(&weights));
+        let farthest = (0..54).map(|_| {
+            spin(&mut wheel, &all, 1);
+            all.iter().map(|share| wheel.standing(share.at)).max().unwrap()
+        });
+        assert_eq!(farthest.max(), Some(56), "of a sum of 54");
+        assert!(is_exact(&weights));
+    }
+
+    #[test]
+    fn a_change_of_what_does_not_stand_at_the_wheel_moves_nothing() {
+        let weights = [14, 1, 5, 16, 14, 1, 3];
+        let (mut once, all) = (wheel(), weighted(&weights));
+        let picks = spin(&mut once, &all, 54);
+        for before in 0..54 {
+            let mut first = wheel();
+            let mut seen = spin(&mut first, &all, before);
+            let mut second = wheel();
+            for share in &all {
+                second.keep(share.at, &first, share.at);
+            }
+            seen.extend(spin(&mut second, &all, 54 - before));
+            assert_eq!(seen, picks, "after {before}");
+        }
+    }
+
+    #[test]
+    fn debts_that_nobody_can_have_are_cut_when_they_are_put_back() {
+        for (weights, reach) in
+            [(&[1_u32, 1][..], 2), (&[1, 0, 1], 2), (&[1, 1, 1, 1], 8), (&[], 0)]
+        {
+            for standing in [i64::MAX, reach + 1, reach, -reach, -reach - 1, i64::MIN] {
+                let mut wheel = wheel();
+                wheel.restore(0, standing, weights.iter().copied());
+                assert_eq!(wheel.standing(0), standing.clamp(-reach, reach), "{weights:?}");
+            }
+        }
     }
 
     #[test]
@@ -227,13 +309,7 @@ mod tests {
 
         #[test]
         fn any_window_of_the_total_gives_each_exactly_its_weight(weights in weights(20)) {
-            let total = weights.iter().sum::<u32>() as usize;
-            let picks = spin(&mut wheel(), &weighted(&weights), 2 * total);
-            for window in picks.windows(total) {
-                for (at, weight) in weights.iter().enumerate() {
-                    prop_assert_eq!(count(window, at), *weight as usize);
-                }
-            }
+            prop_assert!(is_exact(&weights));
         }
 
         #[test]
@@ -275,32 +351,34 @@ mod tests {
             prop_assert!(all.iter().all(|share| picks.contains(&share.at)));
         }
 
-        /// From where it stood, or from nothing: nobody is a whole call from what it should have had.
+        /// From where it stood it goes on as if nothing had been.
         #[test]
-        fn a_restart_costs_less_than_a_call_each(
-            weights in weights(20), before in 0usize..60, behind in 1usize..100, kept in any::<bool>(),
+        fn a_restart_changes_nothing(weights in weights(20), before in 0usize..200) {
+            let all = weighted(&weights);
+            let mut first = wheel();
+            spin(&mut first, &all, before);
+            let mut second = wheel();
+            for share in &all {
+                second.restore(share.at, first.standing(share.at), weights.iter().copied());
+            }
+            prop_assert_eq!(spin(&mut second, &all, 100), spin(&mut first, &all, 100));
+        }
+
+        /// At no time has anybody had a whole call too many, nor is owed more than the bound of what is
+        /// put back.
+        #[test]
+        fn the_wheel_itself_leads_no_farther_than_what_is_put_back(
+            weights in weights(20), turns in 0usize..200,
         ) {
             let all = weighted(&weights);
-            let total: u32 = weights.iter().sum();
-            let mut first = wheel();
-            let earlier = spin(&mut first, &all, before);
-            let mut second = wheel();
-            if kept {
-                for share in &all {
-                    second.set(share.at, first.standing(share.at), i64::from(total));
-                }
-            }
-            let later = spin(&mut second, &all, behind);
-            for share in &all {
-                // In units of a call times the total.
-                let due = |calls: usize| u64::from(share.weight) * calls as u64;
-                let got = |picks: &[usize]| count(picks, share.at) as u64 * u64::from(total);
-                let error = if kept {
-                    (got(&earlier) + got(&later)).abs_diff(due(before + behind))
-                } else {
-                    got(&later).abs_diff(due(behind))
-                };
-                prop_assert!(error < u64::from(total), "{error} of {total}");
+            let total = i64::from(weights.iter().sum::<u32>());
+            let mut wheel = wheel();
+            spin(&mut wheel, &all, turns);
+            for standing in all.iter().map(|share| wheel.standing(share.at)) {
+                let mut other = Wheel::new(1);
+                other.restore(0, standing, weights.iter().copied());
+                prop_assert_eq!(other.standing(0), standing);
+                prop_assert!(standing > -total);
             }
         }
     }

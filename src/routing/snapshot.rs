@@ -284,11 +284,6 @@ impl FlowPlan {
         let behind = self.lines.partition_point(|line| line.destination.priority <= priority);
         first..behind
     }
-
-    /// What the weights of its tier add up to.
-    pub(super) fn tier_weight(&self, place: usize) -> i64 {
-        self.lines[self.tier(place)].iter().map(|line| i64::from(line.weight)).sum()
-    }
 }
 
 /// One account's configuration by id.

@@ -291,7 +291,7 @@ impl State {
     }
 
     /// The wheels that have turned since the last time. To be asked for now and then: one that is
-    /// written late costs less than a call for each destination.
+    /// written late costs about a call for each destination.
     pub fn turned_wheels(&mut self) -> Vec<(AccountId, Remembered)> {
         let mut wheels = Vec::new();
         for place in self.turned.drain(..) {
@@ -359,7 +359,8 @@ impl State {
                     if let Some(at) = plan.place(id)
                         && plan.lines[at].destination.priority == priority
                     {
-                        self.flows[place].wheel.set(at, standing, plan.tier_weight(at));
+                        let weights = plan.lines[plan.tier(at)].iter().map(|line| line.weight);
+                        self.flows[place].wheel.restore(at, standing, weights);
                     }
                 }
             }
