@@ -30,12 +30,14 @@ fn of_sip(code: u16, state: ChannelState) -> Option<Outcome> {
         404 | 484 | 485 | 604 => Outcome::BadNumber,
         408 | 410 => Outcome::Unreachable,
         480 => silence(state),
+        // Who is called, or what filters for them, wants no call of a caller without a name, or none
+        // that it cannot read (RFC 5079 §5, RFC 3261 §21.4.27); and with any 6xx, this call at all
+        // (RFC 8197, RFC 8688). 604 and 606 are about the number and the codecs.
+        433 | 493 | 601..=603 | 605 | 607..=699 => Outcome::Declined,
         486 | 600 => Outcome::Busy,
         487 => Outcome::Cancelled,
         488 | 606 => Outcome::CodecMismatch,
-        603 => Outcome::Declined,
         500..=599 => Outcome::TrunkFailed,
-        // 433, 607, 608 and their like: this call is not wanted, which says nothing of others.
         _ => Outcome::TrunkRejected,
     })
 }
@@ -188,9 +190,11 @@ mod tests {
         ("606", 58, 606, Down, Outcome::CodecMismatch),
         ("TCP refused", 34, 503, Down, Outcome::TrunkFailed),
         ("an unlisted 4xx", 127, 499, Down, Outcome::TrunkRejected),
-        ("433 anonymity disallowed", 127, 433, Down, Outcome::TrunkRejected),
-        ("607 unwanted", 127, 607, Ringing, Outcome::TrunkRejected),
-        ("608 rejected", 127, 608, Down, Outcome::TrunkRejected),
+        ("433 anonymity disallowed", 127, 433, Down, Outcome::Declined),
+        ("493 undecipherable", 127, 493, Down, Outcome::Declined),
+        ("607 unwanted", 127, 607, Ringing, Outcome::Declined),
+        ("608 rejected", 127, 608, Down, Outcome::Declined),
+        ("an unlisted 6xx", 127, 699, Down, Outcome::Declined),
         ("an unlisted 5xx", 127, 580, Down, Outcome::TrunkFailed),
         ("our timeout, it rang", 19, 480, Ringing, Outcome::NoAnswer),
         ("our timeout, silent peer", 19, 480, Down, Outcome::Unreachable),
