@@ -1,6 +1,7 @@
 //! Trunks: how a call leaves the master, as a PJSIP endpoint of its Asterisk.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,24 @@ impl Trunk {
     }
 }
 
+/// A label of a host name (RFC 1123 §2.1).
+fn is_label(label: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    (1..=63).contains(&label.len())
+        && label.chars().all(is_inner)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// No name of the DNS does (RFC 3696 §2). What resolves names would take it for an IPv4 address, in
+/// which it reads `010` as 8 and `0x7f000001` as 127.0.0.1.
+fn ends_in_a_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    last.bytes().all(|c| c.is_ascii_digit())
+        || hex.is_some_and(|digits| digits.bytes().all(|c| c.is_ascii_hexdigit()))
+}
+
 /// Host and port of a SIP peer, `host` or `host:port`; UDP, port 5060 unless given.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -70,6 +89,12 @@ impl SipAddress {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// `None` for a name.
+    #[must_use]
+    pub fn ip(&self) -> Option<Ipv4Addr> {
+        self.host.parse().ok()
     }
 
     #[must_use]
@@ -95,9 +120,14 @@ impl FromStr for SipAddress {
                 (host, port)
             }
         };
-        let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        if host.is_empty() || host.len() > 253 || !host.chars().all(label) {
+        if host.len() > 253 || !host.split('.').all(is_label) {
             return Err("type a host name or an IPv4 address, with a port if it is not 5060");
+        }
+        if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
+            return Err(
+                "it ends in a number, so that it is an IPv4 address: type four numbers from 0 \
+                        to 255 without zeros before them, as 10.0.0.1",
+            );
         }
         if port == 0 {
             return Err("the port must be a number from 1 to 65535");
@@ -168,6 +198,32 @@ mod tests {
         assert_eq!("pbx.example:5080".parse::<SipAddress>().unwrap().port(), 5080);
         for bad in ["", ":5060", "a b", "a:b", "host:0", "host:70000", "host;x=1", "u@host"] {
             assert!(bad.parse::<SipAddress>().is_err(), "{bad}");
+        }
+        for bad in ["a..b", ".a", "a.", "-a.b", "a-.b", &"a".repeat(64)] {
+            assert!(bad.parse::<SipAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_ends_in_a_number_is_a_plain_ipv4_address() {
+        for good in ["127.0.0.1", "0.0.0.0:5080", "255.255.255.255", "10.0.0.1.example", "a1.b2"] {
+            assert!(good.parse::<SipAddress>().is_ok(), "{good}");
+        }
+        for bad in [
+            "127.0.0.010:27261",
+            "010.0.0.1",
+            "10.0.0.256",
+            "10.0.0",
+            "10.0.0.1.2",
+            "10.0.0.1.",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.0.0.0x1",
+            "pbx.10",
+            "00.0.0.0",
+        ] {
+            let error = bad.parse::<SipAddress>().unwrap_err();
+            assert!(error.contains("IPv4"), "{bad}: {error}");
         }
     }
 
