@@ -308,7 +308,8 @@ pub(super) enum RepeatCount {
 /// How callers' numbers are written where they come from, to know one caller by two spellings.
 #[derive(ToSchema)]
 pub(super) struct NumberPlan {
-    /// Country code without `+`.
+    /// Country code without `+`. It is enough for North America and where numbers have no national
+    /// prefix at home, as in Italy or Spain.
     #[schema(example = "44", required = false)]
     country: Option<String>,
     /// What stands before a number of the same country.

@@ -7,7 +7,7 @@
 //! channel keeps it, marked as private, and Asterisk keeps it to itself.
 
 use super::variable::Variable;
-use crate::model::number::Caller;
+use crate::model::number::{Caller, is_word_for_nobody};
 
 /// The caller on a channel.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -20,11 +20,11 @@ pub struct Identity {
 impl Identity {
     /// Reads what Asterisk tells of a channel. A name is what stood between the quotes on the wire,
     /// with its escapes: left there, each hop would add another backslash to every one of them.
-    /// A carrier that knows no number writes `anonymous` in its place (RFC 3323 §4.1).
+    /// A carrier that knows no number writes `anonymous` or another such word in its place.
     #[must_use]
     pub fn of(number: &str, name: &str, is_withheld: bool) -> Self {
         let clean = Caller::clean(number, &unescape(name));
-        let is_anonymous = !is_withheld && clean.number.eq_ignore_ascii_case("anonymous");
+        let is_anonymous = !is_withheld && is_word_for_nobody(&clean.number);
         let parts = [
             (Variable::CallerName, name, &clean.name),
             (Variable::CallerNumber, number, &clean.number),
@@ -88,9 +88,11 @@ mod tests {
         let identity = Identity::of("+12025550199", "A\nB", true);
         assert_eq!(identity.caller, Caller::default());
         assert_eq!(identity.corrections, [(Variable::CallerName, "AB".to_owned())]);
-        let unknown = Identity::of("Anonymous", "Anonymous", false);
-        assert_eq!(unknown.caller, Caller::default());
-        assert_eq!(unknown.corrections, [(Variable::CallerPresentation, WITHHELD.to_owned())]);
+        for word in ["Anonymous", "Restricted", "unavailable"] {
+            let unknown = Identity::of(word, word, false);
+            assert_eq!(unknown.caller, Caller::default());
+            assert_eq!(unknown.corrections, [(Variable::CallerPresentation, WITHHELD.to_owned())]);
+        }
         for (presentation, withheld) in [
             ("prohib_not_screened", true),
             ("prohib", true),

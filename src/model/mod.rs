@@ -15,6 +15,7 @@ pub mod id;
 pub mod memory;
 pub mod notice;
 pub mod number;
+pub mod number_plan;
 pub mod plan;
 pub mod problem;
 pub mod removal;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::number_plan::NumberPlan;
 use crate::model::text::visible;
 
 /// Longest DID or dialled number, in characters.
@@ -179,50 +180,48 @@ impl From<TollFree> for String {
     }
 }
 
-/// How numbers are written where a flow's callers come from: enough to know one caller by two
-/// spellings. By default nothing is known and only the digits count.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct NumberPlan {
-    /// Country code without `+`: `44`.
-    pub country: Option<Digits>,
-    /// What stands before a number of the same country, and falls away abroad: `0`.
-    pub national_prefix: Option<Digits>,
-    /// What stands before a country code: `00`.
-    pub international_prefix: Option<Digits>,
+pub(super) fn digits_of(number: &str) -> String {
+    number.chars().filter(char::is_ascii_digit).collect()
 }
 
-/// One to six digits.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digits(String);
+/// What carriers and telephones send as the number of somebody who has none, or does not tell it.
+const NOBODY: [&str; 7] =
+    ["anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"];
 
-impl Digits {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// Whether a word stands in place of the number, as `anonymous` (RFC 3323 §4.1.1.3).
+#[must_use]
+pub fn is_word_for_nobody(number: &str) -> bool {
+    NOBODY.iter().any(|word| number.eq_ignore_ascii_case(word))
 }
 
-impl FromStr for Digits {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=6).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
-        if fits { Ok(Self(text.to_owned())) } else { Err("type 1 to 6 digits in quotes") }
-    }
+/// Digits that many callers share whose number nobody knows: one of the words above as it is typed
+/// on a telephone (`7378742833` is `RESTRICTED`), perhaps with the 1 of North America before it, or
+/// one digit again and again.
+fn is_placeholder(digits: &str) -> bool {
+    let bare = digits.strip_prefix('1').unwrap_or(digits);
+    let spells = |word: &&str| {
+        [digits, bare]
+            .iter()
+            .any(|digits| digits.len() == word.len() && word.chars().map(key_of).eq(digits.chars()))
+    };
+    is_one_digit(digits) || is_one_digit(bare) || NOBODY.iter().any(spells)
 }
 
-impl TryFrom<String> for Digits {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
+fn is_one_digit(digits: &str) -> bool {
+    digits.bytes().all(|digit| digits.starts_with(char::from(digit)))
 }
 
-impl From<Digits> for String {
-    fn from(digits: Digits) -> Self {
-        digits.0
+/// The key with this letter (ITU-T E.161).
+fn key_of(letter: char) -> char {
+    match letter {
+        'a'..='c' => '2',
+        'd'..='f' => '3',
+        'g'..='i' => '4',
+        'j'..='l' => '5',
+        'm'..='o' => '6',
+        'p'..='s' => '7',
+        't'..='v' => '8',
+        _ => '9',
     }
 }
 
@@ -236,29 +235,17 @@ impl CallerKey {
     /// Shorter numbers are extensions and service codes, shared by many.
     const LEAST_DIGITS: usize = 5;
 
-    /// `None` for a caller who cannot be known again: withheld, too short, or without digits.
+    /// `None` for a caller who cannot be known again: withheld, too short, not a number, or one that
+    /// stands for nobody.
     #[must_use]
     pub fn of(number: &str, plan: &NumberPlan) -> Option<Self> {
-        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-        if digits.len() < Self::LEAST_DIGITS || number.chars().any(char::is_alphabetic) {
+        let digits = digits_of(number);
+        let is_number = !number.chars().any(char::is_alphabetic);
+        if digits.len() < Self::LEAST_DIGITS || !is_number || is_placeholder(&digits) {
             return None;
         }
-        let prefix = |prefix: &Option<Digits>| {
-            prefix.as_ref().and_then(|prefix| digits.strip_prefix(prefix.as_str()))
-        };
-        let key = if number.starts_with('+') {
-            digits
-        } else if let Some(rest) = prefix(&plan.international_prefix) {
-            rest.to_owned()
-        } else if let (Some(country), Some(rest)) = (&plan.country, prefix(&plan.national_prefix)) {
-            format!("{}{rest}", country.as_str())
-        } else if plan.country.as_ref().is_some_and(|c| c.as_str() == "1") && digits.len() == 10 {
-            // North America has no national prefix but its country code.
-            format!("1{digits}")
-        } else {
-            digits
-        };
-        Some(Self(key.into()))
+        let key = plan.international(number);
+        (!is_one_digit(plan.at_home(&key))).then(|| Self(key.into()))
     }
 
     /// One that was made before.
@@ -383,7 +370,6 @@ mod tests {
 
     #[test]
     fn a_caller_is_known_again_by_digits() {
-        let digit = |text: &str| text.parse().ok();
         let plain = NumberPlan::default();
         let key = |number: &str, plan: &NumberPlan| {
             CallerKey::of(number, plan).map(|key| key.as_str().to_owned())
@@ -392,17 +378,39 @@ mod tests {
         for nobody in ["", "anonymous", "unknown", "100", "#99", "Restricted12345"] {
             assert_eq!(key(nobody, &plain), None, "{nobody}");
         }
-        let british = NumberPlan {
-            country: digit("44"),
-            national_prefix: digit("0"),
-            international_prefix: digit("00"),
-        };
-        for same in ["+442079460000", "02079460000", "00442079460000"] {
-            assert_eq!(key(same, &british).as_deref(), Some("442079460000"), "{same}");
+    }
+
+    #[test]
+    fn a_number_that_stands_for_nobody_is_nobodys() {
+        let italian = NumberPlan { country: "39".parse().ok(), ..NumberPlan::default() };
+        for nobody in [
+            "0000000000",
+            "+10000000000",
+            "9999999999",
+            "+390000000000",
+            "266696687",
+            "+266696687",
+            "+1266696687",
+            "7378742833",
+            "+17378742833",
+            "8656696",
+            "86282452253",
+            "2562533",
+            "7748283",
+            "Anonymous",
+            "Restricted",
+            "UNKNOWN",
+        ] {
+            assert_eq!(CallerKey::of(nobody, &italian), None, "{nobody}");
         }
-        let american = NumberPlan { country: digit("1"), ..NumberPlan::default() };
-        for same in ["+12025550100", "12025550100", "2025550100"] {
-            assert_eq!(key(same, &american).as_deref(), Some("12025550100"), "{same}");
+        for somebody in ["266696688", "7378742834", "2666966870", "1000000001", "+390000000001"] {
+            assert!(CallerKey::of(somebody, &italian).is_some(), "{somebody}");
+        }
+        for word in ["anonymous", "Anonymous", "RESTRICTED", "unavailable"] {
+            assert!(is_word_for_nobody(word), "{word}");
+        }
+        for name in ["", "anonymous1", "ann", "7378742833"] {
+            assert!(!is_word_for_nobody(name), "{name}");
         }
     }
 

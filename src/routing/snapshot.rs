@@ -188,12 +188,9 @@ impl Snapshot {
         let digits = key.as_str();
         let is_own = |did: &str| self.owners(did).any(|owner| owner.flow.id == plan.flow.id);
         let is_known = is_own(&caller.number) || is_own(digits) || is_own(&format!("+{digits}"));
-        let country = numbers.country.as_ref().map_or("", |country| country.as_str());
-        let at_home = digits.strip_prefix(country).filter(|_| !country.is_empty());
-        let is_known_at_home = at_home.is_some_and(|rest| {
-            let before = numbers.national_prefix.as_ref().map_or("", |prefix| prefix.as_str());
-            is_own(rest) || is_own(&format!("{before}{rest}"))
-        });
+        let at_home = numbers.at_home(digits);
+        let before = numbers.national_prefix.as_ref().map_or("", |prefix| prefix.as_str());
+        let is_known_at_home = is_own(at_home) || is_own(&format!("{before}{at_home}"));
         (!is_known && !is_known_at_home).then_some(key)
     }
 }

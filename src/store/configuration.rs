@@ -19,7 +19,8 @@ use crate::model::forwarding_flow::{
     Fallback, ForwardingFlow, ForwardingFlowState, Ringback, Spread,
 };
 use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
-use crate::model::number::{DialNumber, Did, NumberPlan, TollFree};
+use crate::model::number::{DialNumber, Did, TollFree};
+use crate::model::number_plan::NumberPlan;
 use crate::model::schedule::Schedule;
 use crate::model::server::{Server, ServerRole};
 use crate::model::stickiness::{RepeatRule, Stickiness};

@@ -10,7 +10,7 @@ use super::fields::{Fields, without_nulls};
 use super::read::reference;
 use crate::model::destination::Destination;
 use crate::model::id::DestinationId;
-use crate::model::number::NumberPlan;
+use crate::model::number_plan::NumberPlan;
 use crate::model::problem::{Problem, similar};
 use crate::model::stickiness::{RepeatAction, RepeatRule, Stickiness, StickyWindow};
 use crate::model::throttle::{ArrivalRate, CapCount, RatePeriod, Throttle, VolumeCap};

@@ -4,7 +4,7 @@ use divert::model::account::AccountSettings;
 use divert::model::billing::{Micros, Rate, RateDeck};
 use divert::model::destination::Destination;
 use divert::model::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
-use divert::model::number::NumberPlan;
+use divert::model::number_plan::NumberPlan;
 use divert::model::schedule::Schedule;
 use divert::model::server::{Server, ServerRole};
 use divert::model::stickiness::{RepeatAction, RepeatRule, Stickiness, StickyOn, StickyWindow};

@@ -7,7 +7,7 @@ use divert::model::configuration::{Change, Configuration};
 use divert::model::destination::{Destination, DestinationState, Landing};
 use divert::model::forwarding_flow::{ForwardingFlow, ForwardingFlowState};
 use divert::model::id::{DestinationId, RateDeckId, TrunkId};
-use divert::model::number::NumberPlan;
+use divert::model::number_plan::NumberPlan;
 use divert::model::schedule::Schedule;
 use divert::model::stickiness::{
     RepeatAction, RepeatCount, RepeatRule, Stickiness, StickyOn, StickyWindow,
