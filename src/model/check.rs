@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::billing::RateDeck;
 use super::configuration::{Configuration, Named, Number};
 use super::destination::{Destination, Landing};
 use super::forwarding_flow::{Fallback, ForwardingFlow};
@@ -83,11 +84,14 @@ impl Places {
     }
 
     /// Where a setting of the account stands, or would; `None` when the document has no account.
-    pub(super) fn account_key(&self, key: &str) -> Option<String> {
+    #[must_use]
+    pub fn account_key(&self, key: &str) -> Option<String> {
         self.account.as_ref().map(|pointer| format!("{pointer}/{key}"))
     }
 
-    fn key(&self, id: impl Into<ObjectId>, key: &str) -> Option<String> {
+    /// Where a setting of an object stands, or would.
+    #[must_use]
+    pub fn key(&self, id: impl Into<ObjectId>, key: &str) -> Option<String> {
         self.find(id).map(|pointer| format!("{pointer}/{key}"))
     }
 }
@@ -172,28 +176,50 @@ fn uncarried(whole: &Configuration, places: &Places) -> Vec<Problem> {
 /// Numbers that a flow dials over a trunk that has a rate deck, which has no rate for them.
 fn unrated(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let mut warnings = Vec::new();
-    let mut judge = |pointer: Option<String>, number: &str, deck: Option<RateDeckId>| {
-        // What the document has no part in is not judged again.
-        if let Some(deck) = deck.and_then(|id| whole.rate_deck(id))
-            && let Some(pointer) = pointer.or_else(|| places.key(deck.id, "rates"))
-            && deck.rate_for(number).is_none()
-        {
-            let what = if whole.account.prepaid {
-                "no call goes there: a prepaid account has them refused"
-            } else {
-                "calls there cost nothing"
-            };
-            let message =
-                format!("rate deck {} has no rate for {number}, so that {what}", deck.name);
-            let hint = "add a rate to it; the prefix \"\" matches every number";
-            warnings.push(Problem::new(pointer, "no_rate", message, hint));
+    for Priced { pointer, number, deck, .. } in priced(whole, places) {
+        if deck.rate_for(&number).is_some() {
+            continue;
         }
-    };
+        let what = if whole.account.prepaid {
+            "no call goes there: a prepaid account has them refused"
+        } else {
+            "calls there cost nothing"
+        };
+        let message = format!("rate deck {} has no rate for {number}, so that {what}", deck.name);
+        let hint = "add a rate to it; the prefix \"\" matches every number";
+        warnings.push(Problem::new(pointer, "no_rate", message, hint));
+    }
+    warnings
+}
+
+/// A number that a flow dials, and what prices it.
+#[derive(Debug)]
+pub struct Priced<'a> {
+    pub flow: &'a ForwardingFlow,
+    /// Where the document has a part in it.
+    pub pointer: String,
+    /// As it is dialled.
+    pub number: String,
+    pub deck: &'a RateDeck,
+}
+
+/// All of them that the document has a part in: by the flow, or by the deck.
+#[must_use]
+pub fn priced<'a>(whole: &'a Configuration, places: &Places) -> Vec<Priced<'a>> {
+    let mut found = Vec::new();
     let account = whole.account.rate_deck;
     let over = |trunk: &Trunk| trunk.rate_deck.or(account);
     let carriers = whole.trunks.iter().filter(|trunk| trunk.carries_toll_free);
     let carriers: BTreeSet<RateDeckId> = carriers.filter_map(over).collect();
     for flow in &whole.forwarding_flows {
+        let mut add = |pointer: Option<String>, number: &str, deck: Option<RateDeckId>| {
+            // What the document has no part in is not judged again.
+            if let Some(deck) = deck.and_then(|id| whole.rate_deck(id))
+                && let Some(pointer) = pointer.or_else(|| places.key(deck.id, "rates"))
+            {
+                found.push(Priced { flow, pointer, number: number.to_owned(), deck });
+            }
+        };
         for destination in &flow.destinations {
             let key = |key: &str| places.key(destination.id, key);
             match &destination.landing {
@@ -201,25 +227,25 @@ fn unrated(whole: &Configuration, places: &Places) -> Vec<Problem> {
                 Landing::Slave { server, did } => {
                     let trunk = whole.server(*server).and_then(|server| server.trunk);
                     let deck = trunk.and_then(|id| whole.trunk(id)?.rate_deck);
-                    judge(key("did"), did.as_str(), deck);
+                    add(key("did"), did.as_str(), deck);
                 }
                 Landing::TollFree { number } => {
                     for deck in &carriers {
-                        judge(key("toll_free"), number.dialled().as_str(), Some(*deck));
+                        add(key("toll_free"), number.dialled().as_str(), Some(*deck));
                     }
                 }
                 Landing::Trunk { trunk, number } => {
                     let deck = whole.trunk(*trunk).and_then(over);
-                    judge(key("number"), number.as_str(), deck);
+                    add(key("number"), number.as_str(), deck);
                 }
             }
         }
         if let Fallback::Number { trunk, number } = &flow.fallback {
             let deck = whole.trunk(*trunk).and_then(over);
-            judge(places.key(flow.id, "fallback/number"), number.as_str(), deck);
+            add(places.key(flow.id, "fallback/number"), number.as_str(), deck);
         }
     }
-    warnings
+    found
 }
 
 /// What refers to this rate deck, in words.

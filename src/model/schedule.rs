@@ -54,6 +54,23 @@ impl Schedule {
         self.weekly.iter().chain(self.holidays.values()).any(|spans| !spans.is_empty())
     }
 
+    /// Hours that end one minute before others of the day begin, or before the day ends, each with
+    /// what would leave out no minute.
+    #[must_use]
+    pub fn short_by_a_minute(&self) -> BTreeMap<Span, Span> {
+        let days = self.weekly.iter().chain(self.holidays.values());
+        let short = |spans: &[Span]| -> Vec<(Span, Span)> {
+            let begins = |minute: u16| spans.iter().any(|span| span.from == minute);
+            let is_short = |span: &Span| {
+                let next = span.to + 1;
+                !begins(span.to) && (next == Span::DAY || begins(next))
+            };
+            let short = spans.iter().copied().filter(is_short);
+            short.map(|span| (span, Span { to: span.to + 1, ..span })).collect()
+        };
+        days.flat_map(|spans| short(spans)).collect()
+    }
+
     /// Whether it is open when a clock on the wall shows this.
     #[must_use]
     pub fn is_open(&self, at: DateTime) -> bool {
@@ -212,6 +229,30 @@ mod tests {
         ] {
             let (one, other): (Span, Span) = (one.parse().unwrap(), other.parse().unwrap());
             assert_eq!((one.overlaps(other), other.overlaps(one)), (wanted, wanted));
+        }
+    }
+
+    #[test]
+    fn hours_that_leave_out_one_minute_are_told() {
+        for (typed, short) in [
+            (&["00:00-23:59"][..], &["00:00-24:00"][..]),
+            (&["18:00-23:59"], &["18:00-24:00"]),
+            (&["09:00-12:59", "13:00-17:00"], &["09:00-13:00"]),
+            (&["06:00-21:59", "22:00-05:59"], &["06:00-22:00", "22:00-06:00"]),
+            (&["00:00-24:00"], &[]),
+            (&["00:00-23:58"], &[]),
+            (&["09:00-12:00", "12:00-17:00"], &[]),
+            (&["09:00-12:58", "13:00-17:00"], &[]),
+            (&["12:00-23:59", "23:59-24:00"], &[]),
+        ] {
+            let mut weekly = Schedule::default();
+            weekly.weekly[6] = spans(typed);
+            let mut holiday = Schedule::default();
+            holiday.holidays.insert("2026-12-24".parse().unwrap(), spans(typed));
+            for schedule in [weekly, holiday] {
+                let told: Vec<Span> = schedule.short_by_a_minute().into_values().collect();
+                assert_eq!(told, spans(short), "{typed:?}");
+            }
         }
     }
 

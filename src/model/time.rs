@@ -68,6 +68,45 @@ impl Zone {
         similar(typed, known.iter().map(String::as_str)).map(str::to_owned)
     }
 
+    /// What the name means that most people do not think who type it, and what to type instead;
+    /// `None` for a name that is as it seems.
+    #[must_use]
+    pub fn surprise(&self) -> Option<(String, String)> {
+        let name = self.name();
+        let instead = match name {
+            "EST" => "America/New_York, or America/Panama if it is meant so",
+            "MST" => "America/Denver, or America/Phoenix if it is meant so",
+            "HST" => "Pacific/Honolulu",
+            "GMT" | "GMT0" | "GMT+0" | "GMT-0" | "Greenwich" | "Etc/GMT" | "Etc/Greenwich"
+            | "Etc/GMT0" | "Etc/GMT+0" | "Etc/GMT-0" => "Europe/London, or UTC if it is meant so",
+            _ => "",
+        };
+        if !instead.is_empty() {
+            let message = format!("{name} has no summer time: its clocks are never changed");
+            return Some((message, format!("type {instead}")));
+        }
+        if let Some(offset) = name.strip_prefix("Etc/GMT") {
+            let (sign, hours) = offset.split_at_checked(1)?;
+            let (other, side) = if sign == "+" { ("-", "behind") } else { ("+", "ahead of") };
+            let message =
+                format!("{name} is {hours} hours {side} UTC: the sign in such a name is turned");
+            let hint = format!("type a place, or Etc/GMT{other}{hours} for UTC{sign}{hours}");
+            return Some((message, hint));
+        }
+        let place = match name {
+            "EST5EDT" => "America/New_York",
+            "CST6CDT" => "America/Chicago",
+            "MST7MDT" => "America/Denver",
+            "PST8PDT" => "America/Los_Angeles",
+            "CET" | "MET" => "Europe/Berlin",
+            "EET" => "Europe/Athens",
+            "WET" => "Europe/Lisbon",
+            _ => return None,
+        };
+        let message = format!("{name} is no place: its summer time is not certainly that of yours");
+        Some((message, format!("type one, as {place}")))
+    }
+
     /// What a clock on the wall shows there.
     #[must_use]
     pub fn local(&self, at: Timestamp) -> jiff::civil::DateTime {
@@ -154,6 +193,23 @@ mod tests {
         assert_eq!("UTC".parse::<Zone>(), Ok(Zone::UTC));
         for unknown in ["Mars/Base", "", "+01:00", "posix/../passwd", "Etc/Unknown"] {
             assert!(unknown.parse::<Zone>().is_err(), "{unknown}");
+        }
+        let surprise = |name: &str| name.parse::<Zone>().unwrap().surprise();
+        for good in ["UTC", "Etc/UTC", "America/Chicago", "Europe/London", "Asia/Kolkata"] {
+            assert_eq!(surprise(good), None, "{good}");
+        }
+        for (odd, wanted) in [
+            ("EST", "no summer time"),
+            ("GMT", "Europe/London"),
+            ("Etc/GMT+5", "5 hours behind UTC"),
+            ("Etc/GMT+5", "Etc/GMT-5 for UTC+5"),
+            ("Etc/GMT-14", "14 hours ahead of UTC"),
+            ("Etc/GMT-0", "no summer time"),
+            ("EST5EDT", "America/New_York"),
+            ("MET", "Europe/Berlin"),
+        ] {
+            let (message, hint) = surprise(odd).unwrap();
+            assert!(format!("{message}; {hint}").contains(wanted), "{message}; {hint}");
         }
         assert_eq!(Zone::similar("Chicago").as_deref(), Some("America/Chicago"));
         assert_eq!(Zone::similar("europe berln").as_deref(), Some("Europe/Berlin"));

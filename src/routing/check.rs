@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::model::check::{self, Places};
 use crate::model::configuration::Configuration;
-use crate::model::destination::{DestinationState, Landing};
+use crate::model::destination::{Destination, DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
 use crate::model::number::Did;
 use crate::model::problem::Problem;
@@ -19,23 +19,30 @@ pub fn check(whole: &Configuration) -> Vec<Problem> {
 }
 
 /// What is allowed and would route badly, for the objects that `places` knows: flows in which
-/// nothing can ring, numbers that lead back to a DID of ours, settings that cannot take effect.
+/// nothing can ring, numbers that lead back to a DID of ours, settings that cannot take effect, and
+/// what means something else than people think.
 #[must_use]
 pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
     let flows = whole.forwarding_flows.iter();
     let owners: BTreeMap<&str, &ForwardingFlow> =
         flows.flat_map(|flow| flow.dids.iter().map(move |did| (Did::as_str(did), flow))).collect();
-    let mut advice = Vec::new();
+    let mut advice = super::misread::misread(whole, places);
     for flow in &whole.forwarding_flows {
         let Some(here) = places.find(flow.id) else {
             continue;
         };
-        if flow.destinations.iter().all(|one| one.state != DestinationState::Active) {
+        let takes_new = |one: &Destination| one.state == DestinationState::Active && one.weight > 0;
+        if !flow.destinations.iter().any(takes_new) {
             advice.push(Problem::new(
                 format!("{here}/destinations"),
                 "no_active_destination",
-                format!("no destination of forwarding flow {} is active", flow.name),
-                "every call goes to the fallback until one is",
+                format!(
+                    "nobody takes new callers in forwarding flow {}: no destination is active and \
+                     has a weight above 0",
+                    flow.name
+                ),
+                "type state: active and a weight of 1 or more at one; until then new callers go to \
+                 the fallback",
             ));
         }
         if flow.ring_timeout_sec > flow.ring_budget_sec {

@@ -9,7 +9,7 @@
 //! * What they ask: [`pick`] (the wheel), [`slots`] (live limits), [`throttle`] and [`rate`], [`sticky`]
 //!   and [`repeat`] (returning callers), [`health`] (trunks).
 //! * [`index`], [`recent`]: finding by key, and forgetting the oldest.
-//! * [`check`]: what is wrong with a configuration.
+//! * [`check`] and `misread`: what is wrong with a configuration, or probably not meant.
 
 pub mod ask;
 pub mod check;
@@ -19,6 +19,7 @@ pub mod explain;
 mod flow_state;
 pub mod health;
 pub mod index;
+mod misread;
 pub mod pick;
 pub mod rate;
 pub mod recall;

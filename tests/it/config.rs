@@ -473,6 +473,93 @@ fn numbers_may_name_their_owner() {
 }
 
 #[test]
+fn a_flow_that_takes_no_new_callers_is_advised_against() {
+    let advised = |destinations: &str| {
+        let text = format!(
+            "servers: [{{name: m, role: master}}]\ntrunks: [{{name: t, endpoint: t}}]\n\
+             forwarding_flows:\n  - {{name: a, master: m, destinations: [{destinations}]}}\n"
+        );
+        advised(&text)
+    };
+    for (destinations, is_told) in [
+        ("{trunk: t, number: \"1\", weight: 0}", true),
+        ("{trunk: t, number: \"1\", weight: 0}, {trunk: t, number: \"2\", state: paused}", true),
+        ("{trunk: t, number: \"1\", state: draining}", true),
+        ("{trunk: t, number: \"1\", weight: 0}, {trunk: t, number: \"2\"}", false),
+    ] {
+        let told = advised(destinations);
+        assert_eq!(
+            told.contains("nobody takes new callers in forwarding flow a"),
+            is_told,
+            "{told}"
+        );
+    }
+}
+
+/// What is advised about a document that is applied to nothing.
+fn advised(text: &str) -> String {
+    let nothing = Configuration::default();
+    let Reading { configuration, places, .. } = read_into(text, &nothing, Unnamed::Keep).unwrap();
+    rendered(&check::advise(&configuration, &places))
+}
+
+#[test]
+fn what_means_something_else_than_people_think_is_advised_against() {
+    let text = r#"
+account: {time_zone: EST}
+rate_decks:
+  - name: "12025550100"
+    rates:
+      - {prefix: "", per_minute: "0.50", increment: "60/60"}
+      - {prefix: "44", per_minute: "0.01", increment: "60/60"}
+servers:
+  - {name: "12025550101", role: master}
+trunks:
+  - {name: any, address: 0.0.0.0}
+  - {name: all, address: "10.0.0.255:5080"}
+  - {name: group, address: 224.0.1.75}
+  - {name: ourselves, address: localhost, rate_deck: "12025550100"}
+  - {name: another port, address: "127.0.0.1:5080"}
+forwarding_flows:
+  - name: a
+    master: "12025550101"
+    dids: ["12025550100", "+12025550100"]
+    time_zone: Etc/GMT+5
+    schedule: {hours: {daily: "00:00-23:59"}}
+    caller_numbers: {country: "44"}
+    destinations:
+      - {trunk: ourselves, number: "00441632960000", time_zone: EST5EDT}
+      - {trunk: ourselves, number: "+441632960000", name: "+441632960001"}
+      - {trunk: ourselves, number: "12025550177"}
+  - name: b
+    master: "12025550101"
+    caller_numbers: {country: "44", national_prefix: "0", international_prefix: "00"}
+    schedule: {hours: {mon: ["09:00-12:59", "13:00-17:00"]}, holidays: [{date: "2026-12-24", hours: "09:00-23:59"}]}
+    destinations:
+      - {trunk: ourselves, number: "01632960000"}
+    fallback: {trunk: ourselves, number: "01144163296"}
+  - name: c
+    master: "12025550101"
+    caller_numbers: {country: "39", national_prefix: "0"}
+    destinations: [{trunk: any, number: "1"}]
+  - name: d
+    master: "12025550101"
+    caller_numbers: {national_prefix: "0"}
+    destinations: [{trunk: any, number: "1"}]
+  - name: e
+    master: "12025550101"
+    caller_numbers: {country: "0044"}
+    destinations: [{trunk: any, number: "1"}]
+  - name: f
+    master: "12025550101"
+    caller_numbers: {country: "1"}
+    destinations: [{trunk: any, number: "1"}]
+"#;
+    insta::assert_snapshot!(advised(text));
+    assert_eq!(advised(EXAMPLE), "");
+}
+
+#[test]
 fn bad_routing_is_advised_against() {
     let text = FULL
         .replace("max_live: 10}", "state: disabled}")
