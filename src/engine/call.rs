@@ -21,6 +21,8 @@ use crate::routing::decide::{News, Report};
 
 /// How long Asterisk may take over a hang-up before it is told again.
 const FAREWELL_MS: i64 = 5_000;
+/// How much later than it was set a timer may be heard of.
+const LATE_MS: i64 = 1_000;
 /// What Asterisk's own limit on a channel allows beyond ours.
 pub(super) const GUARD_GRACE_MS: i64 = 60_000;
 
@@ -204,7 +206,7 @@ impl Call {
         match timer {
             Timer::Budget => self.budget_spent(now, out),
             Timer::Farewell => self.hang_up_all(now, out),
-            Timer::MaxCall => self.cut(now, out),
+            Timer::MaxCall => self.has_lasted(now, out),
             Timer::Ready | Timer::Ring => self.gave_no_sign(now, out),
             Timer::Ringback => self.ring_caller(out),
         }
@@ -284,6 +286,15 @@ impl Call {
         }
     }
 
+    /// The longest conversation is over. A timer that is a little late is no longer conversation.
+    fn has_lasted(&mut self, now: Timestamp, out: Out<'_>) {
+        if let (Stage::Talking { since, .. }, Some(route)) = (self.stage, &self.route) {
+            let limit = since.plus_ms(route.max_call_ms);
+            self.over_at = Some(limit).filter(|limit| now.since_ms(*limit) < LATE_MS);
+        }
+        self.cut(now, out);
+    }
+
     /// Ended from our side: a limit, or somebody asked for it.
     fn cut(&mut self, now: Timestamp, out: Out<'_>) {
         let (result, cause) = match self.stage {
@@ -316,7 +327,7 @@ impl Call {
         // Those taken back before have had their hang-up: a second one would find nobody there, and
         // its 404 could overtake the event that tells why the channel went.
         for leg in self.legs.values_mut().filter(|leg| leg.taken_back.is_none()) {
-            leg.taken_back = Some(why);
+            leg.take_back(now, why);
             out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
         }
         if !self.caller.is_gone {
@@ -356,7 +367,7 @@ impl Call {
         if let Some(leg) = self.legs.get_mut(&no)
             && leg.taken_back.is_none()
         {
-            leg.taken_back = Some(why);
+            leg.take_back(now, why);
             out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
             self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
         }
@@ -485,11 +496,12 @@ impl Call {
         leg.record.outcome = Some(outcome);
         leg.record.cause = cause;
         leg.record.sip_code = sip_code;
-        let cdr = leg.cdr(&self.record);
-        let news = match (&cdr, leg.record.answered_at) {
+        let longest_ms = self.route.as_ref().map(|route| route.max_call_ms);
+        let cdr = leg.cdr(&self.record, longest_ms);
+        let news = match (&cdr, leg.paid_time(longest_ms)) {
             (_, None) => News::unanswered(outcome, sip_code),
-            (cdr, Some(answered)) => News::Ended {
-                talk_ms: ended_at.since_ms(answered),
+            (cdr, Some((answered_at, paid_until))) => News::Ended {
+                talk_ms: paid_until.since_ms(answered_at),
                 billed_sec: cdr.as_ref().map(|cdr| cdr.charge.billed_sec),
             },
         };

@@ -20,6 +20,8 @@ pub(super) struct Leg {
     pub dialled_at: Option<Timestamp>,
     /// Why we hung it up, if we did: then that is its outcome, whatever Asterisk says.
     pub taken_back: Option<Outcome>,
+    /// When that was: what Asterisk tells later of it costs nothing any more.
+    pub cut_at: Option<Timestamp>,
     pub ring_timeout_ms: i64,
     /// What it costs once it is answered; `None` is nothing.
     pub tariff: Option<Arc<Tariff>>,
@@ -77,6 +79,7 @@ impl Leg {
             stage: LegStage::Creating,
             dialled_at: None,
             taken_back: None,
+            cut_at: None,
             ring_timeout_ms: offer.ring_timeout_ms,
             tariff: offer.tariff,
             would: Would::default(),
@@ -85,19 +88,40 @@ impl Leg {
 
     /// For a clock that was set.
     pub fn move_by(&mut self, ms: i64) {
-        let Self { record, dialled_at, .. } = self;
+        let Self { record, dialled_at, cut_at, .. } = self;
         record.started_at = record.started_at.plus_ms(ms);
-        let times =
-            [&mut record.ringing_at, &mut record.answered_at, &mut record.ended_at, dialled_at];
+        let times = [
+            &mut record.ringing_at,
+            &mut record.answered_at,
+            &mut record.ended_at,
+            dialled_at,
+            cut_at,
+        ];
         for at in times.into_iter().flatten() {
             *at = at.plus_ms(ms);
         }
     }
 
-    /// What is billed of it, now that it has ended: nothing unless it was answered.
-    pub fn cdr(&self, call: &CallRecord) -> Option<Cdr> {
-        let tariff = Arc::clone(self.tariff.as_ref()?);
+    /// We hang it up.
+    pub fn take_back(&mut self, now: Timestamp, why: Outcome) {
+        self.taken_back = Some(why);
+        self.cut_at = Some(now);
+    }
+
+    /// From when to when it is paid for, now that it has ended: from the answer to the end, or to our
+    /// hanging up, and never longer than a conversation may last. `None` if nobody answered.
+    pub fn paid_time(&self, longest_ms: Option<i64>) -> Option<(Timestamp, Timestamp)> {
         let (answered_at, ended_at) = (self.record.answered_at?, self.record.ended_at?);
+        let limit = longest_ms.map(|ms| answered_at.plus_ms(ms));
+        let ends = [Some(ended_at), self.cut_at, limit];
+        let until = ends.into_iter().flatten().min().unwrap_or(ended_at);
+        Some((answered_at, until.max(answered_at)))
+    }
+
+    /// What is billed of it, now that it has ended: nothing unless it was answered.
+    pub fn cdr(&self, call: &CallRecord, longest_ms: Option<i64>) -> Option<Cdr> {
+        let tariff = Arc::clone(self.tariff.as_ref()?);
+        let (answered_at, ended_at) = self.paid_time(longest_ms)?;
         let started_at = self.record.started_at;
         // Carriers that send 183 and never 180 ring all the same.
         let rang_since = self.record.ringing_at.or(self.dialled_at).unwrap_or(answered_at);

@@ -220,7 +220,7 @@ fn an_answer_that_comes_too_late_for_the_caller_costs_all_the_same() {
     told.caller(4_000, gone(ChannelState::Down));
     told.leg(4_010, 1, UP);
     told.leg(4_050, 1, gone(ChannelState::Up));
-    assert_eq!(told.billed(), [[1_000, 4_010, 4_050, 1]]);
+    assert_eq!(told.billed(), [[1_000, 4_010, 4_010, 1]]);
     let record = told.record.unwrap();
     assert_eq!((record.result, record.talk_ms), (Some(CallResult::Abandoned), 0));
     // Also when only the end tells that there was an answer.
@@ -257,7 +257,7 @@ fn what_nobody_heard_is_not_billed() {
     let mut told = talking();
     told.caller(100_000, missing(20_000));
     told.leg(100_050, 1, gone(ChannelState::Up));
-    assert_eq!((told.billed(), told.talk_ms()), (vec![[1_000, 5_000, 100_050, 96]], 15_000));
+    assert_eq!((told.billed(), told.talk_ms()), (vec![[1_000, 5_000, 100_000, 95]], 15_000));
 
     // What the leg said itself is newer than what is known of the node, and nothing is of tomorrow.
     let mut told = talking();
@@ -289,13 +289,56 @@ fn a_leg_that_went_unheard_while_it_rang_is_left_for_the_next_at_once() {
 }
 
 #[test]
+fn nothing_is_billed_beyond_the_moment_at_which_divert_hangs_up() {
+    let a_minute = Tariff { increment: "60/60".parse().unwrap(), ..tariff() };
+    // The longest conversation is 3600 s. However late the timer, and what Asterisk tells of it.
+    for (timer, told_at, talk_ms) in [
+        (3_605_000, 3_605_000, 3_600_000),
+        (3_605_000, 3_609_999, 3_600_000),
+        (3_605_004, 3_605_040, 3_600_000),
+        (3_605_999, 3_606_040, 3_600_000),
+        (3_606_000, 3_606_040, 3_601_000),
+    ] {
+        let mut told = Told::new(Some(a_minute.clone()), false);
+        told.leg(5_000, 1, UP);
+        assert_eq!(told.engine.next_timeout(), Some(Timestamp(3_605_000)));
+        let input = told.engine.expired(Timestamp(timer)).unwrap();
+        told.feed(timer, input);
+        told.leg(told_at, 1, gone(ChannelState::Up));
+        told.caller(told_at, gone(ChannelState::Up));
+        assert_eq!(told.billed(), [[1_000, 5_000, 3_605_000, 3_600]], "{timer}");
+        assert_eq!(told.talk_ms(), talk_ms, "{timer}");
+    }
+    // Somebody ends it, or the caller hangs up: divert tells the leg at once.
+    let end = |told: &mut Told, ms| {
+        told.feed(ms, Input::Call { call: CALL, event: CallEvent::EndRequested });
+    };
+    let hang_up = |told: &mut Told, ms| told.caller(ms, gone(ChannelState::Up));
+    for finish in [&end as &dyn Fn(&mut Told, i64), &hang_up] {
+        let mut told = Told::new(Some(a_minute.clone()), false);
+        told.leg(5_000, 1, UP);
+        finish(&mut told, 65_000);
+        told.leg(65_800, 1, gone(ChannelState::Up));
+        assert_eq!(told.billed(), [[1_000, 5_000, 65_000, 60]]);
+        assert_eq!(told.talk_ms(), 60_000);
+    }
+    // The clock is set between the two.
+    let mut told = Told::new(Some(a_minute), false);
+    told.leg(5_000, 1, UP);
+    end(&mut told, 65_000);
+    told.feed(66_000, Input::Call { call: CALL, event: CallEvent::ClockSet { by_ms: 7_000_000 } });
+    told.leg(7_066_000, 1, gone(ChannelState::Up));
+    assert_eq!(told.billed(), [[7_001_000, 7_005_000, 7_065_000, 60]]);
+}
+
+#[test]
 fn a_bill_that_was_lost_with_the_process_is_in_the_journal() {
     let mut told = Told::new(Some(tariff()), false);
     told.leg(5_000, 1, UP);
     assert_eq!(told.restart(), []);
     told.caller(9_000, gone(ChannelState::Up));
     told.leg(9_500, 1, gone(ChannelState::Up));
-    assert_eq!(told.billed(), [[1_000, 5_000, 9_500, 5]]);
+    assert_eq!(told.billed(), [[1_000, 5_000, 9_000, 4]]);
     // The very same, so that it does not matter which of the two is kept.
     assert_eq!(told.restart(), told.bills);
 }

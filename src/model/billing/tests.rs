@@ -189,6 +189,27 @@ fn what_people_type_is_read_or_refused() {
     assert_eq!("".parse::<Prefix>().unwrap().as_str(), "");
 }
 
+#[test]
+fn a_second_that_was_begun_counts_whole_to_the_millisecond() {
+    for (increment, talk_ms, billed_sec) in [
+        ("60/60", 0, 60),
+        ("60/60", 59_999, 60),
+        ("60/60", 60_000, 60),
+        ("60/60", 60_001, 120),
+        ("60/60", 60_004, 120),
+        ("1/1", 0, 1),
+        ("1/1", 1_000, 1),
+        ("1/1", 1_001, 2),
+        ("30/6", 30_000, 30),
+        ("30/6", 30_001, 36),
+        ("30/6", 36_000, 36),
+        ("30/6", 36_001, 42),
+    ] {
+        let charge = tariff("0.60", increment).charge(0, talk_ms);
+        assert_eq!(charge.billed_sec, billed_sec, "{talk_ms} ms at {increment}");
+    }
+}
+
 fn tariffs() -> impl Strategy<Value = Tariff> {
     let numbers = (0..=Rate::MAX_PER_MINUTE.0, 1..=3_600_u32, 1..=3_600_u32, 0..=6_u8);
     let roundings = prop::sample::select(vec![Rounding::Down, Rounding::Nearest, Rounding::Up]);
