@@ -1,7 +1,6 @@
 //! Trunks: how a call leaves the master, as a PJSIP endpoint of its Asterisk.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +74,16 @@ fn ends_in_a_number(host: &str) -> bool {
         || hex.is_some_and(|digits| digits.bytes().all(|c| c.is_ascii_hexdigit()))
 }
 
+/// Of an IPv4 address as it is plainly written: four numbers to 255 without zeros before them.
+fn octets(host: &str) -> Option<[u8; 4]> {
+    let octet = |text: &str| {
+        let is_plain = text == "0" || !text.starts_with(['0', '+']);
+        text.parse().ok().filter(|_| is_plain)
+    };
+    let octets: Option<Vec<u8>> = host.split('.').map(octet).collect();
+    octets?.try_into().ok()
+}
+
 /// Host and port of a SIP peer, `host` or `host:port`; UDP, port 5060 unless given.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -91,10 +100,10 @@ impl SipAddress {
         &self.host
     }
 
-    /// `None` for a name.
+    /// The four numbers of an IPv4 address; `None` for a name.
     #[must_use]
-    pub fn ip(&self) -> Option<Ipv4Addr> {
-        self.host.parse().ok()
+    pub fn octets(&self) -> Option<[u8; 4]> {
+        octets(&self.host)
     }
 
     #[must_use]
@@ -123,7 +132,7 @@ impl FromStr for SipAddress {
         if host.len() > 253 || !host.split('.').all(is_label) {
             return Err("type a host name or an IPv4 address, with a port if it is not 5060");
         }
-        if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
+        if ends_in_a_number(host) && octets(host).is_none() {
             return Err(
                 "it ends in a number, so that it is an IPv4 address: type four numbers from 0 \
                         to 255 without zeros before them, as 10.0.0.1",

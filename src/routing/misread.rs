@@ -9,6 +9,7 @@ use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::ServerId;
 use crate::model::number::Did;
+use crate::model::number_plan::Digits;
 use crate::model::problem::Problem;
 use crate::model::schedule::Schedule;
 use crate::model::time::Zone;
@@ -98,13 +99,11 @@ fn address(pointer: Option<String>, address: &SipAddress, found: &mut Vec<Proble
         return;
     };
     let is_this_machine = address.host().eq_ignore_ascii_case("localhost")
-        || address.ip().is_some_and(|ip| ip.is_loopback());
-    let (what, hint) = match address.ip().map(|ip| (ip, ip.octets())) {
-        Some((_, [0, ..])) => ("stands for any address, and is nobody's", "type that of the peer"),
-        Some((ip, _)) if ip.is_multicast() => ("is that of a group", "type that of one peer"),
-        Some((_, [.., 255])) => {
-            ("is the one of all machines in most networks", "type that of one peer")
-        }
+        || matches!(address.octets(), Some([127, ..]));
+    let (what, hint) = match address.octets() {
+        Some([0, ..]) => ("stands for any address, and is nobody's", "type that of the peer"),
+        Some([224..=239, ..]) => ("is that of a group", "type that of one peer"),
+        Some([.., 255]) => ("is the one of all machines in most networks", "type that of one peer"),
         _ if is_this_machine && address.port() == SipAddress::DEFAULT_PORT => (
             "is this machine, where Asterisk itself listens: calls would come back",
             "type the address of the peer, or the port where it listens",
@@ -122,8 +121,8 @@ fn caller_numbers(places: &Places, flow: &ForwardingFlow, found: &mut Vec<Proble
             found.push(Problem::new(pointer, code, message, hint));
         }
     };
-    let prefix = plan.national_prefix.as_ref().map(|prefix| prefix.as_str());
-    let Some(country) = plan.country.as_ref().map(|country| country.as_str()) else {
+    let prefix = plan.national_prefix.as_ref().map(Digits::as_str);
+    let Some(country) = plan.country.as_ref().map(Digits::as_str) else {
         if prefix.is_some() {
             let message = "without a country the national prefix has no effect".to_owned();
             warn("national_prefix", "no_effect", message, "type country: with its code, as \"44\"");
