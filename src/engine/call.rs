@@ -13,11 +13,11 @@ use super::timer::Timers;
 use super::{Arrival, CallEvent, ChannelEvent, ChannelState, Command, FailedCommand, Route, Timer};
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use crate::model::id::{CallId, ChannelId, DestinationId, LegId};
+use crate::model::id::{CallId, ChannelId, LegId};
 use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
-use crate::routing::decide::{News, Report};
+use crate::routing::decide::{Attempt, News, Report};
 
 /// How long Asterisk may take over a hang-up before it is told again.
 const FAREWELL_MS: i64 = 5_000;
@@ -36,7 +36,7 @@ pub(super) struct Call {
     pub caller: Caller,
     pub legs: BTreeMap<u16, Leg>,
     pub timers: Timers,
-    pub tried: Vec<DestinationId>,
+    pub tried: Vec<Attempt>,
     /// Nobody is left to try but the fallback number of the flow.
     pub is_falling_back: bool,
     pub last_failure: Option<Outcome>,

@@ -10,8 +10,8 @@ use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::forwarding_flow::Ringback;
 use crate::model::id::LegId;
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Candidate, Step, Unroutable};
-use crate::routing::decide::{Ask, Decision, News};
+use crate::model::timeline::{Candidate, Step, Unroutable, Verdict};
+use crate::routing::decide::{Ask, Attempt, Decision, News};
 use crate::routing::snapshot::Offer;
 
 /// How long Asterisk may take to create a channel.
@@ -76,7 +76,11 @@ impl Call {
         }
         match decision {
             Decision::Picked { mut offer, candidates, would } if is_awaited => {
-                self.tried.extend(offer.destination);
+                self.tried.extend(offer.destination.map(|destination| Attempt {
+                    destination,
+                    trunk: offer.trunk,
+                    outcome: None,
+                }));
                 if self.record.is_test {
                     offer.ring_timeout_ms = offer.ring_timeout_ms.min(Route::TEST_MS);
                 }
@@ -97,7 +101,8 @@ impl Call {
                 if self.tried.is_empty() && self.refusal.is_none() {
                     self.refusal = outcome::refusal(reason, &candidates);
                 }
-                if reason != Unroutable::AllTried {
+                let is_plain = candidates.iter().all(|one| one.verdict != Verdict::NumberTried);
+                if reason != Unroutable::AllTried || !is_plain {
                     self.note(now, Step::Unroutable { reason, candidates }, out);
                 }
                 match reason {
@@ -113,7 +118,9 @@ impl Call {
                 let why = verdict.why_not().unwrap_or_default();
                 let what = format!("{name} is not dialled: {why}");
                 self.note(now, Step::Fallback { what }, out);
-                self.reject(now, Some(HangupCause::CONGESTION), out);
+                // Its number has said what became of the call.
+                let cause = (verdict != Verdict::NumberTried).then_some(HangupCause::CONGESTION);
+                self.reject(now, cause, out);
             }
             Decision::Refused { .. } | Decision::Unroutable { .. } => {}
         }
@@ -294,7 +301,7 @@ impl Call {
         if let Stage::Hunting(no) = self.stage {
             let outcome = self.silent_outcome(no);
             self.take_back(now, no, outcome, out);
-            self.last_failure = Some(outcome);
+            self.note_failure(outcome);
             self.fall_back(now, out);
         }
     }
@@ -307,11 +314,20 @@ impl Call {
     fn attempt_failed(&mut self, now: Timestamp, outcome: Outcome, out: Out<'_>) {
         self.timers.clear(Timer::Ready);
         self.timers.clear(Timer::Ring);
-        self.last_failure = Some(outcome);
+        self.note_failure(outcome);
         if self.is_falling_back {
             self.reject(now, None, out);
         } else {
             self.hunt(now, out);
+        }
+    }
+
+    fn note_failure(&mut self, outcome: Outcome) {
+        self.last_failure = Some(outcome);
+        if !self.is_falling_back
+            && let Some(attempt) = self.tried.last_mut()
+        {
+            attempt.outcome = Some(outcome);
         }
     }
 

@@ -147,6 +147,7 @@ pub fn refused(verdict: Verdict) -> Option<CallResult> {
         Verdict::NoCredit | Verdict::Unrated => Some(CallResult::NoCredit),
         Verdict::Spacing { .. } | Verdict::TooFast => Some(CallResult::RateLimited),
         Verdict::Chosen
+        | Verdict::NumberTried
         | Verdict::ChosenByRule
         | Verdict::ChosenSticky
         | Verdict::LowerPriority

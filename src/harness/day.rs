@@ -100,7 +100,7 @@ struct Call<'a> {
     caller: Option<CallerKey>,
     repeat: Option<RepeatAction>,
     counts: bool,
-    tried: Vec<DestinationId>,
+    tried: Vec<decide::Attempt>,
     budget_ends: Timestamp,
     attempt: Option<Attempt>,
 }
@@ -243,7 +243,8 @@ impl<'a> Day<'a> {
         let (Some(destination), Some(call)) = (offer.destination, self.calls.get_mut(&id)) else {
             return;
         };
-        call.tried.push(destination);
+        let (trunk, outcome) = (offer.trunk, None);
+        call.tried.push(decide::Attempt { destination, trunk, outcome });
         let (after_ms, end, answer) = call.fate(destination, &offer);
         let mut due = (now.plus_ms(after_ms), end.map(End::Destination));
         if call.budget_ends < due.0 {
@@ -323,6 +324,9 @@ impl<'a> Day<'a> {
             End::Caller => News::Failed(Outcome::Abandoned),
             End::Destination(news) => news,
         };
+        if let (News::Failed(outcome), Some(last)) = (news, call.tried.last_mut()) {
+            last.outcome = Some(outcome);
+        }
         let report = call.report(&attempt, news);
         self.state.report(self.snapshot, now, &report);
         self.state.release(attempt.leg);

@@ -79,6 +79,15 @@ pub enum Outcome {
     Unreachable,
 }
 
+impl Outcome {
+    /// Whether it came from who was called, and not from the way there: the same number will not
+    /// answer over another trunk either.
+    #[must_use]
+    pub const fn is_of_callee(self) -> bool {
+        matches!(self, Self::Busy | Self::Declined | Self::NoAnswer | Self::Redirected)
+    }
+}
+
 /// What became of a whole call, as people see it in the log.
 ///
 /// In order of how near a call came to a conversation. Where several reasons meet, the first of them

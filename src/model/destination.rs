@@ -5,6 +5,7 @@ use strum::{Display, EnumString, VariantNames};
 
 use super::id::{DestinationId, ServerId, TrunkId};
 use super::number::{DialNumber, TollFree};
+use super::number_plan::NumberPlan;
 use super::schedule::Schedule;
 use super::throttle::Throttle;
 use super::time::Zone;
@@ -29,6 +30,36 @@ pub struct Destination {
     /// When it is open; `None` is always.
     pub schedule: Option<Schedule>,
     pub throttle: Throttle,
+}
+
+impl Landing {
+    /// Whether both lead to the same telephone. A number of seven digits or more is one telephone over
+    /// any trunk, in any spelling that `numbers` knows; what is shorter, or no number, belongs to the
+    /// trunk or the slave where it is dialled.
+    #[must_use]
+    pub fn is_same_phone(&self, other: &Self, numbers: &NumberPlan) -> bool {
+        let Some((one, other)) = self.number_and_trunk().zip(other.number_and_trunk()) else {
+            return self == other;
+        };
+        let worldwide = |(number, _): &(DialNumber, _)| {
+            let digits = number.as_str().strip_prefix('+').unwrap_or(number.as_str());
+            let is_number = digits.len() >= 7 && digits.bytes().all(|c| c.is_ascii_digit());
+            is_number.then(|| numbers.international(number.as_str()))
+        };
+        match (worldwide(&one), worldwide(&other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => one == other,
+        }
+    }
+
+    /// What is dialled, and over which trunk where that is said; `None` on a slave.
+    fn number_and_trunk(&self) -> Option<(DialNumber, Option<TrunkId>)> {
+        match self {
+            Self::Slave { .. } => None,
+            Self::TollFree { number } => Some((number.dialled(), None)),
+            Self::Trunk { trunk, number } => Some((number.clone(), Some(*trunk))),
+        }
+    }
 }
 
 impl Destination {
@@ -86,4 +117,41 @@ pub enum DestinationState {
     Disabled,
     Draining,
     Paused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_one_telephone_over_any_trunk_and_an_extension_is_not() {
+        let over = |trunk, number: &str| Landing::Trunk {
+            trunk: TrunkId::new(trunk),
+            number: number.parse().unwrap(),
+        };
+        let on = |server, did: &str| Landing::Slave {
+            server: ServerId::new(server),
+            did: did.parse().unwrap(),
+        };
+        let free = Landing::TollFree { number: "8005550199".parse().unwrap() };
+        let plain = NumberPlan::default();
+        let american = NumberPlan { country: "1".parse().ok(), ..NumberPlan::default() };
+        for (one, other, numbers, wanted) in [
+            (over(1, "+12025550100"), over(2, "12025550100"), &plain, true),
+            (over(1, "2025550100"), over(2, "12025550100"), &plain, false),
+            (over(1, "2025550100"), over(2, "12025550100"), &american, true),
+            (over(1, "+12025550100"), over(1, "+12025550101"), &plain, false),
+            (over(1, "1001"), over(1, "1001"), &plain, true),
+            (over(1, "1001"), over(2, "1001"), &plain, false),
+            (over(1, "sales-team"), over(2, "sales-team"), &plain, false),
+            (over(1, "+18005550199"), free.clone(), &plain, true),
+            (free.clone(), free, &plain, true),
+            (on(1, "2025550100"), on(1, "2025550100"), &plain, true),
+            (on(1, "2025550100"), on(2, "2025550100"), &plain, false),
+            (on(1, "2025550100"), over(1, "2025550100"), &plain, false),
+        ] {
+            assert_eq!(one.is_same_phone(&other, numbers), wanted, "{one:?} {other:?}");
+            assert_eq!(other.is_same_phone(&one, numbers), wanted, "{other:?} {one:?}");
+        }
+    }
 }

@@ -151,6 +151,8 @@ pub enum Verdict {
     NoTrunk,
     /// Eligible, and the wheel stood on another.
     NotItsTurn,
+    /// The same number was called for this call already, and did not take it.
+    NumberTried,
     /// A destination of a lower priority number could take the call.
     LowerPriority,
     Full {
@@ -210,6 +212,7 @@ impl Verdict {
             Self::LedgerAway => "its limit could not be asked for".to_owned(),
             Self::NoCredit => "no credit".to_owned(),
             Self::NoTrunk => "no trunk carries toll-free calls".to_owned(),
+            Self::NumberTried => "its number was tried already".to_owned(),
             Self::SameAsLast => "had this caller the last time".to_owned(),
             Self::Spacing { wait_ms } => format!("spacing, {} to wait", duration(wait_ms)),
             Self::TooFast => "its rate is used up".to_owned(),

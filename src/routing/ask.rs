@@ -23,12 +23,23 @@ pub struct Ask {
     pub caller: Option<CallerKey>,
     /// The flow's rule about repeated calls holds for this one.
     pub repeat: Option<RepeatAction>,
-    pub tried: Vec<DestinationId>,
+    /// The attempts of the call so far, in their order.
+    pub tried: Vec<Attempt>,
     /// No destination is asked for any more, but the fallback number of the flow.
     #[serde(default)]
     pub is_fallback: bool,
     /// A test call is judged as any other and holds slots; it uses nothing up and changes nothing.
     pub is_test: bool,
+}
+
+/// A destination that was tried.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Attempt {
+    pub destination: DestinationId,
+    /// Over which trunk.
+    pub trunk: TrunkId,
+    /// How it ended; `None` before that, and where it is only thought of.
+    pub outcome: Option<Outcome>,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

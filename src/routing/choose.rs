@@ -11,14 +11,15 @@ use super::slots::{Limit, Scope};
 use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
 use super::state::State;
 use super::sticky;
-use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::ForwardingFlowState;
+use crate::model::cause::Outcome;
+use crate::model::destination::{DestinationState, Landing};
+use crate::model::forwarding_flow::{Fallback, ForwardingFlowState};
 use crate::model::id::TrunkId;
 use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
 use crate::model::timeline::{PassedOver, Unroutable, Verdict};
 
-use super::ask::Ask;
+use super::ask::{Ask, Attempt};
 
 /// What a node knows of limits that it shares with other nodes; by default it shares none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -292,6 +293,13 @@ impl Question<'_> {
         match &self.plan.fallback {
             Some(way) => {
                 let obstacle = self.obstacle(way).map(|(_, verdict)| verdict);
+                let is_tried = match &self.plan.flow.fallback {
+                    Fallback::Number { trunk, number } => {
+                        self.has_declined(&Landing::Trunk { trunk: *trunk, number: number.clone() })
+                    }
+                    Fallback::Dialplan | Fallback::HangUp(_) => false,
+                };
+                let obstacle = is_tried.then_some(Verdict::NumberTried).or(obstacle);
                 choice.fallback = Some(obstacle.unwrap_or(Verdict::Chosen));
             }
             None => choice.reason = Some(Unroutable::NoFallback),
@@ -328,8 +336,11 @@ impl Question<'_> {
             DestinationState::Paused => return no(Verdict::Paused),
             DestinationState::Active | DestinationState::Draining => {}
         }
-        if self.ask.tried.contains(&destination.id) {
+        if self.ask.tried.iter().any(|attempt| attempt.destination == destination.id) {
             return no(Verdict::Tried);
+        }
+        if self.has_declined(&destination.landing) {
+            return no(Verdict::NumberTried);
         }
         if !here.is_open(line, at) {
             return no(Verdict::Closed);
@@ -347,6 +358,16 @@ impl Question<'_> {
             Ok(way) if line.drains() => Err((Verdict::Drained, way)),
             Ok(way) => Ok(way),
         }
+    }
+
+    /// Whether who answers there was called already and did not take the call.
+    fn has_declined(&self, landing: &Landing) -> bool {
+        let said_no = |attempt: &&Attempt| attempt.outcome.is_some_and(Outcome::is_of_callee);
+        let numbers = &self.plan.flow.caller_numbers;
+        self.ask.tried.iter().filter(said_no).any(|attempt| {
+            let tried = self.plan.line(attempt.destination);
+            tried.is_some_and(|line| line.destination.landing.is_same_phone(landing, numbers))
+        })
     }
 
     /// The first way that can be gone, or how far the best one leads.
@@ -464,7 +485,7 @@ fn common_reason(verdicts: &[Option<Verdict>]) -> Unroutable {
             Verdict::Full { .. } => Unroutable::AllFull,
             Verdict::NoCredit | Verdict::Unrated => Unroutable::NoCredit,
             Verdict::Paused => Unroutable::AllPaused,
-            Verdict::Tried => Unroutable::AllTried,
+            Verdict::NumberTried | Verdict::Tried => Unroutable::AllTried,
             _ => return None,
         })
     };

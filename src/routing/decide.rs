@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-pub use super::ask::{Ask, Decision, LiveLeg, News, Report, Would};
+pub use super::ask::{Ask, Attempt, Decision, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Snapshot};

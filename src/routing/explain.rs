@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::ask::{Ask, Decision, Would};
+use super::ask::{Ask, Attempt, Decision, Would};
 use super::choose::{Choice, Ledger, choose, choose_from};
 use super::decide::{decision, would};
 use super::flow_state::FlowState;
@@ -172,9 +172,13 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
     }
     let mut wheel = state.flows[place].wheel.clone();
     let mut ask = ask.clone();
-    while let Some((line, _)) = choice.chosen(plan) {
+    while let Some((line, way)) = choice.chosen(plan) {
         choice.move_wheel(&mut wheel);
-        ask.tried.push(line.destination.id);
+        ask.tried.push(Attempt {
+            destination: line.destination.id,
+            trunk: way.offer.trunk,
+            outcome: None,
+        });
         if ask.tried.len() >= plan.flow.max_attempts as usize {
             break;
         }
@@ -289,7 +293,7 @@ fn upcoming(
         let Destination { id, name, .. } = &line.destination;
         rooms[at] -= 1;
         if rooms[at] == 0 {
-            ask.tried.push(*id);
+            ask.tried.push(Attempt { destination: *id, trunk: way.offer.trunk, outcome: None });
         }
         upcoming.push(Upcoming { destination: *id, name: name.clone() });
     }

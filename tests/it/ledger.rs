@@ -20,7 +20,7 @@ use divert::model::timeline::{LimitScope, Unroutable, Verdict};
 use divert::model::trunk::{Reach, Trunk};
 use divert::node::ledger::{Answer, Asked, Decided, Ledger, Routing};
 use divert::node::writer::Writer;
-use divert::routing::decide::{Ask, Decision, News, Report, State};
+use divert::routing::decide::{Ask, Attempt, Decision, News, Report, State};
 use divert::routing::snapshot::Snapshot;
 use divert::store::Db;
 use rstest::rstest;
@@ -496,7 +496,11 @@ async fn a_call_under_way_asks_before_those_that_wait_to_begin(
     node.state.report(&node.snapshot, clock::now(), &report);
     node.release(leg(1));
     let retry = LegId { no: 2, ..leg(1) };
-    let tried = vec![DestinationId::new(10)];
+    let tried = vec![Attempt {
+        destination: DestinationId::new(10),
+        trunk: TrunkId::new(1),
+        outcome: None,
+    }];
     assert!(node.put(Ask { tried, ..ask(1, retry) }).is_empty());
     let mut decided = Decided::new();
     while decided.len() < 3 {

@@ -53,6 +53,10 @@ impl Played {
         self.sim.timelines[&self.call].iter().map(|entry| entry.step.title()).collect()
     }
 
+    fn sentences(&self) -> Vec<String> {
+        self.sim.timelines[&self.call].iter().map(|entry| entry.step.sentence()).collect()
+    }
+
     /// What the caller was hung up with from our side.
     fn rejection(&self) -> Option<u16> {
         self.sim.rejections.get(&self.caller).map(|cause| cause.0)
@@ -171,6 +175,30 @@ fn the_fallback_number_is_dialled_last() {
     let played = Played::new(flow).caller_hangs_up_after_ms(5_000);
     assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::Answered]);
     assert!(played.titles().contains(&"Fallback"));
+}
+
+#[test]
+fn a_phone_that_did_not_take_the_call_is_not_rung_again_for_it() {
+    let said = |played: &Played| played.sentences().join("\n");
+    let played = Played::new(flow(&["1101", "1101", "1001"])).caller_hangs_up_after_ms(5_000);
+    assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::Answered]);
+    assert!(said(&played).contains("its number was tried already"), "{}", said(&played));
+    // Only the way there failed.
+    let played = Played::new(flow(&["1801", "1801", "1001"])).caller_hangs_up_after_ms(5_000);
+    assert_eq!(played.outcomes(), [Outcome::TrunkFailed, Outcome::TrunkFailed, Outcome::Answered]);
+    // As the last resort neither; then the caller hears what it said.
+    let mut flow = flow(&["1201", "1201"]);
+    (flow.ring_timeout_sec, flow.ring_budget_sec) = (20, 20);
+    let number = "1201".parse().unwrap();
+    flow.fallback = Fallback::Number { trunk: TrunkId::new(1), number };
+    for budget_sec in [20, 60] {
+        flow.ring_budget_sec = budget_sec;
+        let played = Played::new(flow.clone()).settled();
+        assert_eq!(played.outcomes(), [Outcome::NoAnswer], "{budget_sec} s");
+        assert_eq!(played.rejection(), Some(19), "{budget_sec} s");
+        assert_eq!(played.record().result, Some(CallResult::NoAnswer));
+        assert!(said(&played).contains("its number was tried already"), "{}", said(&played));
+    }
 }
 
 #[test]

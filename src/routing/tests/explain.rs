@@ -33,7 +33,8 @@ fn what_is_explained_is_what_happens_and_explaining_changes_nothing() {
         let mut names = Vec::new();
         while let Decision::Picked { offer, .. } = &decision {
             names.push(offer.name.clone());
-            ask.tried.extend(offer.destination);
+            let destination = offer.destination.unwrap();
+            ask.tried.push(Attempt { destination, trunk: offer.trunk, outcome: None });
             world.state.release(ask.leg);
             ask.leg.no += 1;
             decision = decide(&world.snapshot, &mut world.state, &ask);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::decide::{Ask, Decision, News, Report, State, decide};
+use super::decide::{Ask, Attempt, Decision, News, Report, State, decide};
 use super::snapshot::Snapshot;
 use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::cause::Outcome;
 use crate::model::configuration::Configuration;
 use crate::model::destination::{Destination, Landing};
 use crate::model::forwarding_flow::ForwardingFlow;
@@ -50,6 +51,10 @@ struct Asked<'a> {
 
 fn destination(id: u128) -> DestinationId {
     DestinationId::new(id)
+}
+
+fn tried(id: u128, outcome: Option<Outcome>) -> Attempt {
+    Attempt { destination: destination(id), trunk: TrunkId::new(1), outcome }
 }
 
 fn trunk(id: u128) -> Trunk {
@@ -129,7 +134,7 @@ impl World {
             at: self.now,
             caller: asked.caller.map(CallerKey::kept),
             repeat: asked.repeat,
-            tried: asked.tried.iter().copied().map(DestinationId::new).collect(),
+            tried: asked.tried.iter().map(|id| tried(*id, None)).collect(),
             is_fallback: asked.is_fallback,
             is_test: asked.is_test,
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::{ForwardingFlowState, Spread};
+use crate::model::forwarding_flow::{Fallback, ForwardingFlowState, Spread};
 use crate::model::schedule::Schedule;
 
 #[test]
@@ -43,6 +43,57 @@ fn the_wheel_moves_on_retries_too() {
     let (_, second) = world.ask(&Asked { tried: &[0], ..Asked::default() });
     assert_eq!(name(&second).unwrap(), "b");
     assert_eq!(world.take(4), "cbca", "b was moved past, and what it got early it pays back");
+}
+
+#[test]
+fn a_number_that_did_not_take_the_call_is_not_called_over_another_trunk() {
+    let mut world = World::new(&[(1, 1, 1), (1, 2, 1), (1, 3, 1)]);
+    let over = |trunk, number: &str| Landing::Trunk {
+        trunk: TrunkId::new(trunk),
+        number: number.parse().unwrap(),
+    };
+    world.change(|world| {
+        world.line(0).landing = over(1, "+12025550100");
+        world.line(1).landing = over(2, "12025550100");
+        world.line(2).landing = over(2, "12025550101");
+        let number = "12025550100".parse().unwrap();
+        world.flow().fallback = Fallback::Number { trunk: TrunkId::new(2), number };
+    });
+    for (outcome, is_called_again) in [
+        (Outcome::Busy, false),
+        (Outcome::Declined, false),
+        (Outcome::NoAnswer, false),
+        (Outcome::Redirected, false),
+        (Outcome::TrunkFailed, true),
+        (Outcome::TrunkRejected, true),
+        (Outcome::Unreachable, true),
+        (Outcome::BadNumber, true),
+        (Outcome::CodecMismatch, true),
+    ] {
+        let mut ask = world.question(&Asked::default());
+        ask.tried.push(tried(0, Some(outcome)));
+        let decision = decide(&world.snapshot, &mut world.state, &ask);
+        let wanted = if is_called_again {
+            [Verdict::Tried, Verdict::Chosen, Verdict::LowerPriority]
+        } else {
+            [Verdict::Tried, Verdict::NumberTried, Verdict::Chosen]
+        };
+        assert_eq!(verdicts(&decision), wanted, "{outcome}");
+        world.state.release(ask.leg);
+        // Nor as the last resort.
+        let mut ask = Ask { is_fallback: true, ..ask };
+        let decision = decide(&world.snapshot, &mut world.state, &ask);
+        let is_refused = verdicts(&decision) == [Verdict::NumberTried];
+        assert_eq!(is_refused, !is_called_again, "{outcome}");
+        world.state.release(ask.leg);
+        // When none is left, it is told as if all had been tried.
+        ask.is_fallback = false;
+        ask.tried.push(tried(2, Some(Outcome::TrunkFailed)));
+        if !is_called_again {
+            let decision = decide(&world.snapshot, &mut world.state, &ask);
+            assert_eq!(name(&decision), Err(Unroutable::AllTried));
+        }
+    }
 }
 
 #[test]
