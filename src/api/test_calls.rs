@@ -110,7 +110,7 @@ fn read_request(mut body: Fields, flow: &ForwardingFlow) -> Result<TestCallReque
 
 /// Takes a caller that can be sent as it is.
 pub(super) fn take_caller(body: &mut Fields) -> Option<Caller> {
-    body.take("caller").and_then(|value| {
+    body.take("caller").map(|value| {
         let mut inner = Fields::of_body(value);
         let number = inner.text("number").unwrap_or_default();
         let name = inner.text("name").unwrap_or_default();
@@ -125,6 +125,6 @@ pub(super) fn take_caller(body: &mut Fields) -> Option<Caller> {
             inner.problem("name", "invalid", "it cannot be sent as it is", hint);
         }
         body.absorb("caller", inner, &["number", "name"]);
-        Some(clean)
+        clean
     })
 }

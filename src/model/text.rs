@@ -79,8 +79,8 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, String> {
         return Err("it is written in UTF-16: save it as UTF-8".to_owned());
     }
     String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let bad_at = error.utf8_error().valid_up_to();
+        let line = String::from_utf8_lossy(&error.as_bytes()[..bad_at]).matches('\n').count() + 1;
         format!("line {line} has a letter that is not written in UTF-8: save the file as UTF-8")
     })
 }
