@@ -369,7 +369,7 @@ fn used_in_asterisk() -> BTreeSet<(&'static str, String)> {
                 continue;
             }
             let application =
-                step.split('(').find_map(|part| part.rsplit_once(",")).map(|(_, a)| a);
+                step.split('(').find_map(|part| part.rsplit_once(',')).map(|(_, a)| a);
             let name = application.unwrap_or_default();
             used.insert(("application", name.to_owned()));
             used.extend(functions(step).map(|name| ("function", name)));
