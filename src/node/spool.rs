@@ -58,10 +58,10 @@ impl Spool {
                 Ok(Some(spool))
             }
             Err(error) if config.spool.is_some() => {
-                bail!("`spool`: {error}; name a directory that divert may write")
+                bail!("`spool`: {error:#}; name a directory that divert may write")
             }
             Err(error) => {
-                warn!("rows that wait for the database will wait in memory only: {error}");
+                warn!("rows that wait for the database will wait in memory only: {error:#}");
                 Ok(None)
             }
         }

@@ -252,6 +252,7 @@ impl Writing {
     async fn see_through(&mut self, mut batch: Batch) {
         let mut attempt = self.attempt(&batch, Duration::ZERO);
         let mut late_at = Instant::now() + LATE;
+        let mut is_late = false;
         loop {
             tokio::select! {
                 tried = &mut attempt => match tried.unwrap_or_else(|panic| Err(panic.to_string())) {
@@ -270,7 +271,8 @@ impl Writing {
                     self.progress.tell();
                 }
                 () = sleep_until(late_at) => {
-                    if self.progress.away().is_none() {
+                    // A disk may be busy for a second.
+                    if std::mem::replace(&mut is_late, true) && self.progress.away().is_none() {
                         self.is_away("the database does not answer".to_owned());
                     }
                     self.keep(&mut batch).await;

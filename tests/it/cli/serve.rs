@@ -112,6 +112,15 @@ fn an_address_that_is_taken_is_named_before_anything_else_happens() {
     assert_eq!(fs::read_to_string(dir.path().join("s")).unwrap(), "precious");
 }
 
+#[test]
+fn a_directory_for_waiting_rows_that_is_not_there_is_named() {
+    let dir = TempDir::new().unwrap();
+    let mut serving = serve(dir.path(), &sqlite(dir.path()), &[("DIVERT_SPOOL", "absent")]);
+    assert_eq!(serving.until_it_ends(), Some(1));
+    let told = log(dir.path());
+    assert!(told.contains("`spool`: absent/a-") && told.contains("No such file"), "{told}");
+}
+
 #[tokio::test]
 async fn a_database_that_is_locked_is_waited_for() {
     let dir = TempDir::new().unwrap();
