@@ -80,14 +80,28 @@ pub(super) struct FilterParameters {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what take_session reads")]
 struct SessionParameter {
+    /// Calls whose id begins so, with or without `call_`.
+    #[param(required = false, example = "01m7y97xc1")]
+    id: String,
     /// The calls of one session: the id of its first.
     #[param(required = false, value_type = String)]
     session: String,
 }
 
 /// Parameters of a list of calls, but for the page.
-const FILTERS: &[&str] =
-    &["caller", "destination", "did", "flow", "from", "live", "result", "session", "test", "to"];
+const FILTERS: &[&str] = &[
+    "caller",
+    "destination",
+    "did",
+    "flow",
+    "from",
+    "id",
+    "live",
+    "result",
+    "session",
+    "test",
+    "to",
+];
 
 /// List calls
 #[utoipa::path(
@@ -164,7 +178,15 @@ async fn read_rows(
 
 fn take_call_filter(query: &mut Fields) -> CallFilter {
     let session = query.parsed("session", "the id of the first call of a session");
-    CallFilter { session, ..take_filter(query) }
+    let ids = query.text("id").and_then(|typed| {
+        let ids = CallId::beginning(&typed);
+        if ids.is_none() {
+            let message = format!("{typed:?} is not how the id of a call begins");
+            query.problem("id", "invalid", &message, "the first letters and digits of one");
+        }
+        ids
+    });
+    CallFilter { ids, session, ..take_filter(query) }
 }
 
 pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
@@ -180,6 +202,7 @@ pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
         }
     };
     CallFilter {
+        ids: None,
         session: None,
         flow: query.parsed("flow", "the id of a forwarding flow"),
         destination: query.parsed("destination", "the id of a destination"),

@@ -1,6 +1,8 @@
 //! Why and what next: the decision on a call that has not come, and how a flow stands now. Both are
 //! asked of the running node, and change nothing.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -21,12 +23,13 @@ use super::{Api, ExplainQuestion};
 use crate::clock;
 use crate::model::billing::Tariff;
 use crate::model::document::write_fallback;
-use crate::model::id::{ForwardingFlowId, TrunkId};
+use crate::model::id::{DestinationId, ForwardingFlowId, TrunkId};
 use crate::model::number::Did;
+use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Verdict};
 use crate::routing::decide::{Decision, Would};
 use crate::routing::explain::{
-    CapLive, DestinationLive, ExplainedCall, FlowLive, LastResort, LimitLive,
+    CapLive, Closed, DestinationLive, ExplainedCall, FlowLive, LastResort, LimitLive,
 };
 use crate::routing::snapshot::Offer;
 
@@ -63,6 +66,15 @@ struct Explained {
     /// `null`: nobody owns the number, and the call goes back to the dialplan.
     #[schema(nullable)]
     forwarding_flow: Value,
+    /// Nobody owns the number, and somebody owns this one, which lacks its `+` or has one more.
+    #[schema(example = "+12025550100")]
+    did_you_mean: Option<String>,
+    /// Of the flow.
+    #[schema(example = "America/Chicago")]
+    zone: Option<String>,
+    /// Where the flow is closed: its hours of that day, and when it `opens_at`.
+    #[schema(nullable)]
+    closed: Value,
     /// By what the caller is known again; `null` for one who cannot be.
     #[schema(example = "12025550142")]
     caller_key: Option<String>,
@@ -75,7 +87,7 @@ struct Explained {
     destination: Value,
     #[schema(example = "all_full")]
     reason: Option<String>,
-    /// Every destination as it is judged: `verdict`, and in words why not.
+    /// Every destination as it is judged: `verdict`, and in words why not; `closed` as above.
     candidates: Vec<Value>,
     /// Who would be tried next if nobody answered, in order.
     then: Vec<Value>,
@@ -83,6 +95,9 @@ struct Explained {
     /// attempts.
     #[schema(example = "all_tried")]
     ends: Option<String>,
+    /// How many destinations are judged so then, of those that were not tried.
+    #[schema(value_type = BTreeMap<String, u32>, example = json!({ "full": 2, "closed": 1 }))]
+    ends_with: BTreeMap<String, u32>,
     /// Where the call goes that nobody took, as in the flow; a number that would not be dialled as
     /// things are now has the `reason`.
     #[schema(nullable)]
@@ -99,6 +114,12 @@ struct Live {
     forwarding_flow: String,
     #[schema(example = "2026-11-21T14:03:07.000Z")]
     at: String,
+    /// Of the flow.
+    #[schema(example = "America/Chicago")]
+    zone: String,
+    /// Where the flow is closed: its hours of today, and when it `opens_at`.
+    #[schema(nullable)]
+    closed: Value,
     /// Who gets the next new caller; `null` with the reason below.
     #[schema(nullable)]
     next: Value,
@@ -109,10 +130,13 @@ struct Live {
     /// Why these are fewer than 20; `null` if they are not.
     #[schema(example = "all_full")]
     ends: Option<String>,
+    /// How many destinations are judged so then.
+    #[schema(value_type = BTreeMap<String, u32>, example = json!({ "full": 2, "closed": 1 }))]
+    ends_with: BTreeMap<String, u32>,
     /// Of the flow itself: how much of each cap is used.
     caps: Vec<Value>,
     /// Each with `live` and `max` of every limit, its share of new callers in a thousand, and why it
-    /// is passed over.
+    /// is passed over; `closed` as above.
     destinations: Vec<Value>,
 }
 
@@ -137,10 +161,18 @@ async fn explain(
     identity.require(Scope::CallsRead)?;
     let question = read_question(Fields::of_body(body))?;
     let explained = api.node.explain(identity.account, question.clone()).await;
-    if explained.is_none() && api.db.is_owned(identity.account, &question.did).await? {
-        return Err(not_served());
+    let mut alike = None;
+    if explained.is_none() {
+        if api.db.is_owned(identity.account, &question.did).await? {
+            return Err(not_served());
+        }
+        if let Some(other) = question.did.alike()
+            && api.db.is_owned(identity.account, &other).await?
+        {
+            alike = Some(other);
+        }
     }
-    let answer = explanation(&question, explained.as_ref());
+    let answer = explanation(&question, explained.as_ref(), alike);
     Ok((StatusCode::OK, axum::Json(json!(answer))).into_response())
 }
 
@@ -187,7 +219,11 @@ fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {
     Ok(ExplainQuestion { did: did.ok_or_else(missing)?, caller, at })
 }
 
-fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Explained {
+fn explanation(
+    question: &ExplainQuestion,
+    found: Option<&ExplainedCall>,
+    alike: Option<Did>,
+) -> Explained {
     let explanation = found.map(|found| &found.explanation);
     let (destination, reason, candidates) = match explanation.map(|it| &it.decision) {
         None | Some(Decision::Refused { .. }) => (Value::Null, None, &[][..]),
@@ -203,11 +239,17 @@ fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Exp
         at: question.at.rfc3339(),
         forwarding_flow: found
             .map_or(Value::Null, |found| json!({ "id": found.flow, "name": found.name })),
+        did_you_mean: alike.map(|alike| alike.to_string()),
+        zone: found.map(|found| found.zone.to_string()),
+        closed: json!(found.and_then(|found| found.closed.as_ref()).map(closed)),
         caller_key: found.and_then(|found| Some(found.caller_key.as_ref()?.to_string())),
         repeat: json!(found.and_then(|found| found.repeat)),
         destination,
         reason,
-        candidates: candidates.iter().map(candidate).collect(),
+        candidates: candidates
+            .iter()
+            .map(|one| candidate(one, found.map_or(&[], |found| &found.closed_lines)))
+            .collect(),
         then: then
             .map(|next| {
                 json!({
@@ -217,6 +259,7 @@ fn explanation(question: &ExplainQuestion, found: Option<&ExplainedCall>) -> Exp
             })
             .collect(),
         ends: explanation.and_then(|it| it.ends.as_ref()).map(word),
+        ends_with: explanation.map_or_else(BTreeMap::new, |it| counted(&it.ends_with)),
         fallback: fallback.map_or(Value::Null, last_resort),
         would: explanation.map_or(Value::Null, |it| would(&it.would)),
     }
@@ -257,14 +300,14 @@ fn would(would: &Would) -> Value {
     json!({
         "turns_wheel": would.turns_wheel,
         "caps": caps.collect::<Vec<_>>(),
-        "binds_until": would.binds_until.map(crate::model::time::Timestamp::rfc3339),
+        "binds_until": would.binds_until.map(Timestamp::rfc3339),
         "visits": would.visits,
     })
 }
 
 /// A destination with its verdict, what belongs to it (`live`, `max`, …), the reason in words, and
 /// the trunks that were passed over on the way to it.
-fn candidate(one: &Candidate) -> Value {
+fn candidate(one: &Candidate, lines: &[(DestinationId, Closed)]) -> Value {
     let mut value = Map::new();
     value.insert("id".into(), json!(one.destination));
     value.insert("name".into(), json!(one.name));
@@ -278,7 +321,28 @@ fn candidate(one: &Candidate) -> Value {
         Value::Object(value)
     });
     value.insert("passed_over".into(), passed_over.collect());
+    value.insert("closed".into(), closed_line(one.destination, lines));
     Value::Object(value)
+}
+
+fn closed(closed: &Closed) -> Value {
+    let hours: Vec<String> = closed.today.iter().map(ToString::to_string).collect();
+    json!({ "hours": hours, "opens_at": closed.opens_at.map(Timestamp::rfc3339) })
+}
+
+fn closed_line(destination: DestinationId, lines: &[(DestinationId, Closed)]) -> Value {
+    let found = lines.iter().find(|(id, _)| *id == destination);
+    json!(found.map(|(_, hours)| closed(hours)))
+}
+
+/// How often each verdict is among them.
+fn counted(verdicts: &[Verdict]) -> BTreeMap<String, u32> {
+    let mut counted = BTreeMap::new();
+    for verdict in verdicts {
+        let word = verdict_word(*verdict);
+        *counted.entry(word.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    counted
 }
 
 fn judged(value: &mut Map<String, Value>, verdict: Verdict) {
@@ -306,17 +370,24 @@ impl From<&FlowLive> for Live {
         Self {
             forwarding_flow: live.flow.to_string(),
             at: live.at.rfc3339(),
+            zone: live.zone.to_string(),
+            closed: json!(live.closed.as_ref().map(closed)),
             next: upcoming.first().cloned().unwrap_or_default(),
             reason: live.reason.as_ref().map(word),
             upcoming,
             ends: live.ends.as_ref().map(word),
+            ends_with: counted(&live.ends_with),
             caps: live.caps.iter().map(cap).collect(),
-            destinations: live.destinations.iter().map(destination_live).collect(),
+            destinations: live
+                .destinations
+                .iter()
+                .map(|one| destination_live(one, &live.closed_lines))
+                .collect(),
         }
     }
 }
 
-fn destination_live(one: &DestinationLive) -> Value {
+fn destination_live(one: &DestinationLive, lines: &[(DestinationId, Closed)]) -> Value {
     let mut value = Map::new();
     value.insert("id".into(), json!(one.destination));
     value.insert("name".into(), json!(one.name));
@@ -327,6 +398,7 @@ fn destination_live(one: &DestinationLive) -> Value {
     value.insert("caps".into(), one.caps.iter().map(cap).collect());
     value.insert("verdict".into(), one.verdict.map_or(Value::Null, verdict_word));
     value.insert("reason".into(), json!(one.verdict.and_then(Verdict::why_not)));
+    value.insert("closed".into(), closed_line(one.destination, lines));
     Value::Object(value)
 }
 

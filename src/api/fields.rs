@@ -19,6 +19,12 @@ pub(super) struct Fields {
     problems: Vec<Problem>,
 }
 
+/// A blank with a digit behind it was typed as `+`.
+fn is_unescaped_plus(value: &str) -> bool {
+    let rest = value.strip_prefix(' ');
+    rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Origin {
     Body,
@@ -40,6 +46,11 @@ impl Fields {
     pub fn of_query(query: Option<&str>) -> Self {
         let mut fields = Self { rest: Map::new(), origin: Origin::Query, problems: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if is_unescaped_plus(&value) {
+                let hint = "write + as %2B: as it is, it stands for a blank";
+                fields.problem(&name, "invalid", "a number does not begin with a blank", hint);
+                continue;
+            }
             let value = Value::String(value.into_owned());
             if fields.rest.insert(name.to_string(), value).is_some() {
                 fields.problem(&name, "repeated", "it is given more than once", "give it once");
@@ -109,7 +120,13 @@ impl Fields {
 
     /// Takes a moment as RFC 3339.
     pub fn moment(&mut self, name: &str) -> Option<Timestamp> {
-        let hint = "a time as 2026-11-21T14:03:07Z";
+        let is_unescaped = self.origin == Origin::Query
+            && self.rest.get(name).and_then(Value::as_str).is_some_and(|text| text.contains(' '));
+        let hint = if is_unescaped {
+            "a time as 2026-11-21T14:03:07Z; write + as %2B: as it is, it stands for a blank"
+        } else {
+            "a time as 2026-11-21T14:03:07Z"
+        };
         let at: jiff::Timestamp = self.parsed(name, hint)?;
         Some(Timestamp(at.as_millisecond()))
     }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::client::{Client, ServerArgs};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::input::count;
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 use crate::model::billing::Currency;
 
@@ -38,7 +39,7 @@ pub struct SetArgs {
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     /// Most live legs of all flows; none is no limit
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", value_parser = max_live)]
     max_live: Option<Unless<u32>>,
     /// Whether there may be toll-free destinations
     #[arg(long, value_name = "on|off")]
@@ -75,6 +76,13 @@ impl<T: FromStr> FromStr for Unless<T> {
     fn from_str(text: &str) -> Result<Self, T::Err> {
         if text == "none" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
     }
+}
+
+fn max_live(typed: &str) -> Result<Unless<u32>, String> {
+    if typed == "none" {
+        return Ok(Unless(None));
+    }
+    count::<1, 100_000>(typed).map(|max| Unless(Some(max))).map_err(|hint| hint + ", or none")
 }
 
 impl SetArgs {
@@ -127,5 +135,5 @@ fn settings(account: &Value, terminal: Terminal) -> String {
         vec![(Style::Plain, plain(key).replace('_', " ")), (Style::Name, shown)]
     };
     let rows: Vec<_> = account.as_object().into_iter().flatten().map(row).collect();
-    table(terminal, &["SETTING", "VALUE"], &rows)
+    table(terminal, &[Column::Whole("SETTING"), Column::Words("VALUE")], &rows)
 }

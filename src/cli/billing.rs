@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
 use super::find::{ListArgs, Page, Part, id_of, list, say_list};
-use super::input::moment_as_typed;
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::input::{When, count, when};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use crate::config::Config;
 use crate::model::billing::Micros;
@@ -17,14 +17,10 @@ use crate::model::timeline::duration;
 #[derive(Debug, Subcommand)]
 pub enum CdrsCommand {
     /// Bills, those of the newest calls first
-    #[command(
-        after_help = "Example:\n  divert cdrs list --flow \"Solar East\" --from 2026-11-21T00:00:00Z"
-    )]
+    #[command(after_help = "Example:\n  divert cdrs list --flow \"Solar East\" --since today")]
     List(ListCdrsArgs),
     /// Write bills as CSV to standard output
-    #[command(
-        after_help = "Example:\n  divert cdrs export --from 2026-11-01T00:00:00Z > november.csv"
-    )]
+    #[command(after_help = "Example:\n  divert cdrs export --from 2026-11-01 > november.csv")]
     Export(ExportArgs),
 }
 
@@ -35,12 +31,13 @@ struct Filter {
     /// Name or id of a trunk
     #[arg(long)]
     trunk: Option<String>,
-    /// Not before this moment (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    from: Option<String>,
-    /// Before this moment
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    to: Option<String>,
+    /// Not before this time, of this machine's zone: 1h (ago), today, yesterday,
+    /// 2026-11-26, "2026-11-26 09:30", or with an offset from UTC
+    #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
+    from: Option<When>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    to: Option<When>,
 }
 
 #[derive(Args, Debug)]
@@ -59,7 +56,7 @@ pub struct ListCdrsArgs {
     #[command(flatten)]
     filter: Filter,
     /// How many
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = count::<1, 200>)]
     limit: u32,
     /// Where the last page ended
     #[arg(long)]
@@ -152,13 +149,22 @@ struct Balance {
 }
 
 impl Filter {
+    fn is_empty(&self) -> bool {
+        let Self { part, trunk, from, to } = self;
+        part.is_empty() && trunk.is_none() && from.is_none() && to.is_none()
+    }
+
     async fn query(&self, client: &Client) -> anyhow::Result<Vec<(&'static str, String)>> {
         let mut query = self.part.query(client).await?;
         if let Some(trunk) = &self.trunk {
             query.push(("trunk", id_of::<TrunkId>(client, "/v1/trunks", trunk, "trunk").await?));
         }
         let times = [("from", &self.from), ("to", &self.to)];
-        query.extend(times.into_iter().filter_map(|(key, time)| Some((key, time.clone()?))));
+        query.extend(
+            times
+                .into_iter()
+                .filter_map(|(key, time)| Some((key, time.as_ref()?.here().rfc3339()))),
+        );
         Ok(query)
     }
 }
@@ -186,6 +192,9 @@ async fn list_cdrs(args: &ListCdrsArgs, client: &Client) -> anyhow::Result<()> {
         return say_json(&answer);
     }
     let page = Page::<Bill>::deserialize(&answer)?;
+    if page.data.is_empty() && !args.filter.is_empty() {
+        return say("No bill fits.\n");
+    }
     say(&listing(&page.data, Terminal::of_stdout()))?;
     page.next().map_or(Ok(()), |cursor| say(&format!("more: --cursor {cursor}\n")))
 }
@@ -197,17 +206,26 @@ fn listing(bills: &[Bill], terminal: Terminal) -> String {
     let row = |bill: &Bill| {
         let Rate { prefix, per_minute, increment } = &bill.cost.rate;
         vec![
-            (Style::Plain, bill.started_at.show("%m-%d %H:%M:%S")),
+            (Style::Plain, bill.started_at.show("%m-%d %H:%M")),
             (Style::Name, plain(&bill.endpoint)),
             (Style::Plain, duration((bill.ended_at.0 - bill.answered_at.0).max(0))),
             (Style::Plain, format!("{} s", bill.cost.billed_sec)),
             (Style::Plain, plain(&format!("{per_minute} {increment} ({prefix}…)"))),
             (Style::Bold, plain(&format!("{} {}", bill.cost.amount, bill.cost.currency))),
-            (Style::Dim, plain(&bill.id)),
+            // The call's: what can be asked for.
+            (Style::Dim, plain(bill.id.split('-').next().unwrap_or_default())),
         ]
     };
-    let heads = ["STARTED", "ENDPOINT", "TALK", "BILLED", "RATE", "COST", "ID"];
-    table(terminal, &heads, &bills.iter().map(row).collect::<Vec<_>>())
+    let columns = [
+        Column::Whole("STARTED"),
+        Column::Name("ENDPOINT"),
+        Column::Whole("TALK"),
+        Column::Whole("BILLED"),
+        Column::Name("RATE"),
+        Column::Whole("COST"),
+        Column::Id("CALL"),
+    ];
+    table(terminal, &columns, &bills.iter().map(row).collect::<Vec<_>>())
 }
 
 fn credits(credits: &[Credit], terminal: Terminal) -> String {
@@ -218,11 +236,13 @@ fn credits(credits: &[Credit], terminal: Terminal) -> String {
         vec![
             (Style::Plain, credit.at.show("%F %R")),
             (Style::Bold, plain(&format!("{} {}", credit.amount, credit.currency))),
-            (Style::Dim, plain(&credit.id)),
             (Style::Plain, plain(&credit.note)),
+            (Style::Dim, plain(&credit.id)),
         ]
     };
-    table(terminal, &["AT", "AMOUNT", "ID", "NOTE"], &credits.iter().map(row).collect::<Vec<_>>())
+    let columns =
+        [Column::Whole("AT"), Column::Whole("AMOUNT"), Column::Name("NOTE"), Column::Id("ID")];
+    table(terminal, &columns, &credits.iter().map(row).collect::<Vec<_>>())
 }
 
 /// # Errors

@@ -10,16 +10,22 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Client, ServerArgs};
-use super::find::{Page, Part};
-use super::input::{moment_as_typed, word};
+use super::find::{CallArg, Page, Part, call_id};
+use super::input::{When, count, when, word};
 use super::ladder;
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{
+    Column, Style, Terminal, plain, say, say_json, short_ids, shorten, table, wrap,
+};
 use super::view::{Call, Entry, Leg, offset};
 use crate::config::Config;
 use crate::model::cause::CallResult;
-use crate::model::id::CallId;
 use crate::model::timeline::duration;
 
+/// The widest result.
+const VERDICT: usize = 14;
+/// The widest title of a step, and where its sentence stands: behind the time and the title.
+const TITLE: usize = 12;
+const STEP_INDENT: usize = 12 + 2 + TITLE + 2;
 /// How often `tail` looks.
 const TAIL: Duration = Duration::from_millis(500);
 
@@ -28,22 +34,23 @@ pub enum CallsCommand {
     /// Calls, newest first
     #[command(
         after_help = "Examples:\n  divert calls list --live\n  divert calls list --flow \"Solar East\" \
-        --result no_answer --from 2026-11-21T00:00:00Z\n  divert calls list --session call_…"
+        --result no_answer --since 1h\n  divert calls list --from 2026-11-21 --to \"2026-11-21 12:00\"\n  \
+        divert calls list --session 01m7y97xc1"
     )]
     List(ListArgs),
     /// Write calls as CSV to standard output
     #[command(
-        after_help = "Example:\n  divert calls export --from 2026-11-01T00:00:00Z > november.csv"
+        after_help = "Example:\n  divert calls export --from 2026-11-01 --to 2026-12-01 > november.csv"
     )]
     Export(ExportArgs),
     /// One call: its timeline and legs, or its ladder
-    #[command(after_help = "Example:\n  divert calls show call_… --ladder")]
+    #[command(after_help = "Example:\n  divert calls show 01m7y97xc1 --ladder")]
     Show(ShowArgs),
     /// Follow calls as they come and go, like `tail -f`
     #[command(after_help = "Example:\n  divert calls tail")]
     Tail(TailArgs),
     /// End a call
-    #[command(after_help = "Example:\n  divert calls end call_…")]
+    #[command(after_help = "Example:\n  divert calls end 01m7y97xc1")]
     End(EndArgs),
 }
 
@@ -55,7 +62,7 @@ pub struct ListArgs {
     #[arg(long, conflicts_with = "session")]
     collapse: bool,
     /// How many
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = count::<1, 200>)]
     limit: u32,
     /// Where the last page ended
     #[arg(long)]
@@ -82,35 +89,37 @@ pub struct ExportArgs {
 struct Filter {
     #[command(flatten)]
     part: Part,
-    /// The calls of one session: the id of its first
+    /// The calls of one session: the id of its first, or its beginning
     #[arg(long, value_name = "ID")]
-    session: Option<CallId>,
+    session: Option<CallArg>,
     /// The number that was called
     #[arg(long)]
     did: Option<String>,
-    /// The number that called
+    /// The number that called, with or without its +
     #[arg(long)]
     caller: Option<String>,
     /// What became of it
     #[arg(long, value_parser = word::<CallResult>())]
     result: Option<CallResult>,
-    /// Test calls: include, exclude or only
-    #[arg(long, value_name = "HOW")]
+    /// Test calls
+    #[arg(long, value_name = "HOW", value_parser = ["include", "exclude", "only"])]
     test: Option<String>,
     /// Live calls only
     #[arg(long)]
     live: bool,
-    /// Not before this moment (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    from: Option<String>,
-    /// Before this moment
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    to: Option<String>,
+    /// Not before this time, of this machine's zone: 1h (ago), today, yesterday,
+    /// 2026-11-26, "2026-11-26 09:30", or with an offset from UTC
+    #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
+    from: Option<When>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    to: Option<When>,
 }
 
 #[derive(Args, Debug)]
 pub struct ShowArgs {
-    id: CallId,
+    /// The call, or as much of its id as tells it from others
+    id: CallArg,
     /// Draw who sent what to whom
     #[arg(long, conflicts_with = "json")]
     ladder: bool,
@@ -134,26 +143,27 @@ pub struct TailArgs {
 
 #[derive(Args, Debug)]
 pub struct EndArgs {
-    id: CallId,
+    /// The call, or as much of its id as tells it from others
+    id: CallArg,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 impl Filter {
     async fn query(&self, client: &Client) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let texts = [
-            ("did", &self.did),
-            ("caller", &self.caller),
-            ("test", &self.test),
-            ("from", &self.from),
-            ("to", &self.to),
-        ];
+        let texts = [("did", &self.did), ("caller", &self.caller), ("test", &self.test)];
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?)));
+        let times = [("from", &self.from), ("to", &self.to)];
+        let times = times
+            .into_iter()
+            .filter_map(|(key, time)| Some((key, time.as_ref()?.here().rfc3339())));
         let result = self.result.map(|result| ("result", result.to_string()));
         let live = self.live.then(|| ("live", "true".to_owned()));
-        let session = self.session.map(|session| ("session", session.to_string()));
         let mut query = self.part.query(client).await?;
-        query.extend(texts.chain(result).chain(live).chain(session));
+        query.extend(texts.chain(times).chain(result).chain(live));
+        if let Some(session) = &self.session {
+            query.push(("session", call_id(client, session).await?.to_string()));
+        }
         Ok(query)
     }
 }
@@ -164,8 +174,9 @@ pub async fn run(command: &CallsCommand, config: &Config) -> anyhow::Result<()> 
     match command {
         CallsCommand::End(args) => {
             let client = Client::new(&args.server, config)?;
-            let _: Value = client.post(&format!("/v1/calls/{}/end", args.id), &json!({})).await?;
-            say(&format!("{} is being ended\n", args.id))
+            let id = call_id(&client, &args.id).await?;
+            let _: Value = client.post(&format!("/v1/calls/{id}/end"), &json!({})).await?;
+            say(&format!("{id} is being ended\n"))
         }
         CallsCommand::Export(args) => {
             let client = Client::new(&args.server, config)?;
@@ -181,6 +192,7 @@ pub async fn run(command: &CallsCommand, config: &Config) -> anyhow::Result<()> 
 
 async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
     let mut query = args.filter.query(client).await?;
+    let is_filtered = !query.is_empty();
     query.push(("limit", args.limit.to_string()));
     query.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
     let path = if args.collapse { "/v1/sessions" } else { "/v1/calls" };
@@ -189,12 +201,16 @@ async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
         return say_json(&answer);
     }
     let page = Page::<Call>::deserialize(&answer)?;
+    if page.data.is_empty() && is_filtered {
+        return say("No call fits.\n");
+    }
     say(&listing(&page.data, Terminal::of_stdout()))?;
     page.next().map_or(Ok(()), |cursor| say(&format!("more: --cursor {cursor}\n")))
 }
 
 async fn show(args: &ShowArgs, client: &Client) -> anyhow::Result<()> {
-    let answer: Value = client.get(&format!("/v1/calls/{}", args.id), &[]).await?;
+    let id = call_id(client, &args.id).await?;
+    let answer: Value = client.get(&format!("/v1/calls/{id}"), &[]).await?;
     if args.json {
         return say_json(&answer);
     }
@@ -236,15 +252,21 @@ fn tail_line(call: &Call, terminal: Terminal) -> String {
     let verdict = call.verdict().replace('_', " ");
     let talk =
         if call.talk_ms() > 0 { format!(" {}", duration(call.talk_ms())) } else { String::new() };
-    format!(
-        "{}  {}  {} → {}  {}{}{talk}  {}\n",
-        call.started_at.show("%H:%M:%S"),
-        terminal.paint(call.style(), &format!("{verdict:<13}")),
+    let id = short_ids(terminal, std::iter::once(call.id.as_str())).concat();
+    let what = format!(
+        "{} → {}  {}{}{talk}",
         plain(&call.caller.to_string()),
         plain(&call.did),
         call.flow_name(),
         if call.is_test() { " · test" } else { "" },
-        terminal.paint(Style::Dim, &plain(&call.id)),
+    );
+    let room = terminal.width.saturating_sub(8 + 2 + VERDICT + 2 + 2 + id.len());
+    format!(
+        "{}  {}  {}  {}\n",
+        call.started_at.show("%H:%M:%S"),
+        terminal.paint(call.style(), &format!("{verdict:<VERDICT$}")),
+        shorten(&what, room),
+        terminal.paint(Style::Dim, &plain(&id)),
     )
 }
 
@@ -259,7 +281,7 @@ fn listing(calls: &[Call], terminal: Terminal) -> String {
             tags.push(format!("×{}", call.attempts));
         }
         vec![
-            (Style::Plain, call.started_at.show("%m-%d %H:%M:%S")),
+            (Style::Plain, call.started_at.show("%m-%d %H:%M")),
             (Style::Plain, plain(&call.caller.number)),
             (Style::Plain, plain(&call.did)),
             (Style::Plain, call.flow_name()),
@@ -269,22 +291,33 @@ fn listing(calls: &[Call], terminal: Terminal) -> String {
             (Style::Dim, plain(&call.id)),
         ]
     };
-    let heads = ["STARTED", "CALLER", "DID", "FLOW", "RESULT", "TALK", "TAG", "ID"];
-    table(terminal, &heads, &calls.iter().map(row).collect::<Vec<_>>())
+    let columns = [
+        Column::Whole("STARTED"),
+        Column::Name("CALLER"),
+        Column::Name("DID"),
+        Column::Name("FLOW"),
+        Column::Whole("RESULT"),
+        Column::Whole("TALK"),
+        Column::Whole("TAG"),
+        Column::Id("ID"),
+    ];
+    table(terminal, &columns, &calls.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The timeline and the legs of one call.
 #[must_use]
 pub fn story(call: &Call, terminal: Terminal) -> String {
+    let parts = [
+        format!("{} → {}", plain(&call.caller.to_string()), plain(&call.did)),
+        format!("flow {}", call.flow_name()),
+        call.started_at.show("%F %H:%M:%S %Z"),
+    ];
     let mut text = format!(
-        "{}  {}{}\n{} → {} · flow {} · {}\n\n",
+        "{}  {}{}\n{}\n",
         terminal.paint(Style::Bold, &plain(&call.id)),
         terminal.paint(call.style(), &call.verdict().replace('_', " ")),
         terminal.paint(Style::Warn, if call.is_test() { "  test" } else { "" }),
-        plain(&call.caller.to_string()),
-        plain(&call.did),
-        call.flow_name(),
-        call.started_at.show("%F %H:%M:%S %Z"),
+        wrap(&parts, " · ", terminal.width),
     );
     for entry in &call.timeline {
         text.push_str(&step_line(entry, terminal));
@@ -310,9 +343,17 @@ pub fn story(call: &Call, terminal: Terminal) -> String {
             (Style::Dim, plain(&leg.endpoint)),
         ]
     };
-    let heads = ["LEG", "DESTINATION", "OUTCOME", "RANG", "CAUSE", "SIP", "ENDPOINT"];
+    let columns = [
+        Column::Whole("LEG"),
+        Column::Name("DESTINATION"),
+        Column::Whole("OUTCOME"),
+        Column::Whole("RANG"),
+        Column::Whole("CAUSE"),
+        Column::Whole("SIP"),
+        Column::Name("ENDPOINT"),
+    ];
     let rows: Vec<_> = call.legs.iter().map(row).collect();
-    let text = text + "\n" + &table(terminal, &heads, &rows);
+    let text = text + "\n" + &table(terminal, &columns, &rows);
     match &call.cost {
         Some(cost) => text + &format!("\nThe call cost {cost}.\n"),
         None => text,
@@ -335,10 +376,13 @@ pub fn step_line(entry: &Entry, terminal: Terminal) -> String {
         "Abandoned" | "Cancelled" | "Lost race" => Style::Warn,
         _ => Style::Bad,
     };
+    let sentence = plain(&entry.sentence);
+    let words: Vec<String> = sentence.split(' ').map(str::to_owned).collect();
+    let lines = wrap(&words, " ", terminal.width.saturating_sub(STEP_INDENT));
     format!(
         "{}  {}  {}\n",
         terminal.paint(Style::Dim, &when),
-        terminal.paint(style, &format!("{title:<12}")),
-        plain(&entry.sentence),
+        terminal.paint(style, &format!("{title:<TITLE$}")),
+        lines.trim_end().replace('\n', &format!("\n{}", " ".repeat(STEP_INDENT))),
     )
 }

@@ -287,7 +287,9 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         plain(&problem.title)
     };
     let mut text = format!("{title} ({})", status.as_u16());
-    if !problem.detail.is_empty() {
+    // What it says of the faults as a whole is only what each of them says again.
+    let is_said = problem.errors.iter().any(|fault| problem.detail.contains(&fault.message));
+    if !problem.detail.is_empty() && !is_said {
         text = format!("{text}: {}", plain(&problem.detail));
     }
     for fault in &problem.errors {
@@ -327,6 +329,12 @@ mod tests {
             "Invalid (422): 1 fault\n  /did: no such DID\n    = help: one of 800"
         );
         assert_eq!(failure.code(), 2);
+        let twice = br#"{"title":"Invalid query","detail":"?limit: it is no number",
+            "errors":[{"pointer":"?limit","code":"x","message":"it is no number","hint":"50"}]}"#;
+        assert_eq!(
+            refused(StatusCode::BAD_REQUEST, twice).to_string(),
+            "Invalid query (400)\n  ?limit: it is no number\n    = help: 50"
+        );
         assert_eq!(refused(StatusCode::INTERNAL_SERVER_ERROR, b"oops").code(), 1);
         assert_eq!(refused(StatusCode::SERVICE_UNAVAILABLE, b"").code(), 3);
         let away = br#"{"code":"asterisk_unreachable","title":"Test call refused"}"#;

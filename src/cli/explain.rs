@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
 use super::find::find_flow;
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::input::{When, when};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table, wrap};
 use crate::config::Config;
+use crate::model::time::Zone;
+use crate::model::timeline::did_you_mean;
 
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
@@ -17,9 +21,10 @@ pub struct ExplainArgs {
     /// Who calls; left out is a withheld number
     #[arg(long, value_name = "NUMBER")]
     caller: Option<String>,
-    /// When it comes (RFC 3339); left out is now
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    /// When it comes; left out is now. As +2h (from now), tomorrow, 2026-11-26,
+    /// "2026-11-26 09:30", of this machine's zone, or with an offset from UTC
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    at: Option<When>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,7 +52,7 @@ pub async fn explain(args: &ExplainArgs, config: &Config) -> anyhow::Result<()> 
         question["caller"] = json!({ "number": number });
     }
     if let Some(at) = &args.at {
-        question["at"] = json!(at);
+        question["at"] = json!(at.here().rfc3339());
     }
     let answer: Value = client.post("/v1/explain", &question).await?;
     if args.json {
@@ -69,12 +74,36 @@ pub async fn live(args: &LiveArgs, config: &Config) -> anyhow::Result<()> {
     say(&standing(&flow.name, &answer, Terminal::of_stdout()))
 }
 
+const VERDICTS: [Column<'_>; 4] = [
+    Column::Whole("PRIO"),
+    Column::Whole("WEIGHT"),
+    Column::Name("NAME"),
+    Column::Words("VERDICT"),
+];
+const STANDING: [Column<'_>; 6] = [
+    Column::Whole("PRIO"),
+    Column::Whole("WEIGHT"),
+    Column::Whole("SHARE"),
+    Column::Name("NAME"),
+    Column::Name("LIVE"),
+    Column::Words("WHY NOT, CAPS"),
+];
+
 fn explanation(answer: &Value, terminal: Terminal) -> String {
     let did = text(&answer["did"]);
     let Some(flow) = answer["forwarding_flow"]["name"].as_str() else {
-        return format!("{did}: no forwarding flow owns this number; back to the dialplan\n");
+        let alike = answer["did_you_mean"].as_str().and_then(|alike| alike.parse().ok());
+        let hint = alike.map(|alike| format!("  {}\n", did_you_mean(&alike)));
+        let hint = hint.unwrap_or_default();
+        return format!(
+            "{}: no forwarding flow owns this number; back to the dialplan\n{hint}",
+            plain(&did)
+        );
     };
-    let mut out = format!("{did} · flow {} · {}\n", plain(flow), text(&answer["at"]));
+    let zone = zone(answer);
+    let head =
+        [plain(&did), format!("flow {}", plain(flow)), moment(&answer["at"], &zone, "%F %T %Z")];
+    let mut out = wrap(&head, " · ", terminal.width);
     if answer["repeat"].is_object() {
         let calls = &answer["repeat"]["calls"];
         let _ = writeln!(out, "the rule about {calls} or more calls of one caller holds");
@@ -84,8 +113,8 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
         let arrow = terminal.paint(Style::Good, &format!("→ {}", plain(name)));
         let _ = writeln!(out, "{arrow}  {}{}", text(&destination["endpoint"]), price(destination));
     } else {
-        let why = text(&answer["reason"]).replace('_', " ");
-        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("→ nobody: {why}")));
+        let why = format!("→ nobody: {}", reason(answer, "reason", &zone));
+        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &why));
     }
     let candidates = items(&answer["candidates"]);
     let over = candidates.iter().flat_map(|one| items(&one["passed_over"]));
@@ -93,26 +122,83 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
         let (name, why) = (plain(&text(&trunk["trunk"])), plain(&text(&trunk["reason"])));
         let _ = writeln!(out, "  past trunk {name}: {why}");
     }
-    let rows: Vec<_> = candidates.iter().map(row).collect();
+    let rows: Vec<_> = candidates.iter().map(|one| row(one, &zone)).collect();
     if !rows.is_empty() {
         out.push('\n');
-        out.push_str(&table(terminal, &["PRIO", "WEIGHT", "NAME", "VERDICT"], &rows));
+        out.push_str(&table(terminal, &VERDICTS, &rows));
     }
     let mut then: Vec<String> =
         items(&answer["then"]).iter().map(|next| plain(&text(&next["name"]))).collect();
     // That all were tried goes without saying.
-    if let Some(ends) = answer["ends"].as_str().filter(|ends| *ends != "all_tried")
+    if answer["ends"].as_str().is_some_and(|ends| ends != "all_tried")
         && destination["name"].is_string()
     {
-        then.push(format!("nobody more ({})", plain(&ends.replace('_', " "))));
+        then.push(format!("nobody more ({})", reason(answer, "ends", &zone)));
     }
     if !answer["fallback"].is_null() {
         then.push(fallback(&answer["fallback"]));
     }
     if !then.is_empty() {
-        let _ = writeln!(out, "\nthen: {}", then.join(", "));
+        then[0].insert_str(0, "then: ");
+        let _ = write!(out, "\n{}", wrap(&then, ", ", terminal.width));
     }
     out
+}
+
+fn zone(answer: &Value) -> TimeZone {
+    let zone: Option<Zone> = answer["zone"].as_str().and_then(|name| name.parse().ok());
+    zone.map_or_else(TimeZone::system, |zone| zone.rules().clone())
+}
+
+/// A moment of the API in the flow's zone.
+fn moment(at: &Value, zone: &TimeZone, format: &str) -> String {
+    let parsed: Option<jiff::Timestamp> = at.as_str().and_then(|at| at.parse().ok());
+    let Some(at) = parsed else {
+        return plain(&text(at));
+    };
+    at.to_zoned(zone.clone()).strftime(format).to_string()
+}
+
+/// Why there is nobody: the reason all have, with the hours of what is closed, or how many have which.
+fn reason(answer: &Value, key: &str, zone: &TimeZone) -> String {
+    let word = text(&answer[key]);
+    match word.as_str() {
+        "flow_closed" => format!("the flow is {}", hours(&answer["closed"], zone)),
+        "mixed" => {
+            let counted = answer["ends_with"].as_object().into_iter().flatten();
+            let counted: Vec<String> = counted
+                .map(|(word, times)| format!("{times} {}", plain(&word.replace('_', " "))))
+                .collect();
+            if counted.is_empty() {
+                "no destination is free".to_owned()
+            } else {
+                counted.join(", ")
+            }
+        }
+        _ => plain(&word.replace('_', " ")),
+    }
+}
+
+/// `closed; today 09:00-17:00, opens Mon 2026-11-23 09:00`.
+fn hours(closed: &Value, zone: &TimeZone) -> String {
+    let today: Vec<String> =
+        items(&closed["hours"]).iter().map(|span| plain(&text(span))).collect();
+    let today = if today.is_empty() { "no hours".to_owned() } else { today.join(" ") };
+    let opens = if closed["opens_at"].is_string() {
+        format!("opens {}", moment(&closed["opens_at"], zone, "%a %F %R"))
+    } else {
+        "does not open within a year".to_owned()
+    };
+    format!("closed; that day {today}, {opens}")
+}
+
+/// Names in a row, those that come again at once told once: `a, b ×2, a`.
+fn folded(names: &[String]) -> Vec<String> {
+    let runs = names.chunk_by(|one, next| one == next);
+    runs.map(
+        |run| if run.len() == 1 { run[0].clone() } else { format!("{} ×{}", run[0], run.len()) },
+    )
+    .collect()
 }
 
 fn fallback(value: &Value) -> String {
@@ -135,18 +221,21 @@ fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
     let mut out = format!("{}\n", terminal.paint(Style::Bold, &plain(flow)));
     let upcoming: Vec<String> =
         items(&answer["upcoming"]).iter().map(|next| plain(&text(&next["name"]))).collect();
+    let zone = zone(answer);
     if let Some((next, rest)) = upcoming.split_first() {
         let next = terminal.paint(Style::Good, next);
-        let mut then = rest.join(" ");
+        let mut then = folded(rest);
         if answer["ends"].is_string() {
-            let nobody = format!("nobody: {}", text(&answer["ends"]).replace('_', " "));
-            then.push_str(if rest.is_empty() { "" } else { " · then " });
-            then.push_str(&nobody);
+            then.push(format!("then nobody: {}", reason(answer, "ends", &zone)));
         }
-        let _ = writeln!(out, "next: {next}\nthen: {then}");
+        let _ = writeln!(out, "next: {next}");
+        if let Some(first) = then.first_mut() {
+            first.insert_str(0, if rest.is_empty() { "" } else { "then: " });
+            out.push_str(&wrap(&then, ", ", terminal.width));
+        }
     } else {
-        let why = text(&answer["reason"]).replace('_', " ");
-        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &format!("nobody: {why}")));
+        let why = format!("nobody: {}", reason(answer, "reason", &zone));
+        let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &why));
     }
     for cap in items(&answer["caps"]) {
         let _ = writeln!(out, "{}", used(cap));
@@ -157,8 +246,10 @@ fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
             let max = limit["max"].as_u64().map_or_else(|| "-".to_owned(), |max| max.to_string());
             format!("{} {}/{max}", text(&limit["scope"]), limit["live"])
         };
-        let limits: Vec<String> = items(&one["limits"]).iter().map(limit).collect();
-        let mut why: Vec<String> = one["reason"].as_str().map(plain).into_iter().collect();
+        // Its own count always; of all else only what may refuse a call.
+        let is_told = |one: &&Value| one["scope"] == "destination" || one["max"].is_u64();
+        let limits: Vec<String> = items(&one["limits"]).iter().filter(is_told).map(limit).collect();
+        let mut why: Vec<String> = why_not(one, &zone).into_iter().collect();
         why.extend(items(&one["caps"]).iter().map(used));
         vec![
             (Style::Plain, one["priority"].to_string()),
@@ -171,12 +262,19 @@ fn standing(flow: &str, answer: &Value, terminal: Terminal) -> String {
     };
     let rows: Vec<_> = items(&answer["destinations"]).iter().map(row).collect();
     out.push('\n');
-    let heads = ["PRIO", "WEIGHT", "SHARE", "NAME", "LIVE", "WHY NOT, CAPS"];
-    out.push_str(&table(terminal, &heads, &rows));
+    out.push_str(&table(terminal, &STANDING, &rows));
     out
 }
 
-fn row(one: &Value) -> Vec<(Style, String)> {
+/// Why a destination is passed over, with its hours where it is closed.
+fn why_not(one: &Value, zone: &TimeZone) -> Option<String> {
+    if one["verdict"] == "closed" && one["closed"].is_object() {
+        return Some(hours(&one["closed"], zone));
+    }
+    one["reason"].as_str().map(plain)
+}
+
+fn row(one: &Value, zone: &TimeZone) -> Vec<(Style, String)> {
     let word = text(&one["verdict"]);
     let style = if word.starts_with("chosen") {
         Style::Good
@@ -185,10 +283,7 @@ fn row(one: &Value) -> Vec<(Style, String)> {
     } else {
         Style::Dim
     };
-    let verdict = match one["reason"].as_str() {
-        Some(reason) => plain(reason),
-        None => word.replace('_', " "),
-    };
+    let verdict = why_not(one, zone).unwrap_or_else(|| word.replace('_', " "));
     vec![
         (Style::Plain, one["priority"].to_string()),
         (Style::Plain, one["weight"].to_string()),
@@ -234,6 +329,7 @@ mod tests {
         let answer = json!({
             "did": "+12025550100",
             "at": "2026-11-21T14:03:07.000Z",
+            "zone": "America/Chicago",
             "forwarding_flow": { "id": "flw_1", "name": "solar" },
             "repeat": null,
             "destination": {
@@ -249,10 +345,11 @@ mod tests {
             ],
             "then": [{ "name": "c" }],
             "ends": "mixed",
+            "ends_with": { "closed": 1, "full": 2 },
             "fallback": "dialplan",
         });
         let wanted = "\
-+12025550100 · flow solar · 2026-11-21T14:03:07.000Z
++12025550100 · flow solar · 2026-11-21 08:03:07 CST
 → b  PJSIP/1001@b  0.012 USD a minute, 6/6
   past trunk t1: offline
 
@@ -261,7 +358,7 @@ PRIO  WEIGHT  NAME  VERDICT
 1     2       b     chosen
 1     2       c     lower priority
 
-then: c, nobody more (mixed), fallback dialplan
+then: c, nobody more (1 closed, 2 full), fallback dialplan
 ";
         assert_eq!(explanation(&answer, PIPE), wanted);
     }
@@ -316,7 +413,34 @@ PRIO  WEIGHT  SHARE  NAME  LIVE             WHY NOT, CAPS
             let text = standing("solar", &upcoming(names), PIPE);
             text.lines().skip(1).take(2).collect::<Vec<_>>().join("|")
         };
-        assert_eq!(first(&["a", "b", "a"]), "next: a|then: b a · then nobody: all full");
-        assert_eq!(first(&["a"]), "next: a|then: nobody: all full");
+        assert_eq!(first(&["a", "b", "a"]), "next: a|then: b, a, then nobody: all full");
+        assert_eq!(first(&["a", "b", "b", "a"]), "next: a|then: b ×2, a, then nobody: all full");
+        assert_eq!(first(&["a"]), "next: a|then nobody: all full");
+    }
+
+    #[test]
+    fn what_is_closed_says_when_it_opens_in_the_flows_zone() {
+        let closed = json!({ "hours": ["09:00-17:00"], "opens_at": "2026-11-23T15:00:00.000Z" });
+        let mut answer = json!({
+            "did": "+12025550100", "at": "2026-11-21T01:00:00.000Z", "zone": "America/Chicago",
+            "forwarding_flow": { "name": "solar" }, "destination": null,
+            "reason": "flow_closed", "closed": closed,
+        });
+        let text = explanation(&answer, PIPE);
+        let wanted =
+            "→ nobody: the flow is closed; that day 09:00-17:00, opens Mon 2026-11-23 09:00";
+        assert_eq!(text.lines().nth(1), Some(wanted));
+        answer["candidates"] = json!([{ "name": "a", "priority": 1, "weight": 1, "verdict": "closed",
+            "reason": "closed", "closed": { "hours": [], "opens_at": null } }]);
+        let text = explanation(&answer, PIPE);
+        assert!(text.contains("closed; that day no hours, does not open within a year"), "{text}");
+    }
+
+    #[test]
+    fn a_number_that_lacks_its_plus_is_asked_after() {
+        let answer = json!({ "did": "1", "forwarding_flow": null, "did_you_mean": "+1" });
+        let wanted = "1: no forwarding flow owns this number; back to the dialplan\n  \
+            did you mean +1? Does your carrier send the +?\n";
+        assert_eq!(explanation(&answer, PIPE), wanted);
     }
 }

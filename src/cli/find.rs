@@ -10,11 +10,15 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::terminal::{plain, say, say_json};
-use crate::model::id::{DestinationId, ForwardingFlowId};
+use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
 
 const FLOWS: &str = "/v1/forwarding-flows";
 const FLOW: &str = "forwarding flow";
 const MOST_PER_PAGE: &str = "200";
+/// Less of an id is rather a name that nobody has.
+const LEAST_TYPED: usize = 4;
+/// So many ids are named where one was meant.
+const MOST_NAMED: usize = 4;
 
 /// What commands take that list everything of a kind.
 #[derive(Args, Debug)]
@@ -38,6 +42,11 @@ pub struct Part {
 }
 
 impl Part {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flow.is_none() && self.destination.is_none()
+    }
+
     /// As parameters of the API, which knows ids only.
     ///
     /// # Errors
@@ -219,10 +228,16 @@ async fn destination_id(
     }
 }
 
-/// By id, by name, or by name in another case if that is one only.
+/// Whether the id begins as it was typed, with or without the word for its kind in front.
+fn begins(id: &str, typed: &str) -> bool {
+    let digits = id.split_once('_').map_or(id, |(_, digits)| digits);
+    typed.len() >= LEAST_TYPED && (id.starts_with(typed) || digits.starts_with(typed))
+}
+
+/// By id, by name, by name in another case or by the beginning of an id if that is one only.
 ///
 /// # Errors
-/// [`Failure::Input`] with the names there are.
+/// [`Failure::Input`] with the names there are, or the ids that begin so.
 pub fn pick<'a>(
     wanted: &str,
     named: impl Iterator<Item = (&'a str, &'a str)> + Clone,
@@ -231,8 +246,15 @@ pub fn pick<'a>(
     let exact = named.clone().position(|(id, name)| id == wanted || name == wanted);
     let lower = wanted.to_lowercase();
     let mut alike = named.clone().enumerate().filter(|(_, (_, name))| name.to_lowercase() == lower);
-    match (exact, alike.next(), alike.next()) {
-        (Some(nth), _, _) | (None, Some((nth, _)), None) => Ok(nth),
+    let short: Vec<(usize, &str)> = named
+        .clone()
+        .enumerate()
+        .filter_map(|(nth, (id, _))| begins(id, wanted).then_some((nth, id)))
+        .collect();
+    match (exact, alike.next(), alike.next(), short.as_slice()) {
+        (Some(nth), ..) | (None, Some((nth, _)), None, _) => Ok(nth),
+        (None, None, _, [(nth, _)]) => Ok(*nth),
+        (None, None, _, [_, _, ..]) => Err(several(wanted, short.iter().map(|(_, id)| *id))),
         _ => {
             let quoted: Vec<String> = named.map(|(_, name)| format!("{:?}", plain(name))).collect();
             let known = if quoted.is_empty() {
@@ -241,6 +263,70 @@ pub fn pick<'a>(
                 format!("there is {}", quoted.join(", "))
             };
             Err(Failure::Input(format!("no {word} {wanted:?}\n  = help: {known}")))
+        }
+    }
+}
+
+/// More than one id begins as it was typed.
+pub fn several<'a>(typed: &str, ids: impl Iterator<Item = &'a str>) -> Failure {
+    let ids = ids.take(MOST_NAMED).map(plain).collect::<Vec<_>>().join(", ");
+    Failure::Input(format!("{typed:?} begins several ids\n  = help: type more of {ids}"))
+}
+
+/// The call whose id is typed, or the only one whose id begins so.
+///
+/// # Errors
+/// See [`Client`]; [`Failure::Input`] for none and for several.
+pub async fn call_id(client: &Client, typed: &CallArg) -> anyhow::Result<CallId> {
+    let typed = match typed {
+        CallArg::Whole(id) => return Ok(*id),
+        CallArg::Beginning(typed) => typed,
+    };
+    let query = [("id", typed.clone()), ("limit", MOST_NAMED.to_string())];
+    let found: Page<Named> = client.get("/v1/calls", &query).await?;
+    Ok(only(typed, found.data.iter().map(|call| call.id.as_str()))?.parse()?)
+}
+
+/// The one id that begins so.
+///
+/// # Errors
+/// [`Failure::Input`] for none and for several.
+pub fn only<'a>(
+    typed: &str,
+    mut ids: impl Iterator<Item = &'a str> + Clone,
+) -> Result<&'a str, Failure> {
+    let all = ids.clone();
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(several(typed, all)),
+        (None, _) => Err(Failure::Input(format!("no id begins with {typed:?}"))),
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+/// The id of a call, or its beginning as lists show it.
+#[derive(Clone, Debug)]
+pub enum CallArg {
+    Beginning(String),
+    Whole(CallId),
+}
+
+impl FromStr for CallArg {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        if let Ok(id) = typed.parse() {
+            return Ok(Self::Whole(id));
+        }
+        match CallId::beginning(typed) {
+            Some(_) if typed.len() >= LEAST_TYPED => Ok(Self::Beginning(typed.to_owned())),
+            _ => Err("type the id of a call, as call_01m7y97xc1edhbae1qxbqr1c6s, or the first \
+                      letters and digits of it, as divert calls list shows them"
+                .to_owned()),
         }
     }
 }
@@ -257,5 +343,17 @@ mod tests {
         assert_eq!(pick("EAST", named.into_iter(), "flow").unwrap(), 2);
         let error = pick("SOLAR", named.into_iter(), "flow").unwrap_err().to_string();
         assert!(error.ends_with("there is \"Solar\", \"solar\", \"East\""), "{error}");
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_is_enough_if_no_other_begins_so() {
+        let named = [("flw_01m7aaaa", "Solar"), ("flw_01m7aabb", "East"), ("flw_01m8", "01m7aab")];
+        assert_eq!(pick("01m7aaa", named.into_iter(), "flow").unwrap(), 0);
+        assert_eq!(pick("flw_01m7aabb", named.into_iter(), "flow").unwrap(), 1);
+        assert_eq!(pick("01m7aab", named.into_iter(), "flow").unwrap(), 2, "that is a name");
+        let error = pick("01m7aa", named.into_iter(), "flow").unwrap_err().to_string();
+        assert!(error.ends_with("type more of flw_01m7aaaa, flw_01m7aabb"), "{error}");
+        let error = pick("01m", named.into_iter(), "flow").unwrap_err().to_string();
+        assert!(error.starts_with("no flow \"01m\""), "{error}");
     }
 }

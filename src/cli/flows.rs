@@ -8,7 +8,7 @@ use serde_json::json;
 use super::client::{Client, ServerArgs};
 use super::explain;
 use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
-use super::terminal::{Style, Terminal, plain, say, table};
+use super::terminal::{Column, Style, Terminal, plain, say, short_ids, shorten, table, wrap};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -64,14 +64,18 @@ fn listing(flows: &[Flow], terminal: Terminal) -> String {
             .to_owned();
     }
     let mut text = String::new();
-    for flow in flows {
-        let name = terminal.paint(Style::Bold, &plain(&flow.name));
-        let id = terminal.paint(Style::Dim, &flow.id);
+    for (flow, id) in flows.iter().zip(short_ids(terminal, flows.iter().map(|flow| &*flow.id))) {
+        let room = terminal.width.saturating_sub(id.len() + 12);
+        let name = terminal.paint(Style::Bold, &shorten(&plain(&flow.name), room));
+        let id = terminal.paint(Style::Dim, &id);
         let state = match flow.state.as_str() {
             "active" | "" => String::new(),
             other => terminal.paint(Style::Warn, &format!("  {}", plain(other))),
         };
-        let _ = write!(text, "{name}{state}  {id}\n  {}\n", plain(&flow.dids.join(" ")));
+        let _ = writeln!(text, "{name}{state}  {id}");
+        let dids: Vec<String> = flow.dids.iter().map(|did| plain(did)).collect();
+        let dids = wrap(&dids, " ", terminal.width.saturating_sub(2));
+        text.extend(dids.lines().map(|line| format!("  {line}\n")));
         text.push_str(&destinations(&flow.destinations, terminal));
     }
     text
@@ -93,8 +97,17 @@ pub fn destinations(destinations: &[Destination], terminal: Terminal) -> String 
             (style, dest.state.clone()),
             (Style::Plain, max),
             (Style::Name, plain(&dest.name)),
+            (Style::Dim, plain(&dest.id)),
         ]
     };
     let rows: Vec<_> = destinations.iter().map(row).collect();
-    table(terminal, &["  PRIO", "WEIGHT", "STATE", "MAX LIVE", "NAME"], &rows)
+    let columns = [
+        Column::Whole("  PRIO"),
+        Column::Whole("WEIGHT"),
+        Column::Whole("STATE"),
+        Column::Whole("MAX LIVE"),
+        Column::Name("NAME"),
+        Column::Id("ID"),
+    ];
+    table(terminal, &columns, &rows)
 }

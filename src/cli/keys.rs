@@ -1,10 +1,14 @@
 //! `divert keys …`: the keys of the HTTP API, kept in the database. The first one has to be made
 //! here, because the API itself asks for one.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use strum::VariantArray as _;
 
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::find::pick;
+use super::input::count;
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use super::{Failure, database};
 use crate::api::{Scope, new_key};
@@ -27,7 +31,7 @@ pub enum KeysCommand {
     #[command(after_help = "Example:\n  divert keys list")]
     List(ListArgs),
     /// Make a key worthless, at once and for good
-    #[command(after_help = "Example:\n  divert keys revoke key_…")]
+    #[command(after_help = "Example:\n  divert keys revoke 01m7y97xc1")]
     Revoke(RevokeArgs),
 }
 
@@ -36,16 +40,21 @@ pub struct CreateArgs {
     /// Who or what will use it
     #[arg(long)]
     name: String,
-    /// admin, calls:read, calls:test, destinations:pause or flows:write; may be
-    /// given again
-    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    /// May be given again
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = scope())]
     scopes: Vec<Scope>,
     /// Days until it expires; it does not unless given
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=3650))]
-    days: Option<i64>,
+    #[arg(long, value_name = "DAYS", value_parser = count::<1, 3650>)]
+    days: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// One of the scopes; a mistake is answered with all of them.
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    let words = Scope::VARIANTS.iter().map(<&'static str>::from);
+    PossibleValuesParser::new(words).try_map(|typed| typed.parse())
 }
 
 #[derive(Args, Debug)]
@@ -57,7 +66,8 @@ pub struct ListArgs {
 
 #[derive(Args, Debug)]
 pub struct RevokeArgs {
-    id: KeyId,
+    /// The key, or as much of its id as tells it from others
+    id: String,
 }
 
 /// # Errors
@@ -74,7 +84,7 @@ pub async fn run(command: &KeysCommand, config: &Config) -> anyhow::Result<()> {
                 return Err(Failure::Input(format!("--name: {message}; {hint}")).into());
             }
             let now = clock::now();
-            let expires = args.days.map(|days| now.plus_ms(days.saturating_mul(DAY_MS)));
+            let expires = args.days.map(|days| now.plus_ms(i64::from(days) * DAY_MS));
             let id = KeyId::new(clock::mint());
             let (text, key) = new_key(id, args.name.trim(), &args.scopes, now, expires);
             let added = db.add_key(DEFAULT_ACCOUNT, &key).await;
@@ -91,11 +101,15 @@ pub async fn run(command: &KeysCommand, config: &Config) -> anyhow::Result<()> {
             list(&keys, args.json)
         }
         KeysCommand::Revoke(args) => {
-            let revoked = db.revoke_key(DEFAULT_ACCOUNT, args.id, clock::now()).await;
+            let keys = db.keys(DEFAULT_ACCOUNT).await.map_err(|error| database::failure(&error))?;
+            let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+            let named = ids.iter().zip(&keys).map(|(id, key)| (id.as_str(), key.name.as_str()));
+            let id = keys[pick(&args.id, named, "key")?].id;
+            let revoked = db.revoke_key(DEFAULT_ACCOUNT, id, clock::now()).await;
             if revoked.map_err(|error| database::failure(&error))? {
-                return say(&format!("{} is revoked\n", args.id));
+                return say(&format!("{id} is revoked\n"));
             }
-            let text = format!("there is no key {} that was not revoked before", args.id);
+            let text = format!("{id} was revoked before");
             Err(Failure::Input(text).into())
         }
     }
@@ -124,12 +138,14 @@ fn list(keys: &[ApiKey], as_json: bool) -> anyhow::Result<()> {
             (None, None) => ("good".to_owned(), Style::Good),
         };
         vec![
-            (Style::Plain, key.id.to_string()),
             (Style::Name, plain(&key.name)),
             (Style::Plain, key.scopes.join(" ")),
             (style, state),
+            (Style::Dim, key.id.to_string()),
         ]
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
-    say(&table(Terminal::of_stdout(), &["ID", "NAME", "SCOPES", "STATE"], &rows))
+    let columns =
+        [Column::Name("NAME"), Column::Name("SCOPES"), Column::Whole("STATE"), Column::Id("ID")];
+    say(&table(Terminal::of_stdout(), &columns, &rows))
 }

@@ -19,6 +19,8 @@ const LEFT: usize = 17;
 const TIME: usize = 12;
 /// Room to the right of the last line, for half of its name.
 const RIGHT: usize = 8;
+/// A picture has an end to its right, however wide the rest is.
+const WIDEST: usize = 200;
 const MIN_SPAN: usize = 14;
 const MAX_SPAN: usize = 24;
 /// A column of remarks narrower than this says nothing.
@@ -29,6 +31,7 @@ const GAP_MS: i64 = 5_000;
 /// The whole picture, with a line feed at the end.
 #[must_use]
 pub fn draw(call: &Call, terminal: Terminal) -> String {
+    let terminal = Terminal { width: terminal.width.min(WIDEST), ..terminal };
     let mut ladder = Ladder::new(call, terminal.width);
     ladder.heads();
     for entry in &call.timeline {

@@ -31,6 +31,7 @@ mod servers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
+mod status;
 mod terminal;
 mod test_call;
 mod trunks;
@@ -71,6 +72,9 @@ struct Global {
     /// What is logged: error, warn, info, debug or trace, also per module
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
+    /// Tables as wide as they like, with whole ids
+    #[arg(long, global = true)]
+    wide: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,26 +134,30 @@ enum Command {
     /// How calls leave
     #[command(subcommand, after_help = "Example:\n  divert trunks list")]
     Trunks(trunks::TrunksCommand),
+    /// How it all stands: node, trunks, live calls, what went wrong lately
+    #[command(after_help = "Example:\n  divert status")]
+    Status(status::StatusArgs),
     /// Check everything a call needs, with what to do where it is missing
     #[command(after_help = "Example:\n  divert doctor --json")]
     Doctor(doctor::DoctorArgs),
     /// Run a call's journal again and tell where divert would act differently
-    #[command(after_help = "Example:\n  divert replay call_…")]
+    #[command(after_help = "Example:\n  divert replay 01m7y97xc1")]
     Replay(replay::ReplayArgs),
     /// Run the calls of a period through a configuration document and compare
     ///
     /// The calls come from the log and go through the decisions of the server, once with the
     /// present configuration and once with the document read over it. Nothing is dialled and
     /// nothing is written.
-    #[command(after_help = "Example:\n  divert replay-day --from 2026-11-20T00:00:00Z \
-        --to 2026-11-21T00:00:00Z \\\n    --with draft.yaml")]
+    #[command(
+        after_help = "Example:\n  divert replay-day --from yesterday --to today --with draft.yaml"
+    )]
     ReplayDay(replay_day::ReplayDayArgs),
     /// Calls, conversations and costs in figures
     #[command(subcommand, after_help = "Example:\n  divert reports calls --by day")]
     Reports(reports::ReportsCommand),
     /// Run a call through a configuration document on the built-in simulator
     #[cfg(feature = "sim")]
-    #[command(after_help = "Example:\n  divert simulate flows.yaml --did 8005550199")]
+    #[command(after_help = simulate::PLAN)]
     Simulate(simulate::SimulateArgs),
     /// Keys of the HTTP API
     #[command(subcommand, after_help = "Example:\n  divert keys list")]
@@ -218,6 +226,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
+    if cli.global.wide {
+        terminal::be_wide();
+    }
     // These need no settings, and are wanted most where there are none yet.
     match &cli.command {
         Command::Completions { shell } => {
@@ -263,6 +274,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Reports(command) => reports::run(command, config).await,
             Command::Serve => serve::run(config.clone()).await,
             Command::Servers(command) => servers::run(command, config).await,
+            Command::Status(args) => status::run(args, config).await,
             Command::Trunks(command) => trunks::run(command, config).await,
             Command::TestCall(args) => test_call::run(args, config).await,
             Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),

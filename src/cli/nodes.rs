@@ -4,7 +4,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
 use super::{Failure, database};
 use crate::clock;
@@ -99,5 +99,9 @@ fn list(nodes: &[NodeUse], here: &str, as_json: bool) -> anyhow::Result<()> {
         ]
     };
     let rows: Vec<_> = nodes.iter().map(row).collect();
-    say(&table(Terminal::of_stdout(), &["NODE", "LIVE LEGS", "HELD"], &rows))
+    say(&table(
+        Terminal::of_stdout(),
+        &[Column::Name("NODE"), Column::Whole("LIVE LEGS"), Column::Words("HELD")],
+        &rows,
+    ))
 }

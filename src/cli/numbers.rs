@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::find::{find_flow, list, say_list};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 
 const PATH: &str = "/v1/numbers";
@@ -142,7 +142,10 @@ pub async fn run(command: &NumbersCommand, config: &Config) -> anyhow::Result<()
             }
             filter.extend(args.did.clone().map(|did| ("did", did)));
             let numbers = list(&client, PATH, &filter).await?;
-            say_list(numbers, args.json, |numbers| listing(numbers, Terminal::of_stdout()))
+            let is_filtered = !filter.is_empty();
+            say_list(numbers, args.json, |numbers| {
+                listing(numbers, is_filtered, Terminal::of_stdout())
+            })
         }
         NumbersCommand::Move(args) => {
             let client = Client::new(&args.server, config)?;
@@ -179,7 +182,10 @@ impl NumberArgs {
     }
 }
 
-fn listing(numbers: &[Number], terminal: Terminal) -> String {
+fn listing(numbers: &[Number], is_filtered: bool, terminal: Terminal) -> String {
+    if numbers.is_empty() && is_filtered {
+        return "No number fits.\n".to_owned();
+    }
     if numbers.is_empty() {
         return "No numbers. Add one:\n  divert numbers add DID --flow FLOW\n".to_owned();
     }
@@ -187,10 +193,12 @@ fn listing(numbers: &[Number], terminal: Terminal) -> String {
         vec![
             (Style::Name, plain(&number.did)),
             (Style::Plain, plain(&number.server)),
-            (Style::Dim, number.id.clone()),
             (Style::Plain, number.forwarding_flow.as_deref().map_or_else(|| "-".to_owned(), plain)),
+            (Style::Dim, plain(&number.id)),
         ]
     };
     let rows: Vec<_> = numbers.iter().map(row).collect();
-    table(terminal, &["DID", "MASTER", "ID", "FLOW"], &rows)
+    let columns =
+        [Column::Whole("DID"), Column::Name("MASTER"), Column::Name("FLOW"), Column::Id("ID")];
+    table(terminal, &columns, &rows)
 }

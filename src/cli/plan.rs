@@ -2,6 +2,7 @@
 //! first as words, then as rows. A running server notices the new version by itself. `divert export`
 //! writes what stands there as such a document.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::{fs, iter};
 
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::{Configuration, diff};
 use crate::model::document::{Unnamed, read_document, write_document};
-use crate::model::plan::{Action, PlanLine, describe};
+use crate::model::plan::{Action, PlanLine, describe, taken_away};
 use crate::model::problem::{Problem, render};
 use crate::model::text::decode;
 use crate::routing::check::advise;
@@ -130,6 +131,7 @@ pub(super) async fn propose(source: &Source, db: &Db) -> anyhow::Result<Proposal
         Ok(reading) if document.problems.is_empty() => {
             let mut warnings = reading.warnings;
             warnings.extend(advise(&reading.configuration, &reading.places));
+            warnings.extend(taken_away(&old, &reading.configuration, &reading.places));
             document.locate(&mut warnings);
             let lines = describe(&old, &reading.configuration);
             Ok(Proposal { version, old, new: reading.configuration, lines, warnings })
@@ -155,15 +157,42 @@ pub(super) fn faults(problems: &[Problem], file: &str) -> Failure {
         1 => "1 problem; nothing was changed".to_owned(),
         more => format!("{more} problems; nothing was changed"),
     };
-    let lines = problems.iter().map(|problem| format!("error: {}", plain(&render(problem, file))));
-    Failure::Input(lines.chain(iter::once(summary)).collect::<Vec<_>>().join("\n"))
+    let shown = problems.iter().take(MOST_FAULTS);
+    let lines = shown.map(|problem| format!("error: {}", plain(&render(problem, file))));
+    let more = problems.len().saturating_sub(MOST_FAULTS);
+    let more = (more > 0).then(|| format!("… and {more} more"));
+    let lines: Vec<String> = lines.chain(more).chain(iter::once(summary)).collect();
+    Failure::Input(lines.join("\n"))
 }
 
 pub(super) fn warn(warnings: &[Problem], file: &str) {
-    for warning in warnings {
-        eprintln!("warning: {}", plain(&render(warning, file)));
+    for line in warning_lines(warnings, file) {
+        eprintln!("warning: {line}");
     }
 }
+
+/// Each warning once; of a kind that comes again and again the first, and how many more there are.
+fn warning_lines(warnings: &[Problem], file: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let warnings: Vec<&Problem> = warnings.iter().filter(|warning| seen.insert(*warning)).collect();
+    let mut told = BTreeSet::new();
+    let mut lines = Vec::new();
+    for warning in &warnings {
+        let alike = warnings.iter().filter(|other| other.code == warning.code).count();
+        let line = plain(&render(warning, file));
+        if alike <= MOST_ALIKE {
+            lines.push(line);
+        } else if told.insert(warning.code) {
+            lines.push(format!("{line} (and {} more like this)", alike - 1));
+        }
+    }
+    lines
+}
+
+/// So many faults are told: whoever mends them sees the others then.
+const MOST_FAULTS: usize = 50;
+/// So many warnings of a kind are told one by one.
+const MOST_ALIKE: usize = 5;
 
 impl Proposal {
     fn show(&self, terminal: Terminal) -> String {
@@ -199,4 +228,39 @@ fn agreed(file: &str) -> Result<bool, Failure> {
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_told_once_and_a_kind_that_comes_again_is_counted() {
+        let warning =
+            |at: usize, code: &'static str| Problem::new(format!("/a/{at}"), code, "m", "h");
+        let one = warning(0, "odd");
+        assert_eq!(warning_lines(&[one.clone(), one], "f"), ["f: a[0]: m; h"]);
+        let many: Vec<Problem> = (0..40).map(|at| warning(at, "unknown_id")).collect();
+        let twice = [many.clone(), many, vec![warning(7, "odd")]].concat();
+        assert_eq!(
+            warning_lines(&twice, "f"),
+            ["f: a[0]: m; h (and 39 more like this)", "f: a[7]: m; h"]
+        );
+    }
+
+    #[test]
+    fn only_so_many_faults_are_told_and_the_others_counted() {
+        let fault = |at: usize| Problem::new(format!("/a/{at}"), "x", "m", "h");
+        let told = |count: usize| {
+            let faults_of: Vec<Problem> = (0..count).map(fault).collect();
+            faults(&faults_of, "f").to_string()
+        };
+        assert_eq!(told(50).lines().count(), 51);
+        let text = told(250_000);
+        assert_eq!(text.lines().count(), 52);
+        assert!(
+            text.ends_with("… and 249950 more\n250000 problems; nothing was changed"),
+            "{text}"
+        );
+    }
 }

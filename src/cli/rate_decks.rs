@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::client::{Client, ServerArgs};
 use super::find::{ListArgs, find, list, say_list};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 use crate::model::id::RateDeckId;
 
@@ -84,15 +84,22 @@ fn listing(decks: &[Deck], terminal: Terminal) -> String {
     let row = |deck: &Deck| {
         let from = if deck.bills_ring_time { "ring" } else { "answer" };
         vec![
-            (Style::Plain, deck.id.clone()),
+            (Style::Name, plain(&deck.name)),
             (Style::Plain, deck.rates.len().to_string()),
             (Style::Plain, plain(&deck.rounding)),
             (Style::Plain, from.to_owned()),
-            (Style::Name, plain(&deck.name)),
+            (Style::Dim, plain(&deck.id)),
         ]
     };
     let rows: Vec<_> = decks.iter().map(row).collect();
-    table(terminal, &["ID", "RATES", "ROUNDING", "BILLED FROM", "NAME"], &rows)
+    let columns = [
+        Column::Name("NAME"),
+        Column::Whole("RATES"),
+        Column::Whole("ROUNDING"),
+        Column::Whole("BILLED FROM"),
+        Column::Id("ID"),
+    ];
+    table(terminal, &columns, &rows)
 }
 
 fn rates(deck: &Deck, terminal: Terminal) -> String {
@@ -105,5 +112,6 @@ fn rates(deck: &Deck, terminal: Terminal) -> String {
         ]
     };
     let rows: Vec<_> = deck.rates.iter().map(row).collect();
-    table(terminal, &["PREFIX", "PER MINUTE", "INCREMENT"], &rows)
+    let columns = ["PREFIX", "PER MINUTE", "INCREMENT"].map(Column::Whole);
+    table(terminal, &columns, &rows)
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::find::{CallArg, only};
 use super::terminal::{Style, Terminal, say, say_json};
 use super::view::offset;
 use super::{Failure, database};
@@ -13,10 +14,12 @@ use crate::engine::Command;
 use crate::engine::journal::{JournalEntry, replay};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::id::CallId;
+use crate::store::{CallFilter, Db};
 
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
-    id: CallId,
+    /// The call, or as much of its id as tells it from others
+    id: CallArg,
     /// Print the journal itself: one JSON object per input
     #[arg(long, conflicts_with = "json")]
     journal: bool,
@@ -30,10 +33,11 @@ pub struct ReplayArgs {
 /// [`database::failure`].
 pub async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<()> {
     let db = database::open(config).await?;
-    let lines = db.journal(DEFAULT_ACCOUNT, args.id).await;
+    let id = find(&db, &args.id).await?;
+    let lines = db.journal(DEFAULT_ACCOUNT, id).await;
     let lines = lines.map_err(|error| database::failure(&error))?;
     if lines.is_empty() {
-        return Err(Failure::Input(format!("there is no journal of {}", args.id)).into());
+        return Err(Failure::Input(format!("there is no journal of {id}")).into());
     }
     if args.journal {
         let text: Vec<String> = lines.iter().map(|line| line.body.to_string()).collect();
@@ -47,6 +51,18 @@ pub async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<()> {
         journal.push(entry);
     }
     judge(&journal, args.json)
+}
+
+async fn find(db: &Db, typed: &CallArg) -> anyhow::Result<CallId> {
+    let typed = match typed {
+        CallArg::Whole(id) => return Ok(*id),
+        CallArg::Beginning(typed) => typed,
+    };
+    let filter = CallFilter { ids: CallId::beginning(typed), ..CallFilter::default() };
+    let found = db.calls(DEFAULT_ACCOUNT, &filter, None, 4).await;
+    let found = found.map_err(|error| database::failure(&error))?;
+    let ids: Vec<String> = found.iter().map(|call| call.id.to_string()).collect();
+    Ok(only(typed, ids.iter().map(String::as_str))?.parse()?)
 }
 
 /// Replays and tells the first difference.

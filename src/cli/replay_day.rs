@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::json;
 
-use super::input::moment;
+use super::input::{When, when};
 use super::plan::{Source, propose, warn};
-use super::terminal::{Style, Terminal, plain, say, say_json, table};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use super::{Failure, database};
 use crate::config::Config;
 use crate::harness::day::{self, Figures, LoggedCall, Period, Share};
@@ -17,19 +17,20 @@ use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::Micros;
 use crate::model::configuration::Configuration;
 use crate::model::id::{DestinationId, ForwardingFlowId, ServerId};
-use crate::model::time::{Timestamp, Zone};
+use crate::model::time::Zone;
 use crate::model::timeline::duration;
 use crate::routing::snapshot::Snapshot;
 use crate::store::{By, CallUnderWay, Db, ReportQuery};
 
 #[derive(Args, Debug)]
 pub struct ReplayDayArgs {
-    /// Calls that began at or after this moment (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    from: Timestamp,
-    /// Calls that began before this moment
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    to: Timestamp,
+    /// Calls that began at or after this time, of this machine's zone: yesterday, 8h
+    /// (ago), 2026-11-26, "2026-11-26 09:30", or with an offset from UTC
+    #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
+    from: When,
+    /// Calls that began before this time
+    #[arg(long, value_name = "TIME", value_parser = when, default_value = "now")]
+    to: When,
     /// A configuration document, read over the present configuration
     #[arg(long = "with", value_name = "FILE")]
     draft: String,
@@ -69,7 +70,7 @@ const RULES: [&str; 9] = [
 /// [`Failure::Input`] for a draft with faults, an unknown flow or an empty period; see
 /// [`database::failure`].
 pub async fn run(args: &ReplayDayArgs, config: &Config) -> anyhow::Result<()> {
-    let (from, to) = (args.from, args.to);
+    let (from, to) = (args.from.here(), args.to.here());
     if from >= to {
         return Err(Failure::Input("--to is not after --from".to_owned()).into());
     }
@@ -254,5 +255,12 @@ fn section(
         ]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    table(terminal, &[head, "LOGGED", "PRESENT", "DRAFT", "±"], &rows) + "\n"
+    let columns = [
+        Column::Name(head),
+        Column::Whole("LOGGED"),
+        Column::Whole("PRESENT"),
+        Column::Whole("DRAFT"),
+        Column::Whole("±"),
+    ];
+    table(terminal, &columns, &rows) + "\n"
 }

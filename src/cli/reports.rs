@@ -3,24 +3,26 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 use strum::VariantArray;
 
 use super::client::{Client, ServerArgs};
 use super::find::Part;
-use super::input::{moment_as_typed, word};
-use super::terminal::{Style, Terminal, plain, say, say_json, table, wrap};
+use super::input::{When, when, word};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table, wrap};
 use super::view::Flow;
 use crate::config::Config;
 use crate::model::cause::CallResult;
+use crate::model::time::Zone;
 use crate::store::By;
 
 #[derive(Debug, Subcommand)]
 pub enum ReportsCommand {
     /// Calls, answers, conversations and costs; test calls are never among them
     #[command(after_help = "Examples:\n  divert reports calls --by day --zone America/Chicago\n  \
-        divert reports calls --by destination --from 2026-11-01T00:00:00Z --csv")]
+        divert reports calls --by destination --from 2026-11-01 --csv")]
     Calls(CallsArgs),
 }
 
@@ -29,15 +31,16 @@ pub struct CallsArgs {
     /// What the rows are: day, hour, flow or destination
     #[arg(long, default_value_t = By::Day, value_parser = word::<By>())]
     by: By,
-    /// Not before this moment (RFC 3339); the last 30 days unless given
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    from: Option<String>,
-    /// Before this moment; now unless given
-    #[arg(long, value_name = "TIME", value_parser = moment_as_typed)]
-    to: Option<String>,
+    /// Not before this time; the last 30 days unless given. As 7d (ago), yesterday,
+    /// 2026-11-26 or "2026-11-26 09:30" in --zone, or in this machine's without it
+    #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
+    from: Option<When>,
+    /// Before this time; now unless given
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    to: Option<When>,
     /// Whose days and hours; the account's unless given
     #[arg(long, value_name = "NAME")]
-    zone: Option<String>,
+    zone: Option<Zone>,
     #[command(flatten)]
     part: Part,
     /// Report on test calls instead
@@ -97,9 +100,16 @@ struct Cost {
 pub async fn run(command: &ReportsCommand, config: &Config) -> anyhow::Result<()> {
     let ReportsCommand::Calls(args) = command;
     let client = Client::new(&args.server, config)?;
-    let texts = [("from", &args.from), ("to", &args.to), ("zone", &args.zone)];
+    let zone = args.zone.as_ref();
+    let rules = zone.map_or_else(TimeZone::system, |zone| zone.rules().clone());
+    let times = [("from", &args.from), ("to", &args.to)];
     let mut query = vec![("by", args.by.to_string())];
-    query.extend(texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))));
+    query.extend(
+        times
+            .into_iter()
+            .filter_map(|(key, time)| Some((key, time.as_ref()?.within(&rules).rfc3339()))),
+    );
+    query.extend(zone.map(|zone| ("zone", zone.to_string())));
     query.extend(args.part.query(&client).await?);
     query.extend(args.tests.then(|| ("test", "only".to_owned())));
     if args.csv {
@@ -145,10 +155,12 @@ fn show(report: &Report, by: By, terminal: Terminal) -> String {
         By::Flow => "FLOW".to_owned(),
         By::Hour => format!("HOUR {}", plain(&report.zone)),
     };
-    let mut heads = vec![first.as_str()];
-    heads.extend((by == By::Destination).then_some("FLOW"));
-    heads.extend(["CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES", "COST"]);
-    let table = table(terminal, &heads, &rows);
+    let mut columns = vec![Column::Name(&first)];
+    columns.extend((by == By::Destination).then_some(Column::Name("FLOW")));
+    let figures = ["CALLS", "SESSIONS", "ANSWERED", "RATE", "MINUTES"];
+    columns.extend(figures.map(Column::Whole));
+    columns.push(Column::Words("COST"));
+    let table = table(terminal, &columns, &rows);
     // A call that was sent to several destinations would be counted for each.
     if by == By::Destination { table } else { table + &results(&report.rows, terminal) }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::find::{ListArgs, list, say_list};
-use super::terminal::{Style, Terminal, plain, table};
+use super::terminal::{Column, Style, Terminal, plain, table};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -44,13 +44,20 @@ fn listing(servers: &[Server], terminal: Terminal) -> String {
     let row = |server: &Server| {
         let max = server.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
         vec![
-            (Style::Plain, server.id.clone()),
+            (Style::Name, plain(&server.name)),
             (Style::Plain, plain(&server.role)),
             (Style::Plain, plain(server.trunk.as_deref().unwrap_or("-"))),
             (Style::Plain, max),
-            (Style::Name, plain(&server.name)),
+            (Style::Dim, plain(&server.id)),
         ]
     };
     let rows: Vec<_> = servers.iter().map(row).collect();
-    table(terminal, &["ID", "ROLE", "TRUNK", "MAX LIVE", "NAME"], &rows)
+    let columns = [
+        Column::Name("NAME"),
+        Column::Whole("ROLE"),
+        Column::Name("TRUNK"),
+        Column::Whole("MAX LIVE"),
+        Column::Id("ID"),
+    ];
+    table(terminal, &columns, &rows)
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Failure;
-use super::terminal::{Style, Terminal, say, say_json, table};
+use super::terminal::{Column, Style, Terminal, say, say_json, table};
 use crate::config::{Loaded, sample};
 
 #[derive(Debug, Subcommand)]
@@ -80,7 +80,11 @@ pub fn run(command: &ConfigCommand, loaded: &Loaded) -> anyhow::Result<()> {
                 vec![(Style::Name, shown.key.to_owned()), (style, value), (style, shown.source)]
             };
             let rows: Vec<_> = loaded.shown().into_iter().map(row).collect();
-            say(&table(terminal, &["KEY", "VALUE", "SOURCE"], &rows))
+            say(&table(
+                terminal,
+                &[Column::Whole("KEY"), Column::Name("VALUE"), Column::Words("SOURCE")],
+                &rows,
+            ))
         }
     }
 }

@@ -2,25 +2,27 @@
 //!
 //! The engine and its decisions are those of the server; Asterisk, its phones and the time are not.
 //! A phone behaves by the number that is dialled, as in `asterisk/phones`, whichever trunk leads to
-//! it. Nothing is connected, nothing is written, and no settings are read.
+//! it, or as `--outcome` says. Nothing is connected, nothing is written, and no settings are read.
 
 use clap::Args;
 
 use super::Failure;
 use super::calls::story;
+use super::input::count;
 use super::ladder;
 use super::plan::{faults, read, warn};
 use super::terminal::{Style, Terminal, say};
 use super::view::{Call, Entry, Flow, Leg, Moment, Money};
 use crate::clock;
-use crate::engine::sim::Sim;
+use crate::engine::sim::{Phones, Sim};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, LegRecord};
+use crate::model::cause::Outcome;
 use crate::model::configuration::Configuration;
 use crate::model::document::Unnamed;
 use crate::model::id::CallId;
-use crate::model::number::{Caller, Did};
+use crate::model::number::{Caller, DialNumber, Did};
 use crate::model::timeline::TimelineEntry;
 use crate::routing::check::advise;
 use crate::routing::snapshot::Snapshot;
@@ -37,9 +39,39 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NUMBER", default_value = "+12025550142")]
     caller: String,
     /// Seconds until the caller hangs up after the answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 3,
-        value_parser = clap::value_parser!(u16).range(1..=3600))]
-    talk: u16,
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = count::<1, 3600>)]
+    talk: u32,
+    /// What becomes of a number that is dialled, as 12025550100=busy; may be given again
+    #[arg(long = "outcome", value_name = "NUMBER=OUTCOME", value_parser = outcome)]
+    outcomes: Vec<(String, Outcome)>,
+}
+
+/// The table of the numbering plan, for the help.
+pub const PLAN: &str = "\
+What becomes of a number that is dialled is what --outcome says:
+  answered, bad_number, busy, codec_mismatch, declined, no_answer, trunk_failed,
+  trunk_rejected or unreachable
+Otherwise numbers of four digits behave by the first two, and all others answer:
+  10xx  rings 0.5 s, answers       16xx  480, nobody is there
+  11xx  486, busy                  17xx  404, no such number
+  12xx  rings and never answers    18xx  503, the trunk fails
+  13xx  603, declined              19xx  answers, hangs up after 2 s
+  14xx  busy after 3 s             20xx  answers at once
+  15xx  answers after 2 s          21xx  500   22xx  403
+A trunk named dead never replies.
+
+Examples:
+  divert simulate flows.yaml --did 8005550199
+  divert simulate flows.yaml --outcome 12025550100=busy --outcome 1002=no_answer";
+
+fn outcome(typed: &str) -> Result<(String, Outcome), String> {
+    let words = || Phones::CHOICES.map(|outcome| outcome.to_string()).join(", ");
+    let hint =
+        || format!("type NUMBER=OUTCOME, as 12025550100=busy; an outcome is one of {}", words());
+    let (number, outcome) = typed.split_once('=').ok_or_else(hint)?;
+    let outcome = outcome.parse().ok().filter(|outcome| Phones::CHOICES.contains(outcome));
+    let number: DialNumber = number.parse().map_err(|_| hint())?;
+    Ok((number.as_str().to_owned(), outcome.ok_or_else(hint)?))
 }
 
 /// # Errors
@@ -53,6 +85,8 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     })?;
 
     let mut sim = Sim::new(clock::now(), snapshot(configuration, &did));
+    sim.phones =
+        Phones { chosen: args.outcomes.iter().cloned().collect(), others: Some(Outcome::Answered) };
     let call = play(&mut sim, &did, Caller::clean(&args.caller, ""), i64::from(args.talk) * 1_000);
     let call = seen(&sim, call).ok_or_else(|| Failure::Failed("the call left no record".into()))?;
 

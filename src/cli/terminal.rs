@@ -3,8 +3,10 @@
 //! Text from outside (names, numbers) is stripped of what nobody sees before it is shown: a
 //! caller's name must not move the cursor, nor turn the line around.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -44,8 +46,16 @@ impl Style {
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     pub colour: bool,
-    /// Columns, 80 to 200.
+    /// Columns, 80 to 200; all there are with `--wide`.
     pub width: usize,
+}
+
+/// `--wide` was given.
+static IS_WIDE: AtomicBool = AtomicBool::new(false);
+
+/// Tables are as wide as they like from here on, and ids are whole.
+pub fn be_wide() {
+    IS_WIDE.store(true, Ordering::Relaxed);
 }
 
 impl Terminal {
@@ -58,7 +68,11 @@ impl Terminal {
         let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             colour: interactive && !no_colour,
-            width: asked.or_else(real).unwrap_or(80).clamp(80, 200),
+            width: if IS_WIDE.load(Ordering::Relaxed) {
+                usize::MAX
+            } else {
+                asked.or_else(real).unwrap_or(80).clamp(80, 200)
+            },
         }
     }
 
@@ -136,31 +150,131 @@ pub fn wrap(parts: &[String], between: &str, width: usize) -> String {
     text + "\n"
 }
 
-/// A table with aligned columns; the last one may be as long as it likes.
+/// A column of a table, by what may be done to it where a line has no room.
+#[derive(Clone, Copy, Debug)]
+pub enum Column<'a> {
+    /// In the last column: of ids, as much as tells them apart.
+    Id(&'a str),
+    /// What somebody chose: cut, and marked.
+    Name(&'a str),
+    /// Never cut: numbers, times, states.
+    Whole(&'a str),
+    /// In the last column: goes on in the next line, below itself.
+    Words(&'a str),
+}
+
+/// What is left of a name at least, and what words have at least.
+const LEAST_NAME: usize = 8;
+const LEAST_WORDS: usize = 24;
+/// Of an id: the millisecond it was made in.
+const LEAST_ID: usize = 10;
+const GAP: usize = 2;
+
+impl Column<'_> {
+    fn head(&self) -> &str {
+        match self {
+            Self::Id(head) | Self::Name(head) | Self::Whole(head) | Self::Words(head) => head,
+        }
+    }
+
+    /// What of a width it insists on.
+    fn least(&self, width: usize) -> usize {
+        let head = self.head().chars().count();
+        match self {
+            Self::Name(_) => width.min(LEAST_NAME.max(head)),
+            Self::Words(_) => width.min(LEAST_WORDS.max(head)),
+            Self::Id(_) | Self::Whole(_) => width,
+        }
+    }
+}
+
+/// A table with aligned columns, within the width of the terminal where that is possible. A column
+/// without a single cell is left out.
 #[must_use]
-pub fn table(terminal: Terminal, heads: &[&str], rows: &[Vec<(Style, String)>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        let widest = cells.map(|(_, text)| text.chars().count()).max().unwrap_or(0);
-        widest.max(heads.get(column).map_or(0, |head| head.chars().count()))
-    };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let line = |cells: Vec<(Style, &str)>| {
-        let mut text = String::new();
-        for (at, (style, cell)) in cells.iter().enumerate() {
-            text.push_str(&terminal.paint(*style, cell));
-            if at + 1 < cells.len() {
-                let pad = widths.get(at).copied().unwrap_or(0);
-                text.push_str(&" ".repeat(pad.saturating_sub(cell.chars().count()) + 2));
+pub fn table(terminal: Terminal, columns: &[Column<'_>], rows: &[Vec<(Style, String)>]) -> String {
+    let is_used =
+        |at: &usize| rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.1.is_empty()));
+    let used: Vec<usize> = (0..columns.len()).filter(is_used).collect();
+    let columns: Vec<Column<'_>> = used.iter().map(|at| columns[*at]).collect();
+    let mut cells: Vec<Vec<(Style, String)>> = rows
+        .iter()
+        .map(|row| used.iter().map(|at| row.get(*at).cloned().unwrap_or_default()).collect())
+        .collect();
+    for (at, column) in columns.iter().enumerate() {
+        if matches!(column, Column::Id(_)) {
+            let short = short_ids(terminal, cells.iter().map(|row| row[at].1.as_str()));
+            for (row, id) in cells.iter_mut().zip(short) {
+                row[at].1 = id;
             }
         }
-        text.trim_end().to_owned() + "\n"
-    };
-    let mut text = line(heads.iter().map(|head| (Style::Dim, *head)).collect());
-    for row in rows {
-        text.push_str(&line(row.iter().map(|(style, cell)| (*style, cell.as_str())).collect()));
     }
-    text
+    let widest = |(at, column): (usize, &Column<'_>)| {
+        let widest = cells.iter().map(|row| row[at].1.chars().count()).max().unwrap_or(0);
+        widest.max(column.head().chars().count())
+    };
+    let mut widths: Vec<usize> = columns.iter().enumerate().map(widest).collect();
+    let gaps = GAP * widths.len().saturating_sub(1);
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + gaps;
+    while total(&widths) > terminal.width {
+        let gives = |at: &usize| widths[*at] > columns[*at].least(widths[*at]);
+        let Some(widest) = (0..widths.len()).filter(gives).max_by_key(|at| widths[*at]) else {
+            break;
+        };
+        widths[widest] -= 1;
+    }
+    let heads = columns.iter().map(|column| (Style::Dim, column.head().to_owned())).collect();
+    let lines = std::iter::once(&heads).chain(&cells);
+    lines.map(|row| line(terminal, &columns, &widths, row)).collect()
+}
+
+/// One row, in several lines if its last cell has many words.
+fn line(
+    terminal: Terminal,
+    columns: &[Column<'_>],
+    widths: &[usize],
+    row: &[(Style, String)],
+) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for (at, (style, cell)) in row.iter().enumerate() {
+        let width = widths[at];
+        match columns[at] {
+            Column::Words(_) => {
+                let words: Vec<String> = cell.split(' ').map(str::to_owned).collect();
+                let lines = wrap(&words, " ", width);
+                let indent = format!("\n{}", " ".repeat(column));
+                let painted = lines.lines().map(|part| terminal.paint(*style, part));
+                text.push_str(&painted.collect::<Vec<_>>().join(&indent));
+            }
+            Column::Name(_) => text.push_str(&terminal.paint(*style, &shorten(cell, width))),
+            Column::Id(_) | Column::Whole(_) => text.push_str(&terminal.paint(*style, cell)),
+        }
+        if at + 1 < row.len() {
+            text.push_str(
+                &" ".repeat((width + GAP).saturating_sub(cell.chars().count().min(width))),
+            );
+            column += width + GAP;
+        }
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+/// Of each id what tells it from the others, which commands take for the whole; with `--wide` the whole.
+#[must_use]
+pub fn short_ids<'a>(terminal: Terminal, ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    if terminal.width == usize::MAX {
+        return ids.map(str::to_owned).collect();
+    }
+    let digits = |id: &'a str| id.split_once('_').map_or(id, |(_, digits)| digits);
+    let ids: Vec<&str> = ids.map(digits).collect();
+    let all: BTreeSet<&str> = ids.iter().copied().collect();
+    let cut = |id: &'a str, length: usize| id.get(..length).unwrap_or(id);
+    let is_enough = |length: &usize| {
+        all.iter().map(|id| cut(id, *length)).collect::<BTreeSet<_>>().len() == all.len()
+    };
+    let longest = all.iter().map(|id| id.len()).max().unwrap_or(0);
+    let length = (LEAST_ID..longest).find(is_enough).unwrap_or(longest);
+    ids.into_iter().map(|id| cut(id, length).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -169,13 +283,40 @@ mod tests {
 
     const PIPE: Terminal = Terminal { colour: false, width: 80 };
 
+    fn cells(row: &[&str]) -> Vec<(Style, String)> {
+        row.iter().map(|cell| (Style::Plain, (*cell).to_owned())).collect()
+    }
+
     #[test]
     fn columns_are_aligned_and_lines_have_no_tail() {
-        let rows = [
-            vec![(Style::Plain, "a".to_owned()), (Style::Plain, "1".to_owned())],
-            vec![(Style::Plain, "ébcd".to_owned()), (Style::Plain, String::new())],
-        ];
-        assert_eq!(table(PIPE, &["X", "N"], &rows), "X     N\na     1\nébcd\n");
+        let rows = [cells(&["a", "1", ""]), cells(&["ébcd", "", ""])];
+        let columns = [Column::Name("X"), Column::Whole("N"), Column::Whole("EMPTY")];
+        assert_eq!(table(PIPE, &columns, &rows), "X     N\na     1\nébcd\n");
+    }
+
+    #[test]
+    fn a_table_fits_and_only_names_are_cut() {
+        let long = "a".repeat(60);
+        let why = "full 10/10, 3/5 answers per day, and some more words";
+        let rows = [cells(&[&long, "+12025550100", why]), cells(&["b", "1", "paused"])];
+        let columns = [Column::Name("NAME"), Column::Whole("DID"), Column::Words("WHY")];
+        let text = table(PIPE, &columns, &rows);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("aaaa…  +12025550100  full"), "{text}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(why.split(' ').all(|word| words.contains(&word)), "{text}");
+        let wide = table(Terminal { width: usize::MAX, ..PIPE }, &columns, &rows);
+        assert!(wide.contains(&long) && wide.contains(why), "{wide}");
+    }
+
+    #[test]
+    fn ids_are_as_short_as_tells_them_apart() {
+        let rows = [cells(&["call_01m7y97xc1edhbae1qxb"]), cells(&["call_01m7y97xc1fdhbae1qxb"])];
+        assert_eq!(table(PIPE, &[Column::Id("ID")], &rows), "ID\n01m7y97xc1e\n01m7y97xc1f\n");
+        assert_eq!(table(PIPE, &[Column::Id("ID")], &rows[..1]), "ID\n01m7y97xc1\n");
+        let wide = Terminal { width: usize::MAX, ..PIPE };
+        let whole = "ID\ncall_01m7y97xc1edhbae1qxb\n";
+        assert_eq!(table(wide, &[Column::Id("ID")], &rows[..1]), whole);
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Call {
             did: call.record.did.clone(),
             caller: call.record.caller.clone(),
             flow: call.route.as_ref().map(|route| route.name.clone()),
+            alike: arrival.alike,
             is_test: call.record.is_test,
         };
         call.note(now, received, out);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
-use crate::model::cause::HangupCause;
+use crate::model::cause::{HangupCause, Outcome};
 use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::time::Timestamp;
@@ -44,13 +44,69 @@ enum Phone {
     Silent,
 }
 
-/// The numbering plan of `asterisk/phones`.
-fn phone(endpoint: &str) -> Option<Phone> {
-    let (number, trunk) = endpoint.strip_prefix("PJSIP/")?.split_once('@')?;
-    if trunk == "dead" {
-        return Some(Phone::Silent);
+/// What the phones do behind the numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Phones {
+    /// Behind these numbers what was chosen for them.
+    pub chosen: BTreeMap<String, Outcome>,
+    /// Behind a number that is not in the plan; no such number unless given.
+    pub others: Option<Outcome>,
+}
+
+impl Phones {
+    /// What somebody may choose.
+    pub const CHOICES: [Outcome; 9] = [
+        Outcome::Answered,
+        Outcome::BadNumber,
+        Outcome::Busy,
+        Outcome::CodecMismatch,
+        Outcome::Declined,
+        Outcome::NoAnswer,
+        Outcome::TrunkFailed,
+        Outcome::TrunkRejected,
+        Outcome::Unreachable,
+    ];
+
+    fn of(&self, endpoint: &str) -> Option<Phone> {
+        let (number, trunk) = endpoint.strip_prefix("PJSIP/")?.split_once('@')?;
+        if let Some(chosen) = self.chosen.get(number) {
+            return Some(choice(*chosen));
+        }
+        if trunk == "dead" {
+            return Some(Phone::Silent);
+        }
+        let others = || choice(self.others.unwrap_or(Outcome::BadNumber));
+        Some(planned(number).unwrap_or_else(others))
     }
-    let refuses = |cause, sip| Phone::Refuses { rings: false, after_ms: 0, cause, sip };
+}
+
+fn refuses(cause: u16, sip: u16) -> Phone {
+    Phone::Refuses { rings: false, after_ms: 0, cause, sip }
+}
+
+/// A phone that comes to this.
+fn choice(outcome: Outcome) -> Phone {
+    match outcome {
+        Outcome::Answered => Phone::Answers { rings: true, after_ms: 500, talk_ms: None },
+        Outcome::Busy => refuses(17, 486),
+        Outcome::CodecMismatch => refuses(58, 488),
+        Outcome::Declined => refuses(21, 603),
+        Outcome::NoAnswer => Phone::RingsForEver,
+        Outcome::Redirected => refuses(23, 302),
+        Outcome::TrunkFailed => refuses(34, 503),
+        Outcome::TrunkRejected => refuses(21, 403),
+        Outcome::Unreachable => refuses(19, 480),
+        Outcome::Abandoned | Outcome::BadNumber | Outcome::Cancelled | Outcome::LostRace => {
+            refuses(1, 404)
+        }
+    }
+}
+
+/// The numbering plan of `asterisk/phones`: four digits, of which the first two say it.
+fn planned(number: &str) -> Option<Phone> {
+    if number.len() != 4 || !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     Some(match number.get(..2)? {
         "10" => Phone::Answers { rings: true, after_ms: 500, talk_ms: None },
         "11" => refuses(17, 486),
@@ -64,8 +120,8 @@ fn phone(endpoint: &str) -> Option<Phone> {
         "20" => Phone::Answers { rings: false, after_ms: 0, talk_ms: None },
         "21" => refuses(38, 500),
         "22" => refuses(21, 403),
-        // 17, and any number that is not in the plan.
-        _ => refuses(1, 404),
+        "17" => refuses(1, 404),
+        _ => return None,
     })
 }
 
@@ -106,6 +162,7 @@ pub struct Sim {
     pub rejections: BTreeMap<ChannelId, HangupCause>,
     /// Callers given back to the dialplan.
     pub passed_on: BTreeSet<ChannelId>,
+    pub phones: Phones,
     snapshot: Snapshot,
     channels: BTreeMap<ChannelId, Channel>,
     bridges: BTreeMap<BridgeId, BTreeSet<ChannelId>>,
@@ -127,6 +184,7 @@ impl Sim {
             journals: BTreeMap::new(),
             rejections: BTreeMap::new(),
             passed_on: BTreeSet::new(),
+            phones: Phones::default(),
             snapshot,
             channels: BTreeMap::new(),
             bridges: BTreeMap::new(),
@@ -167,6 +225,7 @@ impl Sim {
             account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),
             channel: channel.clone(),
             did: did.clone(),
+            alike: owner.is_none().then(|| self.snapshot.alike(did)).flatten(),
             caller_key,
             caller,
             session: call,
@@ -316,7 +375,7 @@ impl Sim {
             Command::Connect { bridge, channels } => self.connect(bridge, channels),
             Command::Create { leg, endpoint, .. } => {
                 let channel = leg.channel();
-                if phone(endpoint).is_none() {
+                if self.phones.of(endpoint).is_none() {
                     self.fails(channel, FailedCommand::Create, "Allocation failed");
                 } else if !self.channels.contains_key(&channel) {
                     let state = ChannelState::Down;
@@ -387,8 +446,8 @@ impl Sim {
     fn dial(&mut self, channel: &ChannelId, timeout_ms: i64) {
         // ARI counts in whole seconds.
         let timeout_ms = (timeout_ms + 999) / 1_000 * 1_000;
-        let Some(behaviour) = self.channels.get(channel).and_then(|known| phone(&known.endpoint))
-        else {
+        let known = self.channels.get(channel);
+        let Some(behaviour) = known.and_then(|known| self.phones.of(&known.endpoint)) else {
             self.fails(channel.clone(), FailedCommand::Dial, "Channel not found");
             return;
         };

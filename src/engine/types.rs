@@ -107,6 +107,9 @@ pub struct Arrival {
     pub account: AccountId,
     pub channel: ChannelId,
     pub did: Did,
+    /// What the DID was probably meant to be, where nobody owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<Did>,
     pub caller: Caller,
     /// By which the caller is known again on this flow.
     pub caller_key: Option<CallerKey>,

@@ -104,6 +104,16 @@ macro_rules! ids {
                 encode(self.0)
             }
 
+            /// The first and the last of all ids that begin with `typed`, which may lack the prefix;
+            /// `None` where no id does.
+            #[must_use]
+            pub fn beginning(typed: &str) -> Option<(Self, Self)> {
+                let digits = typed.strip_prefix(concat!($prefix, "_")).unwrap_or(typed);
+                let room = DIGITS.checked_sub(digits.len()).filter(|_| !digits.is_empty())?;
+                let filled = |with: &str| decode(&(digits.to_owned() + &with.repeat(room))).map(Self);
+                Some((filled("0")?, filled("z")?))
+            }
+
             /// The id written as its 26 characters alone, as in a channel id.
             #[must_use]
             pub fn from_digits(digits: &str) -> Option<Self> {
@@ -262,6 +272,20 @@ impl fmt::Display for BridgeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginning_of_an_id_stands_for_all_that_begin_so() {
+        let id: CallId = "call_01j3nnnyejx8kz0q4tt3b7m9ra".parse().unwrap();
+        for typed in ["0", "01j3nnnyej", "call_01j3", "01j3nnnyejx8kz0q4tt3b7m9ra"] {
+            let (first, last) = CallId::beginning(typed).unwrap();
+            assert!((first..=last).contains(&id), "{typed}");
+        }
+        let (_, last) = CallId::beginning("01j2").unwrap();
+        assert!(last < id);
+        for typed in ["", "call_", "trk_01j3", "01jU", "8", "01j3nnnyejx8kz0q4tt3b7m9ra0"] {
+            assert_eq!(CallId::beginning(typed), None, "{typed}");
+        }
+    }
 
     #[test]
     fn an_id_reads_back_as_itself_and_sorts_by_value() {

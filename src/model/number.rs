@@ -323,6 +323,15 @@ impl fmt::Display for Caller {
     }
 }
 
+impl Did {
+    /// The same with a `+` in front, or without the one it has.
+    #[must_use]
+    pub fn alike(&self) -> Option<Self> {
+        let did = self.as_str();
+        did.strip_prefix('+').map_or_else(|| format!("+{did}").parse(), str::parse).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::billing::{Prefix, Rate, RateDeck};
+use super::check::Places;
 use super::configuration::{Configuration, Named};
 use super::document::{
     write_account, write_destination, write_forwarding_flow, write_rate_deck, write_server,
@@ -21,6 +22,8 @@ use super::document::{
 };
 use super::forwarding_flow::ForwardingFlow;
 use super::id::{DestinationId, NumberId};
+use super::number::Did;
+use super::problem::Problem;
 use super::server::Server;
 use super::trunk::Trunk;
 
@@ -79,6 +82,41 @@ pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
     plan.objects(&old.forwarding_flows, &new.forwarding_flows, &sized, write_forwarding_flow);
     plan.lines
 }
+
+/// What flows would lose that stay: DIDs that go to no other flow, and destinations. Each at its place
+/// in the document; a flow that is named there is all that it says.
+#[must_use]
+pub fn taken_away(old: &Configuration, new: &Configuration, places: &Places) -> Vec<Problem> {
+    let owned: BTreeSet<&Did> = new.forwarding_flows.iter().flat_map(|flow| &flow.dids).collect();
+    let of_flow = |flow: &ForwardingFlow| {
+        let (before, here) = (old.forwarding_flow(flow.id)?, places.find(flow.id)?);
+        let dids = before.dids.iter().filter(|did| !owned.contains(did)).map(ToString::to_string);
+        let stays = |id| flow.destinations.iter().any(|one| one.id == id);
+        let gone = before.destinations.iter().filter(|one| !stays(one.id));
+        let lists = [
+            ("DID", dids.collect::<Vec<_>>()),
+            ("destination", gone.map(|one| one.name.clone()).collect()),
+        ];
+        let lost = lists.iter().filter(|(_, names)| !names.is_empty());
+        let lost: Vec<String> = lost
+            .map(|(word, names)| {
+                let more = names.len().saturating_sub(MOST_NAMED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let shown = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+                format!("{} ({shown}{more})", count(names.len(), word))
+            })
+            .collect();
+        (!lost.is_empty()).then(|| {
+            let message = format!("forwarding flow {} loses {}", flow.name, lost.join(" and "));
+            let hint = "write them too, unless that is meant: a flow has what its document says";
+            Problem::new(here, "taken_away", message, hint)
+        })
+    };
+    new.forwarding_flows.iter().filter_map(of_flow).collect()
+}
+
+/// So many of what is lost are named.
+const MOST_NAMED: usize = 5;
 
 fn plain<T: Named>(one: &T) -> String {
     format!("{} {}", T::KIND, one.name())

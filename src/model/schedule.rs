@@ -120,6 +120,25 @@ impl Schedule {
     }
 }
 
+/// Looks ahead by so many edges of hours and days: more than a year.
+const FAR: usize = 4_000;
+
+impl Schedule {
+    /// When it opens next, if it is closed at `at`; `None` if it does not for more than a year.
+    #[must_use]
+    pub fn next_opening(&self, zone: &Zone, at: Timestamp) -> Option<Timestamp> {
+        let mut at = at;
+        for _ in 0..FAR {
+            let (is_open, until) = self.state(zone, at);
+            if is_open {
+                return Some(at);
+            }
+            at = until;
+        }
+        None
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to } = self;
@@ -181,6 +200,28 @@ mod tests {
 
     fn at(instant: &str) -> Timestamp {
         Timestamp(instant.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    }
+
+    #[test]
+    fn it_says_when_it_opens_next() {
+        let zone: Zone = "America/Chicago".parse().unwrap();
+        let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.next_opening(&zone, at("2026-11-20T12:00:00Z")), None);
+        for day in 0..5 {
+            schedule.weekly[day] =
+                vec!["09:00-12:00".parse().unwrap(), "13:00-17:00".parse().unwrap()];
+        }
+        // The holiday is a Monday.
+        schedule.holidays.insert(jiff::civil::date(2026, 11, 23), Vec::new());
+        for (now, opens) in [
+            ("2026-11-20T14:59:59.999Z", "2026-11-20T15:00:00.000Z"),
+            ("2026-11-20T15:00:00Z", "2026-11-20T15:00:00.000Z"),
+            ("2026-11-20T18:00:00Z", "2026-11-20T19:00:00.000Z"),
+            ("2026-11-20T23:00:00Z", "2026-11-24T15:00:00.000Z"),
+        ] {
+            assert_eq!(schedule.next_opening(&zone, at(now)).unwrap().rfc3339(), opens, "{now}");
+        }
     }
 
     #[test]

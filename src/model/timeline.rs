@@ -56,6 +56,9 @@ pub enum Step {
         did: Did,
         caller: Caller,
         flow: Option<String>,
+        /// Nobody owns the number, and somebody owns this one, which lacks its `+` or has one more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alike: Option<Did>,
         is_test: bool,
     },
     /// The caller has called so often that the flow's rule holds.
@@ -358,11 +361,14 @@ impl Step {
                 };
                 format!("called at least {times} within {} · {then}", span(*within_sec))
             }
-            Self::Received { did, caller, flow, is_test } => {
-                let flow = flow.as_ref().map_or_else(
+            Self::Received { did, caller, flow, alike, is_test } => {
+                let mut flow = flow.as_ref().map_or_else(
                     || "no forwarding flow owns this number".to_owned(),
                     |name| format!("flow {name:?}"),
                 );
+                if let Some(alike) = alike {
+                    let _ = write!(flow, "; {}", did_you_mean(alike));
+                }
                 let test = if *is_test { " · test" } else { "" };
                 format!("{caller} → {did} · {flow}{test}")
             }
@@ -438,6 +444,17 @@ impl Receipt {
         }
         format!("would have {}", would.join(", "))
     }
+}
+
+/// What to think of where a number is unknown that is known but for its `+`.
+#[must_use]
+pub fn did_you_mean(alike: &Did) -> String {
+    let carrier = if alike.as_str().starts_with('+') {
+        "Does your carrier send the +?"
+    } else {
+        "Does your carrier send a + that the flow's number lacks?"
+    };
+    format!("did you mean {alike}? {carrier}")
 }
 
 /// Those a reader wants to know about: passed over for a reason, not merely not their turn.

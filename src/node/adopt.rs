@@ -170,6 +170,7 @@ mod tests {
             channel: caller(),
             did: "100".parse().unwrap(),
             caller: Caller::default(),
+            alike: None,
             caller_key: None,
             session: CALL,
             repeat: None,

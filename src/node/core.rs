@@ -341,6 +341,7 @@ impl Core {
         if let Some((plan, key)) = known.filter(|_| !is_test) {
             self.state.visit(&self.snapshot, plan, key, call, now);
         }
+        let alike = owner.is_none().then(|| self.snapshot.alike(&did)).flatten();
         let session = owner.map_or(call, |plan| {
             let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);
             self.sessions.join(plan.flow.id, &did, key, is_test, call, now, gap_sec)
@@ -350,6 +351,7 @@ impl Core {
             account,
             channel,
             did,
+            alike,
             caller,
             caller_key,
             session,

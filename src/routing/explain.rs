@@ -16,9 +16,10 @@ use crate::model::destination::Destination;
 use crate::model::forwarding_flow::Fallback;
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::schedule::{Schedule, Span};
 use crate::model::stickiness::RepeatRule;
 use crate::model::throttle::{CapCount, CapPeriod};
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, Zone};
 use crate::model::timeline::{LimitScope, Unroutable, Verdict};
 
 /// How many of the next new callers are foretold.
@@ -35,6 +36,8 @@ pub struct Explanation {
     pub then: Vec<FurtherAttempt>,
     /// Why there is no attempt behind the last; `None` when the call may not have more.
     pub ends: Option<Unroutable>,
+    /// How those are judged then that were not tried.
+    pub ends_with: Vec<Verdict>,
     /// Where the call goes that nobody took; `None` if the flow is gone, or rejects the caller.
     pub fallback: Option<LastResort>,
 }
@@ -56,11 +59,26 @@ pub struct FurtherAttempt {
     pub verdict: Verdict,
 }
 
+/// Hours of what is closed.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Closed {
+    /// On the day that is asked about.
+    pub today: Vec<Span>,
+    /// `None` if not within a year.
+    pub opens_at: Option<Timestamp>,
+}
+
 /// An [`Explanation`] with what belongs to the call as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct ExplainedCall {
     pub flow: ForwardingFlowId,
     pub name: String,
+    /// Of the flow.
+    pub zone: Zone,
+    /// Where the flow is closed.
+    pub closed: Option<Closed>,
+    /// The destinations that are.
+    pub closed_lines: Vec<(DestinationId, Closed)>,
     /// By which the caller is known again.
     pub caller_key: Option<CallerKey>,
     /// The flow's rule about repeated calls, if it holds.
@@ -73,6 +91,12 @@ pub struct ExplainedCall {
 pub struct FlowLive {
     pub flow: ForwardingFlowId,
     pub at: Timestamp,
+    /// Of the flow.
+    pub zone: Zone,
+    /// Where the flow is closed.
+    pub closed: Option<Closed>,
+    /// The destinations that are.
+    pub closed_lines: Vec<(DestinationId, Closed)>,
     /// Why it takes no new caller; `None` if it does.
     pub reason: Option<Unroutable>,
     /// Who gets the next new callers, the first at the front, if nobody hangs up meanwhile. What is
@@ -80,6 +104,8 @@ pub struct FlowLive {
     pub upcoming: Vec<Upcoming>,
     /// Why there is nobody behind the last of them; `None` if there is.
     pub ends: Option<Unroutable>,
+    /// How the destinations are judged then.
+    pub ends_with: Vec<Verdict>,
     /// Of the flow itself.
     pub caps: Vec<CapLive>,
     pub destinations: Vec<DestinationLive>,
@@ -146,7 +172,10 @@ pub fn explain_call(
     };
     let explanation = explain(snapshot, state, &ask);
     let (flow, name) = (plan.flow.id, plan.flow.name.clone());
-    Some(ExplainedCall { flow, name, caller_key, repeat, explanation })
+    let zone = plan.zone.clone();
+    let closed_lines = closed_lines(plan, at);
+    let closed = closed(plan.flow.schedule.as_ref(), &zone, at);
+    Some(ExplainedCall { flow, name, zone, closed, closed_lines, caller_key, repeat, explanation })
 }
 
 /// The decision on `ask`, and what would follow if nobody answered.
@@ -160,6 +189,7 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
         would: would(snapshot, &state, ask, &choice),
         then: Vec::new(),
         ends: choice.reason(),
+        ends_with: untried(&choice),
         fallback: None,
     };
     let Some((place, plan)) = snapshot.layout.flow(ask.flow) else {
@@ -185,8 +215,28 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
         choose_from(snapshot, &state, (&wheel, &[]), &ask, &mut choice);
         explanation.then.extend(further(plan, &choice));
         explanation.ends = choice.reason();
+        explanation.ends_with = untried(&choice);
     }
     explanation
+}
+
+fn untried(choice: &Choice) -> Vec<Verdict> {
+    choice.verdicts().filter(|verdict| *verdict != Verdict::Tried).collect()
+}
+
+/// Of what is closed at `at`: its hours of that day, and when it opens.
+fn closed(schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> Option<Closed> {
+    let schedule = schedule.filter(|schedule| !schedule.state(zone, at).0)?;
+    let today = schedule.spans(zone.local(at).date()).to_vec();
+    Some(Closed { today, opens_at: schedule.next_opening(zone, at) })
+}
+
+fn closed_lines(plan: &FlowPlan, at: Timestamp) -> Vec<(DestinationId, Closed)> {
+    let lines = plan.lines.iter().filter_map(|line| {
+        let closed = closed(line.destination.schedule.as_ref(), &line.zone, at)?;
+        Some((line.destination.id, closed))
+    });
+    lines.collect()
 }
 
 fn last_resort(snapshot: &Snapshot, state: &State, plan: &FlowPlan, ask: &Ask) -> LastResort {
@@ -235,7 +285,7 @@ pub fn live(
     let mut choice = Choice::default();
     choose(snapshot, &state, &nobody, &Ledger::default(), &mut choice);
 
-    let (upcoming, ends) = upcoming(snapshot, &state, (plan, here), nobody.clone());
+    let (upcoming, ends, ends_with) = upcoming(snapshot, &state, (plan, here), nobody.clone());
     let verdicts: Vec<Verdict> = choice.verdicts().collect();
     let lines = plan.lines.iter().enumerate();
     let destinations = lines
@@ -251,7 +301,19 @@ pub fn live(
         })
         .collect();
     let caps = caps(plan.gate.as_deref(), &here.meter, at);
-    Some(FlowLive { flow, at, reason: choice.reason(), upcoming, ends, caps, destinations })
+    Some(FlowLive {
+        flow,
+        at,
+        zone: plan.zone.clone(),
+        closed: closed(plan.flow.schedule.as_ref(), &plan.zone, at),
+        closed_lines: closed_lines(plan, at),
+        reason: choice.reason(),
+        upcoming,
+        ends,
+        ends_with,
+        caps,
+        destinations,
+    })
 }
 
 /// The next new callers, each of whom keeps a slot and a place behind the caps; and why there are no
@@ -261,7 +323,7 @@ fn upcoming(
     state: &State,
     (plan, here): (&FlowPlan, &FlowState),
     mut ask: Ask,
-) -> (Vec<Upcoming>, Option<Unroutable>) {
+) -> (Vec<Upcoming>, Option<Unroutable>, Vec<Verdict>) {
     let room = |gate: Option<&Gate>, meter: &Meter| {
         let caps = caps(gate, meter, ask.at).into_iter();
         caps.map(|cap| cap.max.saturating_sub(cap.used)).min().unwrap_or(u32::MAX)
@@ -280,7 +342,8 @@ fn upcoming(
             let reason = choice.reason();
             // Whoever is marked as tried here has had as many as the caps allow.
             let is_capped = reason == Some(Unroutable::AllTried);
-            return (upcoming, if is_capped { Some(Unroutable::AllThrottled) } else { reason });
+            let reason = if is_capped { Some(Unroutable::AllThrottled) } else { reason };
+            return (upcoming, reason, untried(&choice));
         };
         choice.move_wheel(&mut wheel);
         for (limit, _) in &way.limited {
@@ -297,7 +360,7 @@ fn upcoming(
         }
         upcoming.push(Upcoming { destination: *id, name: name.clone() });
     }
-    (upcoming, (room < UPCOMING).then_some(Unroutable::FlowCapped))
+    (upcoming, (room < UPCOMING).then_some(Unroutable::FlowCapped), Vec::new())
 }
 
 fn share_permille(choice: &Choice, at: usize) -> u32 {

@@ -153,6 +153,13 @@ impl Snapshot {
         self.layout.flows.get(self.dids.get(did.as_str())? as usize)
     }
 
+    /// The same number with a `+`, or without, where somebody owns that: most likely who dials `did`
+    /// means it.
+    #[must_use]
+    pub fn alike(&self, did: &Did) -> Option<Did> {
+        did.alike().filter(|alike| self.owner(alike).is_some())
+    }
+
     /// Who owns a DID on any master: at most one flow on each.
     pub fn owners(&self, did: &str) -> impl Iterator<Item = &Arc<FlowPlan>> {
         let others = self.namesakes.get(did).into_iter().flatten().copied();

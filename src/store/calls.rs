@@ -22,10 +22,14 @@ macro_rules! narrow {
             $query.push(" AND flow_id = ").push_bind(Text(flow));
         }
         if let Some(did) = &$filter.did {
-            $query.push(" AND did = ").push_bind(Text(did));
+            let (one, other) = crate::store::calls::spellings(did.as_str());
+            $query.push(" AND did IN (").push_bind(Text(one));
+            $query.push(", ").push_bind(Text(other)).push(")");
         }
         if let Some(caller) = &$filter.caller {
-            $query.push(" AND caller_number = ").push_bind(Text(caller));
+            let (one, other) = crate::store::calls::spellings(caller);
+            $query.push(" AND caller_number IN (").push_bind(Text(one));
+            $query.push(", ").push_bind(Text(other)).push(")");
         }
         if let Some(is_test) = $filter.is_test {
             $query.push(" AND is_test = ").push_bind(is_test);
@@ -40,16 +44,25 @@ macro_rules! narrow {
 }
 pub(super) use narrow;
 
+/// A number as it is looked for: carriers write one and the same with a `+` or without.
+pub(super) fn spellings(number: &str) -> (String, String) {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (digits.to_owned(), format!("+{digits}"))
+}
+
 /// Which calls to list; every field that is set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct CallFilter {
+    /// From the first to the last of these.
+    pub ids: Option<(CallId, CallId)>,
     /// The calls of this session only.
     pub session: Option<CallId>,
     pub flow: Option<ForwardingFlowId>,
     /// Calls that were sent there, whoever answered them.
     pub destination: Option<DestinationId>,
+    /// With or without a `+`, as the caller's number.
     pub did: Option<Did>,
-    /// The caller's number, exactly.
+    /// With or without a `+`.
     pub caller: Option<String>,
     pub result: Option<CallResult>,
     pub is_test: Option<bool>,
@@ -101,6 +114,10 @@ impl Db {
             if let Some(destination) = filter.destination {
                 query.push(" AND EXISTS (").push(SENT).push(" AND leg.call_id = call.id");
                 query.push(" AND leg.destination_id = ").push_bind(Text(destination)).push(")");
+            }
+            if let Some((first, last)) = filter.ids {
+                query.push(" AND id >= ").push_bind(Text(first));
+                query.push(" AND id <= ").push_bind(Text(last));
             }
             if let Some(session) = filter.session {
                 query.push(" AND session_id = ").push_bind(Text(session));

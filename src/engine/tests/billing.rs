@@ -59,6 +59,7 @@ impl Told {
             channel: ChannelId("caller".to_owned()),
             did: "100".parse().unwrap(),
             caller: Caller::default(),
+            alike: None,
             caller_key: None,
             session: CALL,
             repeat: None,

@@ -293,6 +293,23 @@ fn a_number_nobody_owns_goes_back_to_the_dialplan() {
 }
 
 #[test]
+fn a_number_that_is_known_but_for_its_plus_is_told_of() {
+    for (dialled, owned, said) in [
+        ("12025550100", "+12025550100", "did you mean +12025550100? Does your carrier send the +?"),
+        ("+12025550100", "12025550100", "did you mean 12025550100? Does your carrier send a +"),
+        ("+12025550100", "2025550100", "no forwarding flow owns this number"),
+    ] {
+        let mut flow = flow(&["1001"]);
+        flow.dids = vec![owned.parse().unwrap()];
+        let mut sim = Sim::new(Timestamp(0), snapshot(flow));
+        let (call, _) = sim.call(&dialled.parse().unwrap(), Caller::default());
+        let received = sim.timelines[&call][0].step.sentence();
+        assert!(received.contains(said), "{received}");
+        assert_eq!(received.contains("did you mean"), said.contains("did you mean"));
+    }
+}
+
+#[test]
 fn the_ring_budget_bounds_all_attempts_together() {
     let mut flow = flow(&["1201", "1202", "1203", "1204"]);
     flow.ring_budget_sec = 50;

@@ -204,6 +204,7 @@ impl World {
                     channel,
                     did,
                     caller: Caller::default(),
+                    alike: None,
                     caller_key: None,
                     session: CallId::new(self.minted),
                     repeat: None,

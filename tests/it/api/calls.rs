@@ -218,6 +218,9 @@ async fn filters_select() {
         ("result=busy", vec![&busy]),
         ("did=800", vec![&busy]),
         ("caller=%2B1999", vec![&live]),
+        ("caller=1999", vec![&live]),
+        ("did=%2B800", vec![&busy]),
+        (&format!("id={}", &live[..26]), vec![&live]),
         (&format!("flow={flow}"), vec![&busy]),
         ("from=2026-11-21T15:00:00Z", vec![&live]),
         ("to=2026-11-21T16:00:00%2B01:00", vec![&busy, &test, &plain]),
@@ -252,6 +255,12 @@ async fn all_faults_of_a_query_are_told_at_once() {
         let answer = world.local(Ask::get(format!("/v1/calls?limit={limit}"))).await;
         answer.assert_problem(400, "invalid_query");
     }
+    // A + that was not escaped arrives as a blank.
+    let path = "/v1/calls?caller=+1999&from=2026-11-21T15:00:00+01:00&id=x";
+    let answer = world.local(Ask::get(path)).await;
+    let faults = [("?caller", "invalid"), ("?from", "invalid"), ("?id", "invalid")];
+    assert_eq!(answer.faults(), faults);
+    assert_eq!(answer.text.matches("%2B").count(), 2, "{}", answer.text);
     let answer = world.local(Ask::get("/v1/calls?limit=1&limit=2")).await;
     answer.assert_problem(400, "invalid_query");
     assert_eq!(answer.faults(), [("?limit", "repeated")]);

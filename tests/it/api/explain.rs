@@ -85,6 +85,12 @@ async fn the_moment_of_the_call_decides_over_what_is_open() {
     let closed = explain(&world, at("2031-11-21T14:59:59Z")).await;
     assert_eq!(closed["destination"], Value::Null);
     assert_eq!(closed["reason"], "flow_closed");
+    assert_eq!(closed["zone"], "America/Chicago");
+    let hours = json!({ "hours": ["09:00-17:00"], "opens_at": "2031-11-21T15:00:00.000Z" });
+    assert_eq!((&closed["closed"], &open["closed"]), (&hours, &Value::Null));
+    // On Friday evening it is the Monday.
+    let evening = explain(&world, at("2031-11-21T23:00:00Z")).await;
+    assert_eq!(evening["closed"]["opens_at"], "2031-11-24T15:00:00.000Z");
     assert_eq!(closed["then"], json!([]));
 }
 
@@ -94,6 +100,10 @@ async fn a_number_that_nobody_owns_goes_back_to_the_dialplan() {
     let answer = explain(&world, json!({ "did": "999" })).await;
     assert_eq!(answer["forwarding_flow"], Value::Null);
     assert_eq!(answer["candidates"], json!([]));
+    assert_eq!(answer["did_you_mean"], Value::Null);
+    flow(&world, json!({})).await;
+    let answer = explain(&world, json!({ "did": DID.trim_start_matches('+') })).await;
+    assert_eq!((&answer["forwarding_flow"], &answer["did_you_mean"]), (&Value::Null, &json!(DID)));
 }
 
 #[tokio::test]
@@ -175,6 +185,7 @@ async fn a_flow_that_takes_nobody_says_why() {
     }
     let live = world.local(Ask::get(format!("/v1/forwarding-flows/{id}/live"))).await.json;
     assert_eq!((&live["next"], &live["reason"]), (&Value::Null, &json!("all_paused")));
+    assert_eq!(live["ends_with"], json!({ "paused": 3 }));
     assert_eq!(live["destinations"][0]["reason"], "paused");
     let gone = "/v1/forwarding-flows/flw_00000000000000000000000009/live";
     assert_eq!(world.local(Ask::get(gone)).await.status, 404);

@@ -65,9 +65,16 @@ fn a_list_goes_on_behind_its_first_page() {
     let listed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(listed["data"].as_array().unwrap().len(), 205);
     assert_eq!(listed["has_more"], false);
-    let text = stdout(api.divert().args(["flows", "list"]));
+    let text = stdout(api.divert().args(["flows", "list", "--wide"]));
     // The oldest comes last.
     assert!(text.contains("flow 203  flw_") && text.contains("sales  flw_"), "{text}");
+    // What lists show of an id is enough to name it.
+    let text = stdout(api.divert().args(["flows", "list"]));
+    let line = text.lines().find(|line| line.starts_with("flow 203 ")).unwrap();
+    let short = line.split_whitespace().last().unwrap();
+    assert!(short.len() < 26, "{line}");
+    let text = stdout(api.divert().args(["destinations", "list", short]));
+    assert!(text.contains("desk"), "{text}");
     let text = stdout(api.divert().args(["destinations", "list", "sales"]));
     assert!(text.contains("slave-a-sales"), "{text}");
 
@@ -138,19 +145,56 @@ fn servers_trunks_and_credits_are_listed() {
         let text = stdout(api.divert().args(list));
         let words = |line: &str| {
             // Ids are dealt anew each time.
-            line.split_whitespace().filter(|word| !word.contains('_')).map(str::to_owned).collect()
+            let is_id = |word: &str| word.len() >= 10 && word.starts_with("01");
+            line.split_whitespace().filter(|word| !is_id(word)).map(str::to_owned).collect()
         };
         text.lines().map(words).collect()
     };
     assert_eq!(
         rows(["servers", "list"])[1..],
-        [vec!["slave", "to-slave-a", "-", "slave-a"], vec!["master", "-", "-", "pbx"]]
+        [vec!["slave-a", "slave", "to-slave-a", "-"], vec!["pbx", "master", "-", "-"]]
     );
-    assert_eq!(rows(["trunks", "list"])[1..], [["10.0.0.2:5060", "-", "-", "-", "to-slave-a"]]);
+    assert_eq!(rows(["trunks", "list"])[1..], [["to-slave-a", "unknown", "0", "10.0.0.2:5060"]]);
     let credits = rows(["balance", "list"]);
     assert_eq!(credits[1][2..], ["-2.00", "USD"]);
     assert_eq!(credits[2][2..], ["12.50", "USD", "invoice", "4711"]);
     let text = stdout(api.divert().args(["trunks", "list", "--json"]));
     let listed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(listed["data"][0]["name"], "to-slave-a");
+    assert_eq!(listed["data"][0]["status"]["state"], "unknown");
+}
+
+#[test]
+fn status_is_one_screen_and_says_where_nothing_runs() {
+    let api = Api::start();
+    api.fill();
+    let text = stdout(api.divert().arg("status"));
+    assert!(text.contains("divert ") && text.contains(" · node a · up since "), "{text}");
+    assert!(text.contains("Asterisk 22.10.1 · connected"), "{text}");
+    assert!(text.contains("to-slave-a  unknown  0"), "{text}");
+    assert!(text.contains("warning  ×2  a trunk is offline"), "{text}");
+    assert!(text.lines().count() <= 24, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let dir = TempDir::new().unwrap();
+    let mut nowhere = divert(dir.path());
+    nowhere.env("DIVERT_API_SOCKET", dir.path().join("s")).arg("status").assert().code(3);
+    let text = stderr(&mut nowhere);
+    assert!(text.starts_with("error: divert is not running"), "{text}");
+}
+
+#[test]
+fn a_list_without_what_was_asked_for_says_that_nothing_fits() {
+    let api = Api::start();
+    api.fill();
+    for (args, said) in [
+        (&["calls", "list", "--caller", "1"][..], "No call fits.\n"),
+        (&["calls", "list", "--collapse", "--live"], "No call fits.\n"),
+        (&["cdrs", "list", "--since", "1h"], "No bill fits.\n"),
+        (&["numbers", "list", "--did", "1"], "No number fits.\n"),
+    ] {
+        assert_eq!(stdout(api.divert().args(args)), said);
+    }
+    assert!(stdout(api.divert().args(["calls", "list"])).starts_with("No calls. Place one"));
+    let unknown = stderr(api.divert().args(["calls", "show", "01m7y97xc1"]));
+    assert!(unknown.contains("no id begins with \"01m7y97xc1\""), "{unknown}");
 }

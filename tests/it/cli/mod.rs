@@ -7,6 +7,7 @@ mod database;
 mod doctor;
 mod lists;
 mod nodes;
+mod plan;
 mod replay_day;
 mod serve;
 #[cfg(feature = "sim")]
@@ -212,8 +213,28 @@ fn a_mistyped_option_is_answered_with_what_to_type() {
         [&["reports", "calls"][..], &["calls", "list"], &["cdrs", "list"], &["replay-day"]]
     {
         for option in ["--from", "--to"] {
-            let text = tell(&[command, &[option, "2026-11-20"]].concat());
-            assert!(text.contains("type 2026-11-20T00:00:00Z"), "{command:?}: {text}");
+            let text = tell(&[command, &[option, "noon"]].concat());
+            assert!(text.contains("type 2026-11-21T14:03:07Z, "), "{command:?}: {text}");
+        }
+    }
+    // In our words, once, and with what to type.
+    for (args, hint) in [
+        (&["keys", "create", "--name", "a", "--scope", "adm"][..], "calls:read, calls:test"),
+        (&["keys", "create", "--name", "a", "--scope", "admin", "--days", "x"], "from 1 to 3650"),
+        (&["calls", "list", "--limit", "abc"], "type a whole number from 1 to 200"),
+        (&["cdrs", "list", "--limit", "0"], "type a whole number from 1 to 200"),
+        (&["calls", "list", "--test", "yes"], "include, exclude, only"),
+        (&["calls", "show", "call 1"], "type the id of a call, as call_"),
+        (&["explain", "100", "--at", "noon"], "tomorrow"),
+        (&["account", "set", "--max-live", "many"], "from 1 to 100000, or none"),
+        (&["account", "set", "--currency", "dollar"], "three capital letters, as USD"),
+        (&["balance", "add", "ten"], "0.0125"),
+        (&["reports", "calls", "--zone", "Mars/Base"], "Europe/Berlin"),
+    ] {
+        let text = tell(args);
+        assert_eq!(text.matches(hint).count(), 1, "{args:?}: {text}");
+        for foreign in ["invalid digit", "Matching variant", "not in 1..=", "parse"] {
+            assert!(!text.contains(foreign), "{args:?}: {text}");
         }
     }
 }

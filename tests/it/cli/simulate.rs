@@ -50,7 +50,38 @@ fn a_simulated_call_that_nobody_answers_fails() {
     let args = ["simulate", "flows.yaml", "--did", "99"];
     let run = divert(dir.path()).args(args).assert().code(1);
     let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("no forwarding flow owns this number"), "{text}");
+}
+
+#[test]
+fn unknown_numbers_answer_and_any_outcome_can_be_chosen() {
+    let dir = TempDir::new().unwrap();
+    let with_number = |number: &str| {
+        let text = GOOD.replace(
+            "server: slave-a, did: \"1001\"",
+            &format!("trunk: to-slave-a, number: \"{number}\""),
+        );
+        fs::write(dir.path().join("flows.yaml"), text).unwrap();
+    };
+    for number in ["+12025550100", "18005550199", "11", "110155"] {
+        with_number(number);
+        divert(dir.path()).args(["simulate", "flows.yaml"]).assert().success();
+        let args = ["simulate", "flows.yaml", "--outcome", &format!("{number}=declined")];
+        let run = divert(dir.path()).args(args).assert().code(1);
+        let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+        assert!(text.contains("Declined      slave-a-sales"), "{text}");
+    }
+    for typed in ["1001", "1001=lost_race", "1001=ring", "=busy"] {
+        let mut command = divert(dir.path());
+        command.args(["simulate", "flows.yaml", "--outcome", typed]).assert().code(2);
+        assert!(
+            stderr(&mut command).contains("as 12025550100=busy; an outcome is one of answered,")
+        );
+    }
+    let help = stdout(divert(dir.path()).args(["simulate", "--help"]));
+    assert!(help.contains("12xx  rings and never answers"), "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
 #[test]

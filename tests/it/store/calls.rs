@@ -401,8 +401,18 @@ async fn paging_meets_every_call_once_whatever_the_filter(
         call.did.as_str() == "abc"
     })
     .await;
-    check(CallFilter { caller: Some("100".into()), ..all() }, |call| call.caller.number == "100")
+    // Carriers write the same number with a + or without.
+    for caller in ["100", "+100"] {
+        check(CallFilter { caller: Some(caller.into()), ..all() }, |call| {
+            call.caller.number == "100"
+        })
         .await;
+    }
+    let ids = Some((CallId::new(40), CallId::new(49)));
+    check(CallFilter { ids, ..all() }, |call| {
+        (CallId::new(40)..=CallId::new(49)).contains(&call.id)
+    })
+    .await;
     check(CallFilter { result: Some(CallResult::Busy), ..all() }, |call| {
         call.result == Some(CallResult::Busy)
     })
@@ -430,8 +440,9 @@ async fn paging_meets_every_call_once_whatever_the_filter(
     .await;
     check(
         CallFilter {
+            ids: None,
             session: None,
-            did: Some("ABC".parse().unwrap()),
+            did: Some("+ABC".parse().unwrap()),
             caller: Some("1000".into()),
             flow: Some(ForwardingFlowId::new(1)),
             destination: None,
