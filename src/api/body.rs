@@ -54,14 +54,17 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
             "body_too_slow",
             "Request timeout",
             detail,
-        ));
+        )
+        .hint("send all of it at once"));
     };
     read.map_err(|error| {
         if is_over_limit(&error) {
             let detail = format!("The body is larger than {} KiB.", MAX_BODY / 1024);
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Too large", detail)
+                .hint("send one object at a time; divert apply takes documents of any size")
         } else {
             ApiError::bad_request("body_unreadable", "Bad request", "The body broke off.")
+                .hint("send it again")
         }
     })
 }

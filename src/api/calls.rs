@@ -190,14 +190,13 @@ fn take_call_filter(query: &mut Fields) -> CallFilter {
 }
 
 pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
-    let test = query.text("test").unwrap_or_else(|| "include".to_owned());
-    let is_test = match test.as_str() {
-        "include" => None,
-        "exclude" => Some(false),
-        "only" => Some(true),
-        other => {
-            let message = format!("{other:?} is not one of them");
-            query.problem("test", "unknown_value", &message, "include, exclude, only");
+    let is_test = match query.text("test").as_deref() {
+        None | Some("include") => None,
+        Some("exclude") => Some(false),
+        Some("only") => Some(true),
+        Some(other) => {
+            let message = format!("{other:?} is not a choice here");
+            query.problem("test", "unknown_value", &message, "type include, exclude or only");
             None
         }
     };
@@ -324,8 +323,10 @@ async fn end(
     if !kept.as_ref().is_some_and(|call| call.is_test) {
         identity.require(Scope::Admin)?;
     }
-    let over =
-        || ApiError::conflict("call_over", "Call is over", "This call is not live any more.");
+    let over = || {
+        ApiError::conflict("call_over", "Call is over", "This call is not live any more.")
+            .hint("GET /v1/calls?live=true lists those that are")
+    };
     if kept.as_ref().is_some_and(|call| call.status == CallStatus::Ended) {
         return Err(over());
     }

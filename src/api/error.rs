@@ -107,7 +107,13 @@ impl ApiError {
     /// Nothing of the account has this id, whoever else may.
     pub fn no_such(word: &str) -> Self {
         let detail = format!("No {word} has this id.");
+        let list = match word {
+            "API key" => "keys".to_owned(),
+            "destination" => "forwarding-flows/ID/destinations".to_owned(),
+            word => format!("{}s", word.replace(' ', "-")),
+        };
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+            .hint(format!("GET /v1/{list} lists those there are"))
     }
 
     pub fn bad_request(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {

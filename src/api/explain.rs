@@ -200,8 +200,8 @@ async fn live(
 }
 
 fn not_served() -> ApiError {
-    let detail = "this node does not serve the flow: ask the one whose master is the flow's";
-    ApiError::conflict("not_served", "Not served here", detail)
+    ApiError::conflict("not_served", "Not served here", "This node does not serve the flow.")
+        .hint("ask the node whose node.master is the flow's master")
 }
 
 fn read_question(mut body: Fields) -> Result<ExplainQuestion, ApiError> {

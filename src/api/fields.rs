@@ -1,6 +1,7 @@
 //! Reading the fields of a small document or of a query string, all faults at once.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
@@ -87,7 +88,12 @@ impl Fields {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.problem(name, "invalid", &format!("{text:?}: {error}"), hint);
+                self.problem(
+                    name,
+                    "invalid",
+                    &format!("{text:?}: {error}"),
+                    &format!("type {hint}"),
+                );
                 None
             }
         }
@@ -101,10 +107,23 @@ impl Fields {
     {
         if self.rest.get(name).is_none_or(Value::is_null) {
             self.rest.remove(name);
-            self.problem(name, "missing", "it is missing", hint);
+            self.problem(name, "missing", "it is missing", &format!("type {hint}"));
             return None;
         }
         self.parsed(name, hint)
+    }
+
+    /// Takes a whole number.
+    pub fn whole(&mut self, name: &str, range: &RangeInclusive<u32>) -> Option<u32> {
+        let text = self.text(name)?;
+        let (code, message) = match text.parse() {
+            Ok(number) if range.contains(&number) => return Some(number),
+            Ok(number) => ("out_of_range", format!("{number} is out of range")),
+            Err(_) => ("invalid", format!("{text:?} is not a number that is possible here")),
+        };
+        let hint = format!("type a number from {} to {}", range.start(), range.end());
+        self.problem(name, code, &message, &hint);
+        None
     }
 
     /// Takes one of a few words.
@@ -112,23 +131,29 @@ impl Fields {
         let text = self.text(name)?;
         let word = text.parse().ok();
         if word.is_none() {
-            let message = format!("{text:?} is not one of them");
-            self.problem(name, "unknown_value", &message, &words.join(", "));
+            let message = format!("{text:?} is not a choice here");
+            self.problem(name, "unknown_value", &message, &format!("type {}", words.join(" or ")));
         }
         word
     }
 
     /// Takes a moment as RFC 3339.
     pub fn moment(&mut self, name: &str) -> Option<Timestamp> {
-        let is_unescaped = self.origin == Origin::Query
-            && self.rest.get(name).and_then(Value::as_str).is_some_and(|text| text.contains(' '));
-        let hint = if is_unescaped {
-            "a time as 2026-11-21T14:03:07Z; write + as %2B: as it is, it stands for a blank"
-        } else {
-            "a time as 2026-11-21T14:03:07Z"
+        let text = self.text(name)?;
+        if let Ok(at) = text.parse::<jiff::Timestamp>() {
+            return Some(Timestamp(at.as_millisecond()));
+        }
+        let hint = match text.parse::<jiff::civil::DateTime>() {
+            _ if self.origin == Origin::Query && text.contains(' ') => {
+                "type a time as 2026-11-21T14:03:07Z; write + as %2B: as it is, it stands for a blank"
+                    .to_owned()
+            }
+            // A day or a local time lacks only what says where it is.
+            Ok(local) => format!("type {local}Z, or its offset from UTC in place of Z"),
+            Err(_) => "type a time as 2026-11-21T14:03:07Z".to_owned(),
         };
-        let at: jiff::Timestamp = self.parsed(name, hint)?;
-        Some(Timestamp(at.as_millisecond()))
+        self.problem(name, "invalid", &format!("{text:?} is not a moment"), &hint);
+        None
     }
 
     /// Notes a fault of one field.
@@ -165,8 +190,10 @@ impl Fields {
         match origin {
             Origin::Body => Err(ApiError::document(problems)),
             Origin::Query => {
-                let detail = problems.iter().map(|p| format!("{}: {}", p.pointer, p.message));
-                let detail = detail.collect::<Vec<_>>().join("; ");
+                let detail = match problems.as_slice() {
+                    [only] => format!("{}: {}", only.pointer, only.message),
+                    more => format!("The query has {} faults; see errors.", more.len()),
+                };
                 let (code, title) = ("invalid_query", "Invalid query parameters");
                 Err(ApiError::bad_request(code, title, detail).errors(problems))
             }

@@ -75,7 +75,9 @@ impl Repeatable {
         if key.is_empty() || key.len() > MAX_KEY || keys.next().is_some() {
             let detail = format!("The Idempotency-Key must be one text of 1 to {MAX_KEY} letters.");
             let (code, title) = ("idempotency_key_invalid", "Invalid idempotency key");
-            return Err(ApiError::bad_request(code, title, detail));
+            return Err(
+                ApiError::bad_request(code, title, detail).hint("use a UUID, without quotes")
+            );
         }
         let (Some(identity), Some(id)) =
             (parts.extensions.get::<Identity>(), parts.extensions.get::<RequestId>())

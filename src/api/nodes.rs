@@ -93,6 +93,7 @@ async fn forget(
     let node = node.ok_or_else(|| {
         let detail = "No node has this name.";
         ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+            .hint("GET /v1/nodes lists them")
     })?;
     if node.is_serving(clock::now()) {
         let detail = "The node is serving.";
@@ -115,5 +116,6 @@ fn require_operator(identity: &Identity) -> Result<(), ApiError> {
         return Ok(());
     }
     let detail = "Nodes are looked after by the default account.";
-    Err(ApiError::new(StatusCode::FORBIDDEN, "not_operator", "Not allowed", detail))
+    Err(ApiError::new(StatusCode::FORBIDDEN, "not_operator", "Not allowed", detail)
+        .hint("use a key of the default account"))
 }

@@ -46,15 +46,7 @@ where
 
     /// Takes `limit` and `cursor`.
     pub fn take(query: &mut Fields) -> Self {
-        let mut limit = Self::DEFAULT;
-        if let Some(wanted) = query.parsed::<u32>("limit", "a number from 1 to 200") {
-            if (1..=Self::MAX).contains(&wanted) {
-                limit = wanted;
-            } else {
-                let message = format!("{wanted} entries are not possible");
-                query.problem("limit", "out_of_range", &message, "a number from 1 to 200");
-            }
-        }
+        let limit = query.whole("limit", &(1..=Self::MAX)).unwrap_or(Self::DEFAULT);
         let before = query.text("cursor").and_then(|cursor| {
             let id = URL_SAFE_NO_PAD.decode(&cursor).ok();
             let id = id.and_then(|id| String::from_utf8(id).ok()).and_then(|id| id.parse().ok());

@@ -66,7 +66,7 @@ fn home(text: &str) -> Option<impl fmt::Display> {
 }
 
 fn unreadable() -> ApiError {
-    not_found("The path is not readable as text.")
+    not_found("The path is not readable as text.").hint("GET /openapi.json lists every path")
 }
 
 fn not_found(detail: &str) -> ApiError {

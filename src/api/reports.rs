@@ -132,8 +132,8 @@ async fn take(
         None | Some("exclude") => false,
         Some("only") => true,
         Some(other) => {
-            let message = format!("{other:?} is not one of them");
-            query.problem("test", "unknown_value", &message, "exclude, only");
+            let message = format!("{other:?} is not a choice here");
+            query.problem("test", "unknown_value", &message, "type exclude or only");
             false
         }
     };

@@ -40,8 +40,8 @@ impl Dialect {
             None | Some("0") => Self::Program,
             Some("1") => Self::Spreadsheet,
             Some(other) => {
-                let message = format!("{other:?} is not one of them");
-                query.problem("excel", "unknown_value", &message, "0, 1");
+                let message = format!("{other:?} is not a choice here");
+                query.problem("excel", "unknown_value", &message, "type 0 or 1");
                 Self::Program
             }
         }

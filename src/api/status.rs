@@ -144,7 +144,8 @@ struct LoggedProblem {
 async fn status(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
     identity.require(Scope::CallsRead)?;
     let now = api.node.status(identity.account).await.ok_or_else(|| {
-        ApiError::conflict("stopping", "About to stop", "divert is about to stop")
+        ApiError::conflict("stopping", "About to stop", "divert is about to stop.")
+            .hint("ask again in a few seconds")
     })?;
     let readiness = api.node.readiness();
     // What is wrong with the store must not hide all else.

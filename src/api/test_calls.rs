@@ -40,7 +40,8 @@ struct TestCallDocument {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what read_request reads")]
 pub(super) struct TestCaller {
-    #[schema(example = "+12025550199")]
+    /// Absent is withheld.
+    #[schema(example = "+12025550199", required = false)]
     number: String,
     #[schema(example = "Ada", required = false)]
     name: String,
@@ -85,6 +86,7 @@ async fn place(
     let placed = api.node.place_test_call(identity.account, id, request).await;
     let call = placed.map_err(|refused| {
         ApiError::conflict(refused.code, "Test call refused", refused.message)
+            .hint("divert doctor checks everything that a call needs")
     })?;
     let test_call =
         TestCall { id: call.to_string(), forwarding_flow: id.to_string(), tags: vec!["test"] };

@@ -36,6 +36,7 @@ use crate::model::cause::{CallResult, EndedBy};
 use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, LegId};
 use crate::model::number::{Caller, Did};
 use crate::model::slot::{Holding, Scope};
+use crate::model::text::visible;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
 use crate::routing::decide::{self, Decision, State};
@@ -405,6 +406,7 @@ impl Core {
     /// A dialplan gave us a channel and no number: nobody would ever take care of it here.
     fn send_on(&self, channel: ChannelId, name: &str, args: &str) {
         let app = self.lanes.client().app();
+        let args = visible(args);
         let comma = if args.is_empty() { "" } else { "," };
         warn!(
             channel.id = %channel,

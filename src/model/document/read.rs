@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             return;
         };
         let id = id.map(|id| id.to_string());
-        if typed.as_str() != id.as_deref() {
+        if id.is_none() || typed.as_str() != id.as_deref() {
             let (message, hint) = match id {
                 Some(id) => (format!("the id is {id} and cannot change"), "leave id out"),
                 None => ("ids are given by divert".to_owned(), "leave id out"),

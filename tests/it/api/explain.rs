@@ -141,7 +141,7 @@ async fn every_fault_of_a_question_is_told() {
         .iter()
         .map(|error| error["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/at", "/caller", "/callr", "/did"]);
+    assert_eq!(pointers, ["/at", "/caller/number", "/callr", "/did"]);
 }
 
 #[tokio::test]
