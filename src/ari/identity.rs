@@ -9,6 +9,46 @@
 use super::variable::Variable;
 use crate::model::number::{Caller, is_word_for_nobody};
 
+/// Whether a caller withholds the number.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Privacy {
+    #[default]
+    No,
+    /// And Asterisk has marked the channel so.
+    Marked,
+    /// And Asterisk has not taken note of it.
+    Unmarked,
+}
+
+impl Privacy {
+    /// Reads what the dialplan tells behind the DID: the value of `CALLERID(pres)`; 1 where the From
+    /// header names nobody; the value of the Privacy header (RFC 3323 §4.2: words with semicolons
+    /// between them). What is missing says nothing.
+    #[must_use]
+    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut words = words.into_iter();
+        if words.next().is_some_and(|presentation| presentation.starts_with("prohib")) {
+            return Self::Marked;
+        }
+        let is_nameless = words.next() == Some("1");
+        // `full` is of the drafts of the standard. `session` and `history` hide other things.
+        let hides = |word: &str| {
+            ["id", "user", "header", "full"]
+                .iter()
+                .any(|known| word.trim().eq_ignore_ascii_case(known))
+        };
+        if is_nameless || words.flat_map(|words| words.split(';')).any(hides) {
+            return Self::Unmarked;
+        }
+        Self::No
+    }
+
+    #[must_use]
+    pub fn is_withheld(self) -> bool {
+        self != Self::No
+    }
+}
+
 /// The caller on a channel.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Identity {
@@ -22,9 +62,9 @@ impl Identity {
     /// with its escapes: left there, each hop would add another backslash to every one of them.
     /// A carrier that knows no number writes `anonymous` or another such word in its place.
     #[must_use]
-    pub fn of(number: &str, name: &str, is_withheld: bool) -> Self {
+    pub fn of(number: &str, name: &str, privacy: Privacy) -> Self {
         let clean = Caller::clean(number, &unescape(name));
-        let is_anonymous = !is_withheld && is_word_for_nobody(&clean.number);
+        let is_anonymous = is_word_for_nobody(&clean.number);
         let parts = [
             (Variable::CallerName, name, &clean.name),
             (Variable::CallerNumber, number, &clean.number),
@@ -32,18 +72,12 @@ impl Identity {
         let differing = parts.into_iter().filter(|(_, raw, clean)| raw != clean);
         let mut corrections: Vec<_> =
             differing.map(|(variable, _, clean)| (variable, clean.clone())).collect();
-        if is_anonymous {
+        if privacy == Privacy::Unmarked || (privacy == Privacy::No && is_anonymous) {
             corrections.push((Variable::CallerPresentation, WITHHELD.to_owned()));
         }
-        let caller = if is_withheld || is_anonymous { Caller::default() } else { clean };
+        let caller = if privacy.is_withheld() || is_anonymous { Caller::default() } else { clean };
         Self { caller, corrections }
     }
-}
-
-/// Whether the value of `CALLERID(pres)` says that the caller wants to stay unknown.
-#[must_use]
-pub fn is_withheld(presentation: &str) -> bool {
-    presentation.starts_with("prohib")
 }
 
 /// `\"` is a quote and `\\` a backslash (RFC 3261 §25.1, quoted-pair).
@@ -66,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_clean_is_left_alone() {
         for (number, name) in [("+12025550199", "Ann"), ("", ""), ("ann.b", "Zoë 東京; <x>")] {
-            let identity = Identity::of(number, name, false);
+            let identity = Identity::of(number, name, Privacy::No);
             assert_eq!(identity.caller, Caller { number: number.into(), name: name.into() });
             assert_eq!(identity.corrections, []);
         }
@@ -75,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_unfit_for_a_header_is_corrected_part_by_part() {
         let name = |text: &str| vec![(Variable::CallerName, text.to_owned())];
-        let of = |number: &str, name: &str| Identity::of(number, name, false).corrections;
+        let of = |number: &str, name: &str| Identity::of(number, name, Privacy::No).corrections;
         assert_eq!(of("1", "A\r\nX: 1"), name("AX: 1"));
         assert_eq!(of("1", "A \\\"B\\\" \\\\"), name("A \"B\" \\"));
         assert_eq!(of("1", "cut\\"), name("cut"));
@@ -85,22 +119,42 @@ mod tests {
 
     #[test]
     fn a_withheld_caller_is_nobody_and_corrected_all_the_same() {
-        let identity = Identity::of("+12025550199", "A\nB", true);
+        let identity = Identity::of("+12025550199", "A\nB", Privacy::Marked);
         assert_eq!(identity.caller, Caller::default());
         assert_eq!(identity.corrections, [(Variable::CallerName, "AB".to_owned())]);
         for word in ["Anonymous", "Restricted", "unavailable"] {
-            let unknown = Identity::of(word, word, false);
+            let unknown = Identity::of(word, word, Privacy::No);
             assert_eq!(unknown.caller, Caller::default());
             assert_eq!(unknown.corrections, [(Variable::CallerPresentation, WITHHELD.to_owned())]);
         }
-        for (presentation, withheld) in [
-            ("prohib_not_screened", true),
-            ("prohib", true),
-            ("allowed_passed_screen", false),
-            ("unavailable", false),
-            ("", false),
+        let mark = vec![(Variable::CallerPresentation, WITHHELD.to_owned())];
+        let unmarked = Identity::of("+12025550199", "Ann", Privacy::Unmarked);
+        assert_eq!(unmarked, Identity { caller: Caller::default(), corrections: mark });
+    }
+
+    #[test]
+    fn a_caller_withholds_the_number_in_any_way_there_is() {
+        use Privacy::{Marked, No, Unmarked};
+        for (words, wanted) in [
+            (&["prohib_not_screened"][..], Marked),
+            (&["prohib", "0", ""], Marked),
+            (&["prohib_passed_screen", "1", "id"], Marked),
+            (&["allowed_not_screened", "1", ""], Unmarked),
+            (&["allowed_not_screened", "0", "id"], Unmarked),
+            (&["allowed_not_screened", "0", "ID;critical"], Unmarked),
+            (&["", "0", "session; user"], Unmarked),
+            (&["", "0", "header"], Unmarked),
+            (&["", "0", "full"], Unmarked),
+            (&["", "0", "none", " id"], Unmarked),
+            (&["allowed_passed_screen", "0", ""], No),
+            (&["allowed_passed_screen", "0", "none"], No),
+            (&["", "0", "session;history;critical"], No),
+            (&["", "0", "identity"], No),
+            (&["unavailable"], No),
+            (&["", ""], No),
+            (&[], No),
         ] {
-            assert_eq!(is_withheld(presentation), withheld, "{presentation}");
+            assert_eq!(Privacy::of(words.iter().copied()), wanted, "{words:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::AriError;
 use super::client::{Client, Info};
-use super::identity::Identity;
+use super::identity::{Identity, Privacy};
 use super::role::Role;
 use super::wire::{Bridge, Channel};
 use crate::engine::ChannelState;
@@ -54,7 +54,10 @@ impl Snapshot {
         let channel = |channel: &Channel| {
             let role = role(channel, app)?;
             let state = channel.state.engine();
-            let caller = channel.identity(matches!(role, Role::Caller { is_withheld: true, .. }));
+            let is_withheld = matches!(role, Role::Caller { is_withheld: true, .. });
+            // Marking it once more changes nothing.
+            let privacy = if is_withheld { Privacy::Unmarked } else { Privacy::No };
+            let caller = channel.identity(privacy);
             let name = channel.name.clone();
             Some((channel.channel_id(), ChannelSnapshot { name, state, role, caller }))
         };
@@ -161,7 +164,7 @@ mod tests {
         );
         assert_eq!(
             snapshot.channels[&ChannelId("1.1".into())].caller,
-            Identity::of("1", "Ann", false)
+            Identity::of("1", "Ann", Privacy::No)
         );
         let members = vec![ChannelId("1.1".into()), ChannelId("x".into())];
         assert_eq!(snapshot.bridges, BTreeMap::from([(BridgeId("b1".into()), members)]));

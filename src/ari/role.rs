@@ -5,15 +5,15 @@
 
 use std::fmt;
 
-use super::identity;
+use super::identity::Privacy;
 use crate::model::id::{CallId, LegId};
 use crate::model::number::Did;
 
 /// The role of a channel, as its arguments tell.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Role {
-    /// `did,<did>[,<presentation>]`: a call came in on that DID, from somebody who may want to stay
-    /// unknown (the value of `CALLERID(pres)`).
+    /// `did,<did>[,…]`: a call came in on that DID, from somebody who may want to stay unknown (see
+    /// [`Privacy::of`]).
     Caller { did: Did, is_withheld: bool },
     /// `leg,<call id>,<no>`: divert dialled it.
     Leg(LegId),
@@ -47,7 +47,7 @@ impl Role {
         let first = rest.split(',').next()?;
         match kind {
             "did" => {
-                let is_withheld = rest.split(',').nth(1).is_some_and(identity::is_withheld);
+                let is_withheld = Privacy::of(rest.split(',').skip(1)).is_withheld();
                 Some(Self::Caller { did: first.parse().ok()?, is_withheld })
             }
             "leg" => {

@@ -3,7 +3,7 @@
 //! Only what the engine acts on comes through; everything else is `None`. Which call a channel
 //! belongs to is not known here.
 
-use super::identity::{Identity, is_withheld};
+use super::identity::{Identity, Privacy};
 use super::role::Role;
 use super::wire::{self, Channel, Event};
 use crate::engine::ChannelEvent;
@@ -62,7 +62,7 @@ fn started(channel: &Channel, args: &[String]) -> Option<Translated> {
         ["did", did, ref more @ ..] if !is_our_leg(channel) => Some(Translated::Arrived {
             channel: known(channel)?,
             did: did.parse().map_err(|error| (did.to_owned(), error)),
-            caller: channel.identity(more.first().is_some_and(|word| is_withheld(word))),
+            caller: channel.identity(Privacy::of(more.iter().copied())),
             already_up: channel.state == wire::State::Up,
         }),
         ["leg", ..] if is_our_leg(channel) => about(channel, ChannelEvent::Ready),
@@ -160,7 +160,14 @@ mod tests {
         assert_eq!(start("1.1", "Up", &json!(["did", "+1#2*a"])), arrived(Ok(did), true));
         let withheld = start("1.1", "Ring", &json!(["did", "1", "prohib_passed_screen"]));
         let Some(Translated::Arrived { caller, .. }) = withheld else { panic!("{withheld:?}") };
+        assert_eq!(
+            (caller.caller, &caller.corrections[..1]),
+            (Caller::default(), &[(Variable::CallerName, "AX: 1".into())][..])
+        );
+        let private = start("1.1", "Ring", &json!(["did", "1", "allowed_not_screened", "0", "id"]));
+        let Some(Translated::Arrived { caller, .. }) = private else { panic!("{private:?}") };
         assert_eq!(caller.caller, Caller::default());
+        assert!(caller.corrections.iter().any(|(one, _)| *one == Variable::CallerPresentation));
         let wrong = ("1 2".to_owned(), NumberError::Character(' '));
         assert_eq!(start("1.1", "Ring", &json!(["did", "1 2"])), arrived(Err(wrong), false));
         let empty = (String::new(), NumberError::Empty);

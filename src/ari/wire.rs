@@ -18,7 +18,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::identity::Identity;
+use super::identity::{Identity, Privacy};
 use crate::engine;
 use crate::model::id::{BridgeId, ChannelId};
 use crate::model::time::Timestamp;
@@ -394,8 +394,8 @@ impl Channel {
 
     /// Who calls on this channel. Whether the caller wants to stay unknown is not in its JSON.
     #[must_use]
-    pub fn identity(&self, is_withheld: bool) -> Identity {
-        Identity::of(&self.caller.number, &self.caller.name, is_withheld)
+    pub fn identity(&self, privacy: Privacy) -> Identity {
+        Identity::of(&self.caller.number, &self.caller.name, privacy)
     }
 }
 

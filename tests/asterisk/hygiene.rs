@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
         is_asserted: true,
         logged: ("+12025550198", "Bob"),
     },
-    // Withheld, in the three ways there are.
+    // Withheld, in the three ways of which Asterisk takes note.
     Case {
         from: b"\"Anonymous\" <sip:anonymous@anonymous.invalid>",
         headers: b"P-Asserted-Identity: \"Secret\" <sip:+12025550198@carrier.example>\r\n\
@@ -113,6 +113,72 @@ const CASES: &[Case] = &[
         shown: ANONYMOUS,
         is_asserted: false,
         logged: ("", ""),
+    },
+    // Or said in a way of which Asterisk takes no note.
+    Case {
+        from: b"\"Ann\" <sip:+12025550199@carrier.example>",
+        headers: b"Privacy: id\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"\"Ann\" <sip:+12025550199@carrier.example>",
+        headers: b"Privacy: header;user\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"\"Ann\" <sip:+12025550199@carrier.example>",
+        headers: b"Privacy: full\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"\"Ann\" <sip:+12025550199@carrier.example>",
+        headers: b"P-Asserted-Identity: \"Ann\" <sip:+12025550199@carrier.example>\r\n\
+                   Privacy: id;critical\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"\"Anonymous\" <sip:anonymous@anonymous.invalid>",
+        headers: b"P-Asserted-Identity: \"Secret\" <sip:+12025550198@carrier.example>\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"<sip:Anonymous@carrier.example>",
+        headers: b"P-Asserted-Identity: <sip:+12025550198@carrier.example>\r\n",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    Case {
+        from: b"<sip:restricted@carrier.example>",
+        headers: b"",
+        shown: ANONYMOUS,
+        is_asserted: false,
+        logged: ("", ""),
+    },
+    // A caller who hides nothing, or nothing of that.
+    Case {
+        from: b"\"Ann, \\\"A\\\"\" <sip:+12025550199@carrier.example>",
+        headers: b"Privacy: none\r\n",
+        shown: "\"Ann, \\\"A\\\"\" <sip:+12025550199@127.0.0.1>",
+        is_asserted: true,
+        logged: ("+12025550199", "Ann, \"A\""),
+    },
+    Case {
+        from: b"\"Ann\" <sip:+12025550199@carrier.example>",
+        headers: b"Privacy: session;history\r\n",
+        shown: "\"Ann\" <sip:+12025550199@127.0.0.1>",
+        is_asserted: true,
+        logged: ("+12025550199", "Ann"),
     },
     // Who diverted the call before is nobody's business.
     Case {

@@ -1,7 +1,7 @@
 //! What nobody sees: refused wherever people type it, and gone from what carriers send.
 
 use axum::http::Method;
-use divert::ari::identity::Identity;
+use divert::ari::identity::{Identity, Privacy};
 use serde_json::json;
 
 use super::calls::{ended, record_call};
@@ -77,7 +77,7 @@ async fn what_a_carrier_sends_reaches_the_log_of_calls_without_what_nobody_sees(
     let world = World::new().await;
     for unseen in UNSEEN {
         let raw = format!("An{unseen}n");
-        let identity = Identity::of("+12025550199", &raw, false);
+        let identity = Identity::of("+12025550199", &raw, Privacy::No);
         assert!(!identity.caller.name.contains(unseen), "{raw:?}");
         assert_eq!(identity.corrections.len(), 1, "the channel loses it too, {raw:?}");
         record_call(&world, |call| {
