@@ -25,7 +25,7 @@ const MISSED: &[(Version, &str)] = &[
     (
         Version([22, 7, 0]),
         "SIP codes of destinations are not told: the log has causes only, and what shares a cause \
-         (as 401, 403 and 603 do) counts as the same",
+         counts as the same (a trunk's 403 as a phone's 603)",
     ),
 ];
 

@@ -224,6 +224,12 @@ impl Divert {
         (detail, lines.into_iter().map(entry).collect())
     }
 
+    /// What a command says, good or bad.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let done = self.command(arguments).output().unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
     /// What `divert replay` says against the journal of a call: empty when it leads to the same again.
     pub fn replay(&self, call: CallId) -> String {
         let done = self.command(&["replay", &call.to_string()]).output().unwrap();

@@ -46,6 +46,15 @@ pub async fn with_divert_in(
     gate::check(&lab).await;
 }
 
+/// The same on an older Asterisk.
+pub async fn with_divert_on(version: &str, document: &Value, test: impl AsyncFnOnce(&mut Lab)) {
+    let mut lab = Lab::start_on(&image(version)).await;
+    lab.divert.apply(document);
+    lab.divert.start().await;
+    test(&mut lab).await;
+    gate::check(&lab).await;
+}
+
 /// The same where divert was never started.
 pub async fn without_divert(test: impl AsyncFnOnce(&mut Lab)) {
     let mut lab = Lab::start().await;
@@ -55,11 +64,17 @@ pub async fn without_divert(test: impl AsyncFnOnce(&mut Lab)) {
 
 impl Lab {
     async fn start() -> Self {
+        Self::start_on(&image(NEWEST)).await
+    }
+
+    /// The phones and their carrier are the same on every version.
+    async fn start_on(image: &Image) -> Self {
+        let phones = self::image(NEWEST);
         let ports = Ports::claim();
         let (rtp, phones_rtp) = (ports.pbx_rtp(), ports.phones_rtp());
         let (asterisk, phones) = tokio::join!(
-            container(&ports, "pbx", ports.pbx_http(), rtp),
-            container(&ports, "phones", ports.phones_http(), phones_rtp),
+            container(image, &ports, "pbx", ports.pbx_http(), rtp),
+            container(&phones, &ports, "phones", ports.phones_http(), phones_rtp),
         );
         let pbx = Ari::new(ports.pbx_http(), "divert");
         let far = Ari::new(ports.phones_http(), "phones");
@@ -178,22 +193,29 @@ async fn until_online(ari: &Ari) {
     .await;
 }
 
-/// Name and tag of the image that `scripts/asterisk-image` builds.
-pub fn image() -> (String, String) {
-    let image = std::env::var("DIVERT_IMAGE").unwrap_or_else(|_| "divert-asterisk:22".to_owned());
+/// The version that divert is written for.
+pub const NEWEST: &str = "22";
+
+/// Name and tag.
+pub type Image = (String, String);
+
+/// The image that `scripts/asterisk-image VERSION` builds.
+pub fn image(version: &str) -> Image {
+    let own = std::env::var("DIVERT_IMAGE").ok().filter(|_| version == NEWEST);
+    let image = own.unwrap_or_else(|| format!("divert-asterisk:{version}"));
     let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
     (name.to_owned(), tag.to_owned())
 }
 
 async fn container(
+    (name, tag): &Image,
     ports: &Ports,
     role: &str,
     http: u16,
     rtp: (u16, u16),
 ) -> ContainerAsync<GenericImage> {
-    let (name, tag) = image();
     let ready = WaitFor::message_on_stdout("Asterisk Ready.");
-    let request = GenericImage::new(&name, &tag)
+    let request = GenericImage::new(name, tag)
         .with_wait_for(ready)
         .with_network("host")
         .with_cmd([role])

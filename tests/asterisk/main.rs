@@ -1,8 +1,8 @@
 //! divert on a real Asterisk 22: the shipped dialplan, a second Asterisk as phones and carrier, and
 //! divert's own binary between them.
 //!
-//! Needs Docker and the image that `scripts/asterisk-image` builds (another one by `DIVERT_IMAGE`);
-//! without them every test here fails and says so. Every test has its own pair of containers, its own
+//! Needs Docker and the images that `scripts/asterisk-image` builds, one of Asterisk 22 (another by
+//! `DIVERT_IMAGE`) and one of Asterisk 16; without them every test here fails and says so. Every test has its own pair of containers, its own
 //! ports and its own database, and ends with the leak gate of [`gate`].
 
 mod ari;
@@ -24,6 +24,7 @@ mod early_media;
 mod hygiene;
 mod limits;
 mod numbers;
+mod older;
 mod outages;
 mod outcomes;
 mod own_asterisk;

@@ -17,7 +17,7 @@ use testcontainers::core::{Mount, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 
-use crate::lab::{eventually, image};
+use crate::lab::{NEWEST, eventually, image};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
 
@@ -50,7 +50,7 @@ struct Machine {
 
 impl Machine {
     async fn start() -> Self {
-        let (name, tag) = image();
+        let (name, tag) = image(NEWEST);
         let ready = || WaitFor::message_on_stdout("Asterisk Ready.");
         let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/asterisk/own_asterisk/systemctl");
         let request = GenericImage::new(&name, &tag)
