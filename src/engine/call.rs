@@ -322,14 +322,14 @@ impl Call {
             self.record.talk_ms = over_at.since_ms(since);
         }
         let why = match by {
-            EndedBy::Caller if self.record.answered_at.is_none() => Outcome::Abandoned,
+            EndedBy::Caller => Outcome::Abandoned,
             _ => Outcome::Cancelled,
         };
         // Those taken back before have had their hang-up: a second one would find nobody there, and
         // its 404 could overtake the event that tells why the channel went.
         for leg in self.legs.values_mut().filter(|leg| leg.taken_back.is_none()) {
             leg.take_back(now, why);
-            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+            out.push(Command::HangUp { channel: leg.channel(), cause: HangupCause::NORMAL });
         }
         if !self.caller.is_gone {
             out.push(Command::HangUp { channel: self.record.channel.clone(), cause });
@@ -356,7 +356,7 @@ impl Call {
             out.push(Command::HangUp { channel: self.record.channel.clone(), cause });
         }
         for leg in self.legs.values().filter(|leg| leg.taken_back.is_some()) {
-            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+            out.push(Command::HangUp { channel: leg.channel(), cause: HangupCause::NORMAL });
         }
         if out.len() > before {
             self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
@@ -369,7 +369,7 @@ impl Call {
             && leg.taken_back.is_none()
         {
             leg.take_back(now, why);
-            out.push(Command::HangUp { channel: leg.channel(), cause: leg.farewell() });
+            out.push(Command::HangUp { channel: leg.channel(), cause: HangupCause::NORMAL });
             self.timers.set(Timer::Farewell, now.plus_ms(FAREWELL_MS));
         }
     }

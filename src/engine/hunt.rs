@@ -228,7 +228,7 @@ impl Call {
 
     pub fn ring_caller(&mut self, out: Out<'_>) {
         self.timers.clear(Timer::Ringback);
-        if !self.caller.hears_ringing && !self.caller.is_gone {
+        if !self.caller.hears_ringing {
             self.caller.hears_ringing = true;
             out.push(Command::Ring { channel: self.record.channel.clone() });
         }

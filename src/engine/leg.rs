@@ -157,12 +157,4 @@ impl Leg {
     pub fn channel(&self) -> ChannelId {
         self.id().channel()
     }
-
-    /// The cause to hang it up with; 26 makes Asterisk tell the phone that another one answered.
-    pub fn farewell(&self) -> HangupCause {
-        match self.taken_back {
-            Some(Outcome::LostRace) => HangupCause::ANSWERED_ELSEWHERE,
-            _ => HangupCause::NORMAL,
-        }
-    }
 }

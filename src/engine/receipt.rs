@@ -100,6 +100,7 @@ mod tests {
 
     use super::*;
     use crate::engine::tests::tariff;
+    use crate::model::billing::Micros;
     use crate::model::id::{CallId, DestinationId, LegId, TrunkId};
     use crate::model::memory::Binding;
     use crate::model::stickiness::{Stickiness, StickyWindow};
@@ -193,6 +194,22 @@ mod tests {
         assert_eq!(receipt.caps, [used(Attempts, 1), used(Answers, 1), used(BillableMinutes, 2)]);
         assert_eq!((receipt.wheel_turns, receipt.counts_as_visit), (2, true));
         assert_eq!(receipt.charge, None);
+    }
+
+    #[test]
+    fn what_several_legs_use_up_is_one_sum() {
+        let caps = vec![("flow".to_owned(), BillableMinutes)];
+        let mut draft = Draft::new(false);
+        for (no, minutes) in [(1, 2), (2, 5)] {
+            let mut leg = leg(no, 1, Would { caps: caps.clone(), ..Would::default() });
+            leg.record.answered_at = Some(Timestamp(0));
+            leg.record.ended_at = Some(Timestamp(minutes * 60_000));
+            draft.ended(&leg, None);
+        }
+        assert_eq!(draft.finish().caps, [("flow".to_owned(), BillableMinutes, 7)]);
+        let (one, other) = (tariff().charge(0, 3_000), tariff().charge(0, 4_000));
+        let both = sum(one, other);
+        assert_eq!((both.billed_sec, both.amount), (7, Micros(one.amount.0 + other.amount.0)));
     }
 
     /// Routing is told of no answer then, and of what it costs.

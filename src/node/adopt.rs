@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::ari::identity::Identity;
-    use crate::engine::{Arrival, CallEvent, FallbackRoute, Route};
+    use crate::engine::{Arrival, CallEvent, FallbackRoute, Route, Timer};
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::cause::EndedBy;
     use crate::model::forwarding_flow::Ringback;
@@ -310,6 +310,41 @@ mod tests {
     }
 
     #[test]
+    fn a_leg_that_went_while_another_one_answered_was_in_no_conversation() {
+        let mut engine = engine(&[ChannelEvent::Ready]);
+        // The first one gives no sign, and the next one is asked for.
+        for timer in [Timer::Ringback, Timer::Ring] {
+            let event = CallEvent::Expired(timer);
+            engine.handle(Timestamp(30_000), Input::Call { call: CALL, event });
+        }
+        let offer = Offer {
+            destination: Some(DestinationId::new(2)),
+            name: "b".into(),
+            trunk: TrunkId::new(1),
+            tariff: None,
+            endpoint: "PJSIP/2@a".into(),
+            ring_timeout_ms: 20_000,
+        };
+        let decision = Decision::Picked { offer, candidates: Vec::new(), would: None };
+        let event = CallEvent::Decided { leg: 2, decision };
+        engine.handle(Timestamp(30_000), Input::Call { call: CALL, event });
+        let second = LegId { call: CALL, no: 2 }.channel();
+        let input = Input::Channel { channel: second.clone(), event: ChannelEvent::Ready };
+        engine.handle(Timestamp(30_000), input);
+        let missed = missed_by(
+            &engine,
+            &[there(caller(), ChannelState::Down), there(leg(), ChannelState::Up)],
+        );
+        assert!(
+            matches!(&missed[..], [
+                Input::Channel { channel: first, event: ChannelEvent::Up },
+                Input::Channel { channel: gone, event: ChannelEvent::Gone { .. } },
+            ] if *first == leg() && *gone == second),
+            "{missed:?}"
+        );
+    }
+
+    #[test]
     fn a_leg_on_its_way_is_waited_for() {
         let asked = engine(&[]);
         assert_eq!(missed_by(&asked, &[there(caller(), ChannelState::Down)]), []);
@@ -351,5 +386,11 @@ mod tests {
         assert!(strangers.eq([&silent, &stranger]), "{:?}", found.strangers);
         assert_eq!(found.empty_bridges, [BridgeId("b-9".into())]);
         assert_eq!(found.missed, []);
+        // The end of a test call is no orphan while its call lives.
+        let of_call = (ChannelId("tcaller-y".to_owned()), ChannelState::Up, Role::TestCaller(CALL));
+        let channels =
+            [there(caller(), ChannelState::Down), there(leg(), ChannelState::Down), of_call];
+        let found = compare(&engine(&[ChannelEvent::Ready]), &self::asterisk(&channels));
+        assert_eq!(found, Differences::default());
     }
 }

@@ -148,9 +148,7 @@ impl Choice {
     }
 
     fn begin(&mut self, layout: &Arc<Layout>) {
-        if self.layout.as_ref().is_none_or(|known| !Arc::ptr_eq(known, layout)) {
-            self.layout = Some(Arc::clone(layout));
-        }
+        self.layout = Some(Arc::clone(layout));
         self.verdicts.clear();
         self.ways.clear();
         self.eligible.clear();

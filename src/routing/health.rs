@@ -186,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_leaves_it_open_for_as_long() {
+        let mut circuit = opened();
+        circuit.move_by(3_600_000);
+        assert_eq!(circuit.down(Timestamp(3_614_999)), Some(Down::Failing { failures: 3 }));
+        assert_eq!(circuit.down(Timestamp(3_615_000)), None);
+    }
+
+    #[test]
     fn one_call_finds_out_and_only_one() {
         let mut circuit = opened();
         circuit.begin(leg(9));

@@ -118,6 +118,13 @@ mod tests {
         assert!(!visits.are_enough(&rule, Timestamp(0)));
         visits.answer(&rule, CallId::new(1), A, Timestamp(10));
         assert!(visits.are_enough(&rule, Timestamp(10)), "also one that had made room");
+        let answered = Visit { sent_to: Some(A), is_answered: true, ..unanswered(1, 10) };
+        assert!(visits.seen.contains(&answered), "and it is that one");
+        // One that is not known and would not have counted does not count by its answer.
+        let any = RepeatRule { count: RepeatCount::Any, ..rule };
+        let mut visits = Visits::default();
+        visits.answer(&any, CallId::new(1), A, Timestamp(10));
+        assert!(!visits.are_enough(&any, Timestamp(10)));
         assert_eq!(visits.last(), Some(A));
         assert!(visits.seen.len() <= 2);
     }

@@ -214,7 +214,7 @@ fn half_ms(per: CapPeriod) -> i64 {
     match per {
         CapPeriod::Hour => HOUR_MS / 4,
         CapPeriod::Day => 12 * HOUR_MS,
-        CapPeriod::Month => 15 * 24 * HOUR_MS,
+        CapPeriod::Month => 360 * HOUR_MS,
         CapPeriod::Total => 0,
     }
 }
@@ -419,6 +419,66 @@ mod tests {
             }
             let recalled = recalled.follow(Some(&there));
             assert!(there.refuses(&recalled, now).is_some(), "restarted, then to {name}");
+        }
+    }
+
+    #[test]
+    fn each_cap_keeps_what_is_used_of_it() {
+        use CapCount::{Answers, Attempts};
+        use CapPeriod::{Day, Hour, Month};
+        let caps =
+            [(Hour, Answers, 9), (Day, Answers, 9), (Day, Attempts, 9), (Month, Attempts, 9)];
+        let now = at("2026-11-21T12:30:00Z");
+        let full = gate(&caps, &Zone::UTC);
+        let mut meter = meter(&full);
+        for (used, (per, count, _)) in (1..).zip(caps) {
+            let (since, _) = period(&Zone::UTC, per, now);
+            meter.recall(&full, (per, count), since, used);
+        }
+        let standing = |gate: &Gate, meter: &Meter| -> Vec<u32> {
+            gate.standing(meter, now).into_iter().map(|(_, used)| used).collect()
+        };
+        assert_eq!(standing(&full, &meter), [1, 2, 3, 4]);
+        let mut turned = caps;
+        turned.reverse();
+        for some in [&caps[..], &turned, &caps[..1], &caps[1..2], &caps[2..3], &caps[3..]] {
+            let gate = gate(some, &Zone::UTC);
+            let used =
+                |cap| 1 + u32::try_from(caps.iter().position(|of| of == cap).unwrap()).unwrap();
+            let wanted: Vec<u32> = some.iter().map(used).collect();
+            assert_eq!(standing(&gate, &meter.clone().follow(Some(&gate))), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_recalled_counts_until_the_end_of_its_period_in_the_zone_of_now() {
+        for (per, since, zone_of_now, until) in [
+            (CapPeriod::Hour, "2026-11-20T15:00:00Z", "Asia/Kathmandu", "2026-11-20T16:15:00Z"),
+            (CapPeriod::Day, "2026-11-20T00:00:00Z", "America/Chicago", "2026-11-21T06:00:00Z"),
+            (CapPeriod::Month, "2026-11-01T00:00:00Z", "America/Chicago", "2026-12-01T06:00:00Z"),
+        ] {
+            let gate = gate(&[(per, CapCount::Attempts, 9)], &zone(zone_of_now));
+            let mut meter = meter(&gate);
+            meter.recall(&gate, (per, CapCount::Attempts), at(since), 5);
+            assert_eq!(gate.standing(&meter, at(until).plus_ms(-1))[0].1, 5, "{per}");
+            assert_eq!(gate.standing(&meter, at(until))[0].1, 0, "{per}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_leaves_spacing_and_rate_as_long_as_they_were() {
+        let rate = ArrivalRate { calls: 1, per: RatePeriod::Minute, burst: 1 };
+        let throttle = Throttle { rate: Some(rate), spacing_sec: Some(10), ..Throttle::default() };
+        let gate = Gate::of(&throttle, &Zone::UTC).unwrap();
+        for by_ms in [3_600_000, -3_600_000] {
+            let start = at("2026-11-21T12:00:00Z");
+            let mut meter = Meter::default();
+            meter.begin(&gate, start);
+            meter.move_by(by_ms);
+            let refusal = |ms| gate.refuses(&meter, start.plus_ms(by_ms + ms));
+            assert_eq!(refusal(9_999), Some(Verdict::Spacing { wait_ms: 1 }), "{by_ms}");
+            assert_eq!(refusal(59_999), Some(Verdict::TooFast), "{by_ms}");
+            assert_eq!(refusal(60_000), None, "{by_ms}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod billing;
 mod calls;
+mod edges;
 mod order;
 mod receipts;
 mod refusals;

@@ -1,6 +1,7 @@
 //! Changes of configuration, and restarts.
 
 use super::super::choose::{Choice, Ledger, choose};
+use super::super::pick::Wheel;
 use super::*;
 use crate::model::memory::Remembered;
 
@@ -45,6 +46,24 @@ fn a_wheel_outlives_the_process() {
         world.state.recall(&world.snapshot, wheel);
     }
     assert_eq!(world.take(3), "caa");
+}
+
+#[test]
+fn a_wheel_that_is_recalled_owes_and_is_owed_no_more_than_a_wheel_leads_to() {
+    let mut wheel = Wheel::new(1);
+    for (remembered, kept) in [(-11, -10), (-10, -10), (0, 0), (10, 10), (11, 10)] {
+        wheel.restore(0, remembered, [4, 0, 6].into_iter());
+        assert_eq!(wheel.standing(0), kept);
+    }
+    wheel.restore(0, 99, std::iter::repeat_n(1, 8));
+    assert_eq!(wheel.standing(0), 24, "one of eight may be owed three rounds");
+    // The weights were lowered while divert was not there.
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 2, 1)]);
+    let standing = [(0, -1_000), (1, 1_000)].map(|(id, standing)| (destination(id), standing));
+    let wheel = Remembered::Wheel { flow: FLOW, priority: 1, standing: standing.into() };
+    world.state.recall(&world.snapshot, wheel);
+    let picks = world.take(10);
+    assert!(picks.matches('a').count() >= 4, "{picks}");
 }
 
 #[test]

@@ -180,6 +180,19 @@ fn a_leg_counts_where_it_was_seen_to_whatever_has_become_of_its_destination() {
 }
 
 #[test]
+fn a_reload_counts_what_is_under_way_once() {
+    for count in [CapCount::Answers, CapCount::BillableMinutes] {
+        let mut world = World::new(&[(1, 1, 1)]);
+        world.change(|world| world.line(0).throttle.caps = vec![cap(count, 2)]);
+        assert_eq!(world.next().unwrap(), "a");
+        world.change(|world| world.line(0).weight = 2);
+        assert_eq!(world.next().unwrap(), "a", "{count:?}: one of two is held");
+        world.change(|world| world.line(0).weight = 1);
+        assert_eq!(world.next(), Err(Unroutable::AllThrottled), "{count:?}: and now both");
+    }
+}
+
+#[test]
 fn a_test_call_that_rings_takes_no_place_in_a_cap() {
     let mut world = World::new(&[(1, 1, 1)]);
     let cap = VolumeCap { per: CapPeriod::Total, count: CapCount::Answers, max: 1 };
