@@ -1,5 +1,6 @@
 //! Asterisk's REST interface (ARI): commands over HTTP, events over a websocket.
 //!
+//! * [`claim`]: whether another program has our application.
 //! * [`client`]: one method for each command divert gives, safe to retry.
 //! * [`socket`]: the event stream, which comes back by itself for as long as the process lives.
 //! * [`wire`]: the JSON of events, channels and bridges, as Asterisk writes it.
@@ -16,6 +17,7 @@
 //!
 //! Follows the ARI of Asterisk 22 (<https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Asterisk_REST_Interface/>).
 
+pub mod claim;
 pub mod client;
 mod http;
 pub mod identity;

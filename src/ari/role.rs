@@ -20,6 +20,8 @@ pub enum Role {
     /// In our application, for a purpose divert does not know: kept as it was found, and empty for
     /// one that came without a word.
     Other(String),
+    /// `probe`: another divert finds out whether somebody listens, and takes the channel away itself.
+    Probe,
     /// `testcaller,<call id>`: divert's own end of a test call.
     TestCaller(CallId),
 }
@@ -43,6 +45,9 @@ impl Role {
     }
 
     fn known(args: &str) -> Option<Self> {
+        if args == PROBE {
+            return Some(Self::Probe);
+        }
         let (kind, rest) = args.split_once(',')?;
         let first = rest.split(',').next()?;
         match kind {
@@ -60,6 +65,9 @@ impl Role {
     }
 }
 
+/// No dialplan would write it.
+const PROBE: &str = "divert-probe";
+
 /// The arguments, ready for `appArgs`.
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +76,7 @@ impl fmt::Display for Role {
             Self::Caller { did, is_withheld: true } => write!(f, "did,{did},prohib"),
             Self::Leg(leg) => write!(f, "leg,{},{}", leg.call, leg.no),
             Self::Other(args) => f.write_str(args),
+            Self::Probe => f.write_str(PROBE),
             Self::TestCaller(call) => write!(f, "testcaller,{call}"),
         }
     }
@@ -85,6 +94,7 @@ mod tests {
             Role::Caller { did: "h".parse().unwrap(), is_withheld: true },
             Role::Leg(LegId { call, no: 12 }),
             Role::TestCaller(call),
+            Role::Probe,
             Role::Other("snoop,x".into()),
         ];
         for role in roles {

@@ -12,7 +12,8 @@
 //! replaces us, or takes our application with it when it ends (seen on 22.10.1). Hence three rules:
 //! no upgrade is sent before Asterisk has answered a plain request; being replaced by what may be
 //! an attempt of our own is no fencing; and the way from our application to us is tried out all the
-//! time with an event of our own.
+//! time with an event of our own. And whoever else has our application keeps it while it lives
+//! ([`super::claim`]).
 //!
 //! Follows RFC 6455; Asterisk itself never pings, so a dead peer is noticed only from here.
 
@@ -36,6 +37,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::{Claim, SIGN};
 use super::http::{Answer, Http, Request as HttpRequest, Timeouts};
 use super::wire::{self, Event};
 use super::{AriError, Settings, encode, install_tls};
@@ -61,6 +63,9 @@ pub enum SocketEvent {
     /// Another process took our application over: we are fenced and must stop acting. The last
     /// event there is.
     Replaced,
+    /// Another process, which lives, has our application: there is no connection. The last event
+    /// there is.
+    Taken { by: String },
 }
 
 /// Why there is no connection.
@@ -178,13 +183,14 @@ impl Default for Timing {
 /// Only for settings that can never work; everything else is told by [`SocketEvent::Disconnected`].
 pub async fn run(
     settings: Settings,
+    claim: Claim,
     sender: mpsc::Sender<SocketEvent>,
     cancel: CancellationToken,
 ) -> Result<(), AriError> {
-    run_timed(settings, Timing::default(), sender, cancel).await
+    run_for(settings, Some(claim), Timing::default(), sender, cancel).await
 }
 
-/// [`run`] with other intervals.
+/// [`run`] with other intervals, and without asking who has the application.
 ///
 /// # Errors
 /// As for [`run`].
@@ -194,12 +200,22 @@ pub async fn run_timed(
     sender: mpsc::Sender<SocketEvent>,
     cancel: CancellationToken,
 ) -> Result<(), AriError> {
+    run_for(settings, None, timing, sender, cancel).await
+}
+
+async fn run_for(
+    settings: Settings,
+    claim: Option<Claim>,
+    timing: Timing,
+    sender: mpsc::Sender<SocketEvent>,
+    cancel: CancellationToken,
+) -> Result<(), AriError> {
     install_tls();
     let request = upgrade(&settings)?;
     let timeouts = Timeouts { connect: timing.connect, request: timing.connect };
     let http = Http::new(&settings, timeouts)?;
     let app = settings.app;
-    let mut life = Life { app, http, timing, sender, cancel, ghosts: 0, told: None };
+    let mut life = Life { app, claim, http, timing, sender, cancel, ghosts: 0, told: None };
     life.live(&request).await;
     gauge!("divert_ari_connected").set(0);
     Ok(())
@@ -230,6 +246,7 @@ enum End {
 
 struct Life {
     app: String,
+    claim: Option<Claim>,
     http: Http,
     timing: Timing,
     sender: mpsc::Sender<SocketEvent>,
@@ -252,7 +269,7 @@ impl Life {
             let begun = Instant::now();
             let end = match cancel.run_until_cancelled(self.connect(request)).await {
                 Some(Ok(socket)) => self.listen(socket).await,
-                Some(Err(reason)) => End::Lost(reason),
+                Some(Err(end)) => end,
                 None => End::Over,
             };
             gauge!("divert_ari_connected").set(0);
@@ -279,8 +296,19 @@ impl Life {
         }
     }
 
-    async fn connect(&mut self, request: &Request) -> Result<Socket, Reason> {
-        self.probe().await?;
+    async fn connect(&mut self, request: &Request) -> Result<Socket, End> {
+        self.probe().await.map_err(End::Lost)?;
+        // An upgrade of ours that was given up may hold it.
+        if let Some(claim) = self.claim.as_ref().filter(|_| self.ghosts == 0)
+            && let Err(by) = claim.settle().await
+        {
+            let _ = self.sender.send(SocketEvent::Taken { by }).await;
+            return Err(End::Over);
+        }
+        self.upgrade(request).await.map_err(End::Lost)
+    }
+
+    async fn upgrade(&mut self, request: &Request) -> Result<Socket, Reason> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
@@ -312,6 +340,17 @@ impl Life {
         }
     }
 
+    /// Says again and again that we live; never ends.
+    async fn sign(&self) {
+        match &self.claim {
+            None => std::future::pending().await,
+            Some(claim) => loop {
+                claim.sign().await;
+                sleep(SIGN).await;
+            },
+        }
+    }
+
     /// Sends our application an event again and again; ends when one does not arrive.
     async fn watch(&self, has_arrived: &AtomicBool) {
         loop {
@@ -339,6 +378,9 @@ impl Life {
             return end;
         }
         self.told = None;
+        if let Some(claim) = &mut self.claim {
+            claim.settled();
+        }
         let end = self.hear(socket, begun).await;
         if begun.elapsed() >= self.timing.dead {
             self.ghosts = 0;
@@ -350,7 +392,7 @@ impl Life {
 
     async fn hear(&self, mut socket: Socket, begun: Instant) -> End {
         gauge!("divert_ari_connected").set(1);
-
+        let mut sign = pin!(self.sign());
         let has_arrived = AtomicBool::new(false);
         let mut watch = pin!(self.watch(&has_arrived));
         let mut ping = interval_at(Instant::now() + self.timing.ping, self.timing.ping);
@@ -375,6 +417,7 @@ impl Life {
                     }
                 }
                 () = &mut watch => return End::Lost(Reason::Deaf),
+                () = &mut sign => continue,
                 frame = socket.next() => frame,
             };
             heard = Instant::now();

@@ -71,6 +71,7 @@ fn started(channel: &Channel, args: &[String]) -> Option<Translated> {
             Role::TestCaller(call) => {
                 Some(Translated::TestCaller { channel: known(channel)?, call })
             }
+            Role::Probe => None,
             role => Some(Translated::Stray {
                 channel: known(channel)?,
                 name: channel.name.clone(),
@@ -185,6 +186,7 @@ mod tests {
         let call = leg().call;
         let caller = Translated::TestCaller { channel: ChannelId("t-1".into()), call };
         assert_eq!(start("t-1", "Up", &json!(["testcaller", call.to_string()])), Some(caller));
+        assert_eq!(start("probe-1", "Down", &json!(["divert-probe"])), None, "another divert asks");
         for args in [json!(["did", "1"]), json!([])] {
             assert_eq!(start(&id, "Down", &args), None, "a leg is no call");
         }

@@ -81,7 +81,7 @@ struct Global {
 enum Command {
     /// Run the server
     #[command(after_help = "Example:\n  divert serve --config /etc/divert/divert.toml")]
-    Serve,
+    Serve(serve::ServeArgs),
     /// What a configuration document would change
     #[command(after_help = "Example:\n  divert plan flows.yaml")]
     Plan(plan::PlanArgs),
@@ -272,7 +272,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Replay(args) => replay::run(args, config).await,
             Command::ReplayDay(args) => replay_day::run(args, config).await,
             Command::Reports(command) => reports::run(command, config).await,
-            Command::Serve => serve::run(config.clone()).await,
+            Command::Serve(args) => serve::run(args, config.clone()).await,
             Command::Servers(command) => servers::run(command, config).await,
             Command::Status(args) => status::run(args, config).await,
             Command::Trunks(command) => trunks::run(command, config).await,

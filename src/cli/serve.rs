@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -10,9 +11,16 @@ use crate::api::Telemetry;
 use crate::config::Config;
 use crate::{node, telemetry};
 
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Push out whoever is connected to Asterisk as the same application; for once, not for a unit
+    #[arg(long)]
+    take_over: bool,
+}
+
 /// # Errors
 /// The node can not start, or failed for good.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(args: &ServeArgs, config: Config) -> anyhow::Result<()> {
     let notices = telemetry::init_log(&config.log)?;
     let metrics = telemetry::init_metrics()?;
     let telemetry =
@@ -31,7 +39,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         stop.cancel();
     });
     // As a task, so that it runs where its commands do: every hand-over to another thread costs CPU.
-    let node = tokio::spawn(node::run(config, telemetry, cancel));
+    let node = tokio::spawn(node::run(config, args.take_over, telemetry, cancel));
     tokio::select! {
         result = node => result.context("the node failed")?,
         () = metrics.upkeep() => Ok(()),

@@ -91,7 +91,8 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
             Role::Other(_) if LegId::of_channel(channel).is_none() => {
                 differences.strangers.push((channel.clone(), found.clone()));
             }
-            Role::Leg(_) => differences.orphans.push(channel.clone()),
+            // Left behind by a process that died over it.
+            Role::Leg(_) | Role::Probe => differences.orphans.push(channel.clone()),
             Role::TestCaller(call) if engine.call(*call).is_none() => {
                 differences.orphans.push(channel.clone());
             }

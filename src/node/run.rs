@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -27,6 +27,7 @@ use super::trunks::Trunks;
 use super::watch::{News, Recalled, Watch};
 use super::writer::{Progress, Writer};
 use crate::api::{self, Api, Listeners, Readiness, RowCounts, Telemetry};
+use crate::ari::claim::Claim;
 use crate::ari::client::Client;
 use crate::ari::resync::Snapshot as AsteriskSnapshot;
 use crate::ari::socket::{self, SocketEvent};
@@ -68,11 +69,15 @@ enum Heard {
 /// application in Asterisk. A store that is away is waited for.
 pub async fn run(
     config: Config,
+    takes_over: bool,
     telemetry: Telemetry,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     // Whoever starts a second one by mistake hears of it before it has done anything.
     let listeners = api::bind(config.api.listen, config.api.socket.clone()).await?;
+    let us = whoami(&config.node.name);
+    let claim = Claim::new(&ari_settings(&config.ari), us, takes_over)?;
+    claim.settle().await.map_err(|by| taken(&config.ari.app, &by))?;
     let (tell, why) = watch::channel(String::new());
     let waiting = CancellationToken::new();
     let over = waiting.clone().drop_guard();
@@ -82,7 +87,7 @@ pub async fn run(
         () = cancel.cancelled() => return Ok(()),
     };
     drop(over);
-    let mut running = Running::start(&config, opened, listeners, telemetry).await?;
+    let mut running = Running::start(&config, claim, opened, listeners, telemetry).await?;
     let ended = running.turn(&cancel).await;
     running.stop().await;
     ended
@@ -126,6 +131,7 @@ struct Running {
 impl Running {
     async fn start(
         config: &Config,
+        claim: Claim,
         opened: Opened,
         listeners: Listeners,
         telemetry: Telemetry,
@@ -194,7 +200,7 @@ impl Running {
             requests,
             answers,
             serving: tokio::spawn(serving),
-            listening: tokio::spawn(socket::run(settings, events, stop.clone())),
+            listening: tokio::spawn(socket::run(settings, claim, events, stop.clone())),
             writing,
             progress,
             settling,
@@ -307,6 +313,7 @@ impl Running {
                 warn!("{text}; new calls use the dialplan's fallback");
                 self.readiness().asterisk = Err(text);
             }
+            Some(SocketEvent::Taken { by }) => return Err(taken(self.outside.client.app(), &by)),
             Some(SocketEvent::Replaced) => bail!(
                 "another divert took over the Stasis application {:?}: give each node its own",
                 self.outside.client.app()
@@ -386,6 +393,28 @@ async fn end<T>(task: JoinHandle<T>) {
     if !task.is_finished() {
         let _ = task.await;
     }
+}
+
+/// This process, for people.
+fn whoami(node: &str) -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let plain = |text: &str, most| -> String {
+        text.trim().chars().filter(char::is_ascii_graphic).take(most).collect()
+    };
+    let (node, mut host, process) = (plain(node, 30), plain(&host, 30), std::process::id());
+    if host.is_empty() {
+        "this machine".clone_into(&mut host);
+    }
+    // Not the process alone, whose number comes again.
+    let nonce = clock::mint() & 0xffff_ffff;
+    format!("node {node} on {host} (process {process}, {nonce:08x})")
+}
+
+fn taken(app: &str, by: &str) -> anyhow::Error {
+    anyhow!(
+        "the Stasis application {app:?} is connected to {by}: stop that one; or give this one a name \
+         of its own, as ari.app and in its dialplan; or push it out by 'divert serve --take-over'"
+    )
 }
 
 /// Where this node's limits are counted; with what is heard from there, and the task that asks.

@@ -282,8 +282,8 @@ impl Seen<'_> {
             Ok(_) if self.serving => Finding::good("app", format!("{app} is connected")),
             Ok(_) => Finding::warning(
                 "app",
-                format!("somebody else is connected as {app}; divert would push it out"),
-                "choose another name: ari.app, and DIVERT_APP in extensions.conf",
+                format!("{app} is known there: somebody else is connected, or was until lately"),
+                "if it is another divert: give each a name of its own, as ari.app and in its dialplan",
             ),
             Err(error) if error.is(StatusCode::NOT_FOUND) && self.serving => Finding::bad(
                 "app",
