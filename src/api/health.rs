@@ -30,7 +30,7 @@ struct ReadinessReport {
 
 #[derive(Serialize, ToSchema)]
 struct Check {
-    /// `asterisk` or `store`.
+    /// `asterisk`, `store`, or `trunks`: those that divert makes in Asterisk itself.
     name: &'static str,
     ok: bool,
     /// What is missing, in plain words.
@@ -63,7 +63,11 @@ async fn readyz(State(api): State<Api>) -> Response {
 pub(super) fn report(readiness: Readiness) -> Response {
     let check =
         |name, result: Result<(), String>| Check { name, ok: result.is_ok(), reason: result.err() };
-    let checks = vec![check("asterisk", readiness.asterisk), check("store", readiness.store)];
+    let checks = vec![
+        check("asterisk", readiness.asterisk),
+        check("store", readiness.store),
+        check("trunks", readiness.trunks),
+    ];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadinessReport { ready, checks, rows: readiness.rows })).into_response()

@@ -136,6 +136,8 @@ pub struct Readiness {
     pub asterisk: Result<(), String>,
     /// Whether it can be read, and written.
     pub store: Result<(), String>,
+    /// Whether Asterisk has every trunk that divert makes there.
+    pub trunks: Result<(), String>,
     pub rows: RowCounts,
 }
 

@@ -64,6 +64,7 @@ async fn readyz(State(why): State<watch::Receiver<String>>) -> Response {
     report(Readiness {
         asterisk: Err("not connected to Asterisk yet".to_owned()),
         store: Err(why.borrow().clone()),
+        trunks: Ok(()),
         rows: RowCounts::default(),
     })
 }

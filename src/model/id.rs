@@ -19,6 +19,7 @@ const KINDS: &[(&str, &str)] = &[
     ("crd", "credit"),
     ("dst", "destination"),
     ("flw", "forwarding flow"),
+    ("ins", "installation"),
     ("key", "API key"),
     ("num", "number"),
     ("rtd", "rate deck"),
@@ -166,6 +167,8 @@ ids! {
     CreditId "crd" "credit";
     DestinationId "dst" "destination";
     ForwardingFlowId "flw" "forwarding flow";
+    /// A database, among those whose nodes work on one Asterisk.
+    InstallationId "ins" "installation";
     KeyId "key" "API key";
     NumberId "num" "number";
     RateDeckId "rtd" "rate deck";

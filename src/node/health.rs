@@ -40,10 +40,18 @@ pub async fn ask(client: Client, at_once: Arc<Notify>, tell: mpsc::Sender<Endpoi
 /// the peer of one of ours and to give up on it (5 s and 2 s, see `trunks`).
 const SETTLING_MS: i64 = 10_000;
 
+/// How long one of ours may take to be made, from the moment it is wanted.
+const MAKING_MS: i64 = 3_000;
+/// How often one of ours that is gone is made again.
+const MAKE_AGAIN_MS: i64 = 2_000;
+/// How often it is looked into why one of ours is offline: perhaps it lost its address.
+const DOUBT_MS: i64 = 30_000;
+
 /// Whether calls over a trunk have any chance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Health {
-    /// Its endpoint stands in no configuration of this Asterisk.
+    /// Its endpoint stands in no configuration of this Asterisk; one of ours was taken away, or
+    /// cannot be made.
     Missing,
     Offline,
     Online,
@@ -55,10 +63,9 @@ enum Health {
 }
 
 impl Health {
-    fn of(trunk: &Trunk, endpoints: &Endpoints) -> Self {
+    fn of(trunk: &Trunk, endpoints: &Endpoints, is_in_making: bool) -> Self {
         match endpoints.get(&trunk.endpoint()) {
-            // One that divert makes itself will be there in a moment.
-            None if is_ours(trunk) => Self::Settling,
+            None if is_in_making => Self::Settling,
             None => Self::Missing,
             Some(EndpointState::Offline) => Self::Offline,
             Some(EndpointState::Online) => Self::Online,
@@ -80,8 +87,8 @@ impl Health {
     }
 }
 
-fn is_ours(trunk: &Trunk) -> bool {
-    matches!(trunk.reach, Reach::Address(_))
+fn is_ours(reach: &Reach) -> bool {
+    matches!(reach, Reach::Address(_))
 }
 
 /// What is known of one trunk. One that leads elsewhere now is another one.
@@ -95,12 +102,23 @@ struct Known {
     was_down: bool,
     /// Until then Asterisk may not have asked its peer.
     settles_until: Timestamp,
+    /// Until then one of ours may not have been made.
+    made_until: Timestamp,
+    /// Since then it is looked into why one of ours is down; `None` while it is not.
+    doubted_at: Option<Timestamp>,
 }
 
 impl Known {
-    fn new(trunk: &Trunk, settles_until: Timestamp) -> Self {
-        let (name, reach) = (trunk.name.clone(), trunk.reach.clone());
-        Self { name, reach, health: Health::Settling, was_down: false, settles_until }
+    fn new(trunk: &Trunk, settles_until: Timestamp, now: Timestamp) -> Self {
+        Self {
+            name: trunk.name.clone(),
+            reach: trunk.reach.clone(),
+            health: Health::Settling,
+            was_down: false,
+            settles_until,
+            made_until: now.plus_ms(if is_ours(&trunk.reach) { MAKING_MS } else { 0 }),
+            doubted_at: None,
+        }
     }
 }
 
@@ -112,13 +130,15 @@ impl Trunks {
     /// Asterisk began anew, and has to ask its peers first: what it said of these before is void.
     pub fn begin_anew<'a>(&mut self, trunks: impl Iterator<Item = &'a Trunk>, now: Timestamp) {
         let until = now.plus_ms(SETTLING_MS);
-        self.0.extend(trunks.map(|trunk| (trunk.id, Known::new(trunk, until))));
+        self.0.extend(trunks.map(|trunk| (trunk.id, Known::new(trunk, until, now))));
     }
 
     /// For a clock that was set.
     pub fn clock_set(&mut self, by_ms: i64) {
         for known in self.0.values_mut() {
             known.settles_until = known.settles_until.plus_ms(by_ms);
+            known.made_until = known.made_until.plus_ms(by_ms);
+            known.doubted_at = known.doubted_at.map(|at| at.plus_ms(by_ms));
         }
     }
 
@@ -132,14 +152,16 @@ impl Trunks {
         let mut before = std::mem::take(&mut self.0);
         let mut all = Vec::new();
         for trunk in trunks {
-            let until = if is_ours(trunk) { now.plus_ms(SETTLING_MS) } else { now };
+            let is_ours = is_ours(&trunk.reach);
+            let until = if is_ours { now.plus_ms(SETTLING_MS) } else { now };
             let known = before.remove(&trunk.id).filter(|known| known.reach == trunk.reach);
-            let mut known = known.unwrap_or_else(|| Known::new(trunk, until));
-            let health = match Health::of(trunk, endpoints) {
+            let mut known = known.unwrap_or_else(|| Known::new(trunk, until, now));
+            let health = match Health::of(trunk, endpoints, now < known.made_until) {
                 Health::Offline if now < known.settles_until => Health::Settling,
-                Health::Settling => {
+                // Its peer will have to be asked first.
+                health @ (Health::Missing | Health::Settling) => {
                     known.settles_until = until;
-                    Health::Settling
+                    health
                 }
                 health => health,
             };
@@ -158,11 +180,42 @@ impl Trunks {
         }
         all
     }
+
+    /// Trunks of ours that are to be looked into, and made again where something of them is gone.
+    pub fn doubted(&mut self, now: Timestamp) -> Vec<TrunkId> {
+        let is_older = |at: Option<Timestamp>, ms| at.is_none_or(|at| now.since_ms(at) >= ms);
+        let mut doubted = Vec::new();
+        for (trunk, known) in self.0.iter_mut().filter(|(_, known)| is_ours(&known.reach)) {
+            let is_due = match known.health {
+                Health::Missing => is_older(known.doubted_at, MAKE_AGAIN_MS),
+                Health::Offline => is_older(known.doubted_at, DOUBT_MS),
+                Health::Online | Health::Settling | Health::Unwatched => {
+                    known.doubted_at = None;
+                    false
+                }
+            };
+            if is_due {
+                known.doubted_at = Some(now);
+                doubted.push(*trunk);
+            }
+        }
+        doubted
+    }
+
+    /// The names of those of ours that Asterisk does not have.
+    pub fn missing(&self) -> Vec<&str> {
+        let is_missing = |known: &&Known| known.health == Health::Missing && is_ours(&known.reach);
+        self.0.values().filter(is_missing).map(|known| known.name.as_str()).collect()
+    }
 }
 
 fn tell(trunk: &Trunk, health: Health, was_down: bool) {
     let (name, endpoint) = (&trunk.name, trunk.endpoint());
     match health {
+        Health::Missing if is_ours(&trunk.reach) => warn!(
+            "trunk {name:?} cannot be used: its endpoint {endpoint:?} is gone from Asterisk, and is made \
+             again; should it not come back, type 'divert doctor'"
+        ),
         Health::Missing => warn!(
             "trunk {name:?} cannot be used: Asterisk has no PJSIP endpoint {endpoint:?}; type \
              'pjsip show endpoints' there, or correct the trunk"
@@ -258,6 +311,32 @@ mod tests {
         seen.begin_anew([&down].into_iter(), Timestamp(20_000));
         assert_eq!(look(&mut seen, &down, Some(Offline), 29_999), None);
         assert_eq!(look(&mut seen, &down, Some(Offline), 30_000), Some(false));
+    }
+
+    #[test]
+    fn one_of_ours_that_is_gone_is_down_and_looked_into_until_it_is_back() {
+        use EndpointState::{Offline, Online};
+        let (mut seen, trunk) = (Trunks::default(), ours("127.0.0.1"));
+        let mut at = |says, ms| {
+            let is_up = look(&mut seen, &trunk, says, ms);
+            let missing = seen.missing().len();
+            (is_up, missing, seen.doubted(Timestamp(ms)).len())
+        };
+        assert_eq!(at(None, 0), (None, 0, 0), "it is being made");
+        assert_eq!(at(None, 2_999), (None, 0, 0));
+        assert_eq!(at(None, 3_000), (Some(false), 1, 1), "it cannot be made");
+        assert_eq!(at(Some(Online), 4_000), (Some(true), 0, 0));
+        assert_eq!(at(None, 60_000), (Some(false), 1, 1), "it was taken away");
+        assert_eq!(at(None, 62_000), (Some(false), 1, 1), "again and again");
+        assert_eq!(at(Some(Offline), 62_100), (None, 0, 0), "back, and not asked yet");
+        assert_eq!(at(Some(Offline), 71_999), (None, 0, 0));
+        assert_eq!(at(Some(Offline), 72_000), (Some(false), 0, 1), "perhaps its address is gone");
+        assert_eq!(at(Some(Offline), 101_999), (Some(false), 0, 0));
+        assert_eq!(at(Some(Offline), 102_000), (Some(false), 0, 1));
+
+        let theirs = theirs(1, "theirs");
+        assert_eq!(look(&mut seen, &theirs, None, 110_000), Some(false));
+        assert_eq!((seen.missing().len(), seen.doubted(Timestamp(110_000)).len()), (0, 0));
     }
 
     #[test]

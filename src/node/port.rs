@@ -165,10 +165,10 @@ impl Node for Port {
     }
 
     fn readiness(&self) -> Readiness {
-        let Readiness { asterisk, store, .. } =
+        let Readiness { asterisk, store, trunks, .. } =
             self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let store = store.and_then(|()| self.progress.state());
-        Readiness { asterisk, store, rows: self.progress.rows() }
+        Readiness { asterisk, store, trunks, rows: self.progress.rows() }
     }
 }
 
@@ -187,7 +187,12 @@ mod tests {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(204)).mount(&server).await;
         let (requests, mut asked) = mpsc::channel(1);
-        let readiness = Readiness { asterisk: Ok(()), store: Ok(()), rows: RowCounts::default() };
+        let readiness = Readiness {
+            asterisk: Ok(()),
+            store: Ok(()),
+            trunks: Ok(()),
+            rows: RowCounts::default(),
+        };
         let port = Port {
             requests,
             changed: Arc::default(),

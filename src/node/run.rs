@@ -37,6 +37,7 @@ use crate::ari::{self, AriError, resync};
 use crate::clock;
 use crate::config::{AriConfig, Config, SlotsMode};
 use crate::engine::{CallEvent, Input};
+use crate::model::id::InstallationId;
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;
 use crate::store::{Db, Record};
@@ -155,11 +156,15 @@ impl Running {
         recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
         take_over(&mut core, &db, &name).await.context("reading open calls")?;
 
+        let fresh = InstallationId::new(clock::mint());
+        let installation = db.installation(fresh).await.context("reading which database it is")?;
+
         let changed = Arc::new(Notify::new());
         let (ask, requests) = mpsc::channel(64);
         let readiness = Arc::new(Mutex::new(Readiness {
             asterisk: Err("not connected to Asterisk yet".to_owned()),
             store: Ok(()),
+            trunks: Ok(()),
             rows: RowCounts::default(),
         }));
         let port = Port {
@@ -186,7 +191,7 @@ impl Running {
         tokio::spawn(keep_door(client.clone(), share));
         Ok(Self {
             core,
-            trunks: Trunks::start(client.clone(), Arc::clone(&ask_endpoints)),
+            trunks: Trunks::start(client.clone(), installation, Arc::clone(&ask_endpoints)),
             door,
             outside: Outside { client, name, hear },
             snapshot,
@@ -232,7 +237,7 @@ impl Running {
                     News::Balances(balances) => self.core.balances_are(&balances),
                     News::Configuration(snapshot, recalled) => self.reload(snapshot, recalled),
                 },
-                Some(endpoints) = self.endpoints.recv() => self.core.endpoints_are(&endpoints),
+                Some(endpoints) = self.endpoints.recv() => self.endpoints_are(&endpoints),
                 Some(request) = self.requests.recv() => answer(&mut self.core, &self.outside.name, request),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
@@ -330,6 +335,12 @@ impl Running {
         if self.is_connected {
             self.trunks.want(snapshot);
         }
+    }
+
+    fn endpoints_are(&mut self, endpoints: &Endpoints) {
+        let doubted = self.core.endpoints_are(endpoints);
+        self.trunks.doubt(&doubted);
+        self.readiness().trunks = self.core.trunks_are_made();
     }
 
     fn hear(&mut self, news: Heard) {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::ari::AriError;
 use crate::ari::client::Client;
-use crate::model::id::TrunkId;
+use crate::model::id::{InstallationId, TrunkId};
 use crate::model::trunk::{Reach, SipAddress, Trunk};
 use crate::routing::snapshot::Snapshot;
 
@@ -30,17 +30,22 @@ struct Wish {
     snapshot: Option<Arc<Snapshot>>,
     /// Counts connections: behind a new one may be an Asterisk that keeps nothing of what was pushed.
     connection: u64,
+    /// Counts how often each trunk was seen to be missing or offline: perhaps somebody took something
+    /// of it away.
+    doubts: BTreeMap<TrunkId, u64>,
 }
 
 impl Trunks {
     /// Tells `pushed` each time Asterisk has all that is wanted.
-    pub fn start(client: Client, pushed: Arc<Notify>) -> Self {
+    pub fn start(client: Client, installation: InstallationId, pushed: Arc<Notify>) -> Self {
         let (wish, mut wanted) = watch::channel(Wish::default());
+        let asterisk = Asterisk { client, context: context(installation) };
         tokio::spawn(async move {
             let mut done = BTreeMap::new();
-            let mut known = 0;
+            let (mut known, mut doubted) = (0, BTreeMap::new());
+            let mut told = String::new();
             while wanted.changed().await.is_ok() {
-                let Wish { snapshot: Some(snapshot), connection } =
+                let Wish { snapshot: Some(snapshot), connection, doubts } =
                     wanted.borrow_and_update().clone()
                 else {
                     continue;
@@ -49,8 +54,14 @@ impl Trunks {
                     known = connection;
                     done.clear();
                 }
-                while let Err(error) = provision(&client, &snapshot, &mut done).await {
-                    warn!(%error, "trunks could not be pushed to Asterisk");
+                done.retain(|trunk, _| doubted.get(trunk) == doubts.get(trunk));
+                doubted = doubts;
+                while let Err(error) = asterisk.provision(&snapshot, &mut done).await {
+                    let why = why(&error);
+                    if told != why {
+                        warn!("trunks could not be made in Asterisk: {why}");
+                        told = why;
+                    }
                     tokio::time::sleep(RETRY).await;
                     if !error.retry_may_help() || wanted.has_changed().unwrap_or(true) {
                         break;
@@ -66,6 +77,18 @@ impl Trunks {
         self.0.send_modify(|wish| wish.snapshot = Some(snapshot));
     }
 
+    /// Looks again at trunks that were seen to be missing or offline.
+    pub fn doubt(&self, trunks: &[TrunkId]) {
+        if trunks.is_empty() {
+            return;
+        }
+        self.0.send_modify(|wish| {
+            for trunk in trunks {
+                *wish.doubts.entry(*trunk).or_default() += 1;
+            }
+        });
+    }
+
     /// The same over a new connection, where everything is looked at again.
     pub fn want_anew(&self, snapshot: Arc<Snapshot>) {
         self.0.send_modify(|wish| {
@@ -75,36 +98,101 @@ impl Trunks {
     }
 }
 
-/// Makes Asterisk's dynamic endpoints those of the snapshot.
-async fn provision(
-    client: &Client,
-    snapshot: &Snapshot,
-    done: &mut BTreeMap<TrunkId, SipAddress>,
-) -> Result<(), AriError> {
-    let mut wanted = BTreeSet::new();
-    for trunk in snapshot.trunks() {
-        let Reach::Address(address) = &trunk.reach else {
-            continue;
+/// In plain words, with what to do.
+fn why(error: &AriError) -> String {
+    let text = error.to_string();
+    if matches!(error, AriError::Refused { .. } | AriError::NotFound { .. }) {
+        return format!(
+            "{text}; /etc/asterisk/sorcery.conf needs what 'divert print sorcery.conf' shows, and \
+             Asterisk a restart"
+        );
+    }
+    text
+}
+
+/// The dialplan context of endpoints that nobody calls in over, as there is no identify for them. It
+/// does not exist, and says whose they are: several databases may work on one Asterisk.
+fn context(installation: InstallationId) -> String {
+    format!("divert-none-{}", installation.digits())
+}
+
+/// Where the endpoints are made.
+struct Asterisk {
+    client: Client,
+    context: String,
+}
+
+impl Asterisk {
+    /// Makes the endpoints of this database those of the snapshot.
+    async fn provision(
+        &self,
+        snapshot: &Snapshot,
+        done: &mut BTreeMap<TrunkId, SipAddress>,
+    ) -> Result<(), AriError> {
+        let mut wanted = BTreeSet::new();
+        for trunk in snapshot.trunks() {
+            let Reach::Address(address) = &trunk.reach else {
+                continue;
+            };
+            wanted.insert(trunk.endpoint());
+            if done.get(&trunk.id) == Some(address) {
+                continue;
+            }
+            if !self.exists(trunk, address).await? {
+                self.push(trunk, address).await?;
+                info!("trunk {:?} now leads to {address}", trunk.name);
+            }
+            done.insert(trunk.id, address.clone());
+        }
+        for name in self.client.endpoints("PJSIP").await?.into_keys() {
+            let is_a_trunk = name.strip_prefix(PREFIX).and_then(TrunkId::from_digits).is_some();
+            if is_a_trunk && !wanted.contains(&name) && self.made(&name).await? {
+                self.remove(&name).await?;
+                info!("endpoint {name} of a trunk that is gone was removed");
+            }
+        }
+        done.retain(|id, _| wanted.contains(&format!("{PREFIX}{}", id.digits())));
+        Ok(())
+    }
+
+    /// Whether the endpoint was made from this database.
+    async fn made(&self, name: &str) -> Result<bool, AriError> {
+        let endpoint = self.client.dynamic(CLASS, "endpoint", name).await?;
+        Ok(endpoint.is_some_and(|endpoint| holds(&endpoint, &[("context", &self.context)])))
+    }
+
+    /// Whether the endpoint is there, exactly as it would be pushed.
+    async fn exists(&self, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
+        let Some(aor) = self.client.dynamic(CLASS, "aor", &trunk.endpoint()).await? else {
+            return Ok(false);
         };
-        wanted.insert(trunk.endpoint());
-        if done.get(&trunk.id) == Some(address) {
-            continue;
-        }
-        if !exists(client, trunk, address).await? {
-            push(client, trunk, address).await?;
-            info!("trunk {:?} now leads to {address}", trunk.name);
-        }
-        done.insert(trunk.id, address.clone());
+        let Some(endpoint) = self.client.dynamic(CLASS, "endpoint", &trunk.endpoint()).await?
+        else {
+            return Ok(false);
+        };
+        let contact = contact(address);
+        let leads_there = holds(&aor, &[("contact", contact.as_str())]) && holds(&aor, QUALIFY);
+        let own = [("context", self.context.as_str())];
+        Ok(leads_there && holds(&endpoint, ENDPOINT) && holds(&endpoint, &own))
     }
-    for name in client.endpoints("PJSIP").await?.into_keys() {
-        let is_ours = name.strip_prefix(PREFIX).and_then(TrunkId::from_digits).is_some();
-        if is_ours && !wanted.contains(&name) {
-            remove(client, &name).await?;
-            info!("endpoint {name} of a trunk that is gone was removed");
-        }
+
+    async fn push(&self, trunk: &Trunk, address: &SipAddress) -> Result<(), AriError> {
+        let name = trunk.endpoint();
+        self.remove(&name).await?;
+        let contact = contact(address);
+        self.client.put_dynamic(CLASS, "aor", &name, &[("contact", contact.as_str())]).await?;
+        let mut endpoint = vec![("aors", name.as_str()), ("context", &self.context)];
+        endpoint.extend(ENDPOINT);
+        self.client.put_dynamic(CLASS, "endpoint", &name, &endpoint).await?;
+        // Afterwards: a contact that is watched from the first moment on counts as absent until it was
+        // asked for the first time, some seconds later.
+        self.client.put_dynamic(CLASS, "aor", &name, QUALIFY).await
     }
-    done.retain(|id, _| wanted.contains(&format!("{PREFIX}{}", id.digits())));
-    Ok(())
+
+    async fn remove(&self, name: &str) -> Result<(), AriError> {
+        self.client.delete_dynamic(CLASS, "endpoint", name).await?;
+        self.client.delete_dynamic(CLASS, "aor", name).await
+    }
 }
 
 /// What the address of record of a trunk is, besides its contact.
@@ -113,12 +201,10 @@ async fn provision(
 /// rhythm is what a dead trunk costs its callers, and how long one that is back stays unused.
 const QUALIFY: &[(&str, &str)] = &[("qualify_frequency", "5"), ("qualify_timeout", "2.0")];
 
-/// What the endpoint of a trunk is, besides its address of record.
+/// What the endpoint of a trunk is, besides its address of record and its context.
 const ENDPOINT: &[(&str, &str)] = &[
     ("disallow", "all"),
     ("allow", "ulaw,alaw"),
-    // Nobody calls in over it: there is no identify.
-    ("context", "divert-none"),
     ("direct_media", "no"),
     ("dtmf_mode", "rfc4733"),
     ("rtp_symmetric", "yes"),
@@ -128,19 +214,6 @@ const ENDPOINT: &[(&str, &str)] = &[
     // A withheld number is asserted to nobody (RFC 3325 §7).
     ("trust_id_outbound", "no"),
 ];
-
-/// Whether the endpoint is there, exactly as it would be pushed.
-async fn exists(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
-    let Some(aor) = client.dynamic(CLASS, "aor", &trunk.endpoint()).await? else {
-        return Ok(false);
-    };
-    let Some(endpoint) = client.dynamic(CLASS, "endpoint", &trunk.endpoint()).await? else {
-        return Ok(false);
-    };
-    let contact = contact(address);
-    let leads_there = holds(&aor, &[("contact", contact.as_str())]);
-    Ok(leads_there && holds(&aor, QUALIFY) && holds(&endpoint, ENDPOINT))
-}
 
 fn contact(address: &SipAddress) -> String {
     format!("sip:{address}")
@@ -164,24 +237,6 @@ fn is_same(told: &str, set: &str) -> bool {
     };
     let number = |text: &str| text.parse::<f64>().map(f64::to_bits).ok();
     plain(told) == plain(set) || number(told).is_some_and(|told| number(set) == Some(told))
-}
-
-async fn push(client: &Client, trunk: &Trunk, address: &SipAddress) -> Result<(), AriError> {
-    let name = trunk.endpoint();
-    remove(client, &name).await?;
-    let contact = contact(address);
-    client.put_dynamic(CLASS, "aor", &name, &[("contact", contact.as_str())]).await?;
-    let mut endpoint = vec![("aors", name.as_str())];
-    endpoint.extend(ENDPOINT);
-    client.put_dynamic(CLASS, "endpoint", &name, &endpoint).await?;
-    // Afterwards: a contact that is watched from the first moment on counts as absent until it was
-    // asked for the first time, some seconds later.
-    client.put_dynamic(CLASS, "aor", &name, QUALIFY).await
-}
-
-async fn remove(client: &Client, name: &str) -> Result<(), AriError> {
-    client.delete_dynamic(CLASS, "endpoint", name).await?;
-    client.delete_dynamic(CLASS, "aor", name).await
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ mod tests {
         let readiness = Arc::new(Mutex::new(Readiness {
             asterisk: Ok(()),
             store: Ok(()),
+            trunks: Ok(()),
             rows: RowCounts::default(),
         }));
         let watch = Watch { db: ours, master: "master".into(), changed: Arc::default(), readiness };

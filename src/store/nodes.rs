@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::column::{Int, Text};
 use super::{Db, StoreError, Tx};
+use crate::model::id::InstallationId;
 use crate::model::time::Timestamp;
 
 /// A node as the database knows it.
@@ -56,6 +57,22 @@ impl Db {
             (node.legs, node.until) = (legs, Some(until));
         }
         Ok(nodes.into_values().collect())
+    }
+
+    /// Which database this is; `fresh` becomes its id if it has none yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn installation(&self, fresh: InstallationId) -> Result<InstallationId, StoreError> {
+        const MAKE: &str =
+            "INSERT INTO installation (only, id) VALUES (1, $1) ON CONFLICT (only) DO NOTHING";
+        const FIND: &str = "SELECT id FROM installation WHERE only = 1";
+        on!(self, db => {
+            sqlx::query(MAKE).bind(fresh.to_string()).execute(db).await.map(drop)
+        })?;
+        let Text(id): Text<InstallationId> =
+            on!(self, db => sqlx::query_scalar(FIND).fetch_one(db).await)?;
+        Ok(id)
     }
 
     /// When the Asterisk that `node` was connected to last had been started.

@@ -234,7 +234,7 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (1, "configuration", include_str!("../../migrations/0001_configuration.sql")),
     (2, "calls", include_str!("../../migrations/0002_calls.sql")),
     (3, "access", include_str!("../../migrations/0003_access.sql")),
@@ -246,6 +246,7 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     (9, "memory", include_str!("../../migrations/0009_memory.sql")),
     (10, "flow_state", include_str!("../../migrations/0010_flow_state.sql")),
     (11, "numbers", include_str!("../../migrations/0011_numbers.sql")),
+    (12, "installation", include_str!("../../migrations/0012_installation.sql")),
 ];
 
 /// How long anything waits for the database before it is called unavailable.

@@ -27,17 +27,21 @@ pub struct Divert {
 impl Divert {
     /// Writes the settings; `ari_port` is that of Asterisk, or of something in between.
     pub fn new(ports: &Ports, ari_port: u16) -> Self {
+        Self::with("divert", ports.api(), ari_port)
+    }
+
+    /// The same with an application and a port of its own for its API.
+    pub fn with(app: &str, api_port: u16, ari_port: u16) -> Self {
         let folder = TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let settings = format!(
             "database = \"sqlite:{}\"\n\
              [node]\nname = \"a\"\nmaster = \"master\"\n\
              [ari]\nurl = \"http://127.0.0.1:{ari_port}/ari\"\nuser = \"divert\"\n\
-             password = \"{PASSWORD}\"\napp = \"divert\"\n\
-             [api]\nlisten = \"127.0.0.1:{}\"\nsocket = \"{}\"\n\
+             password = \"{PASSWORD}\"\napp = \"{app}\"\n\
+             [api]\nlisten = \"127.0.0.1:{api_port}\"\nsocket = \"{}\"\n\
              [log]\nformat = \"text\"\nfilter = \"info,divert=debug,divert::api=warn\"\n",
             at("divert.sqlite"),
-            ports.api(),
             at("divert.sock"),
         );
         fs::write(folder.path().join("divert.toml"), settings).unwrap();
@@ -61,8 +65,12 @@ impl Divert {
     }
 
     pub fn spawn(&mut self) {
+        self.spawn_as(&["serve"]);
+    }
+
+    pub fn spawn_as(&mut self, arguments: &[&str]) {
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
@@ -74,6 +82,21 @@ impl Divert {
             self.is_ready().await.then_some(())
         })
         .await;
+    }
+
+    /// Until it has ended by itself: its exit code.
+    pub async fn until_ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("divert runs");
+        let status = eventually("divert to end", Duration::from_secs(15), async || {
+            child.try_wait().unwrap()
+        });
+        status.await.code()
+    }
+
+    /// What `/readyz` says, ready or not.
+    pub async fn readiness(&self) -> Value {
+        let answer = self.http.get("http://divert/readyz").send().await.unwrap();
+        answer.json().await.unwrap()
     }
 
     pub async fn until_unready(&self, limit: Duration) {

@@ -95,6 +95,11 @@ impl Lab {
         format!("127.0.0.1:{}", self.ports.phones_sip())
     }
 
+    /// A second divert on the same Asterisk, with a database of its own.
+    pub fn neighbour(&self, app: &str) -> Divert {
+        Divert::with(app, self.ports.neighbours_api(), self.ports.pbx_http())
+    }
+
     /// Sets a global of the dialplan of divert's Asterisk.
     pub async fn set_global(&self, name: &str, value: &str) {
         let query = [("variable", name), ("value", value)];

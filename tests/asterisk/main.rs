@@ -23,6 +23,7 @@ mod divert_faults;
 mod early_media;
 mod hygiene;
 mod limits;
+mod neighbours;
 mod numbers;
 mod older;
 mod outages;

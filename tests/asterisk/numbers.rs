@@ -185,15 +185,15 @@ async fn a_caller_who_gives_up_at_once_is_no_call_on_the_name_of_a_hang_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_of_the_readme_refuses_what_is_no_did() {
     let readme = include_str!("../../README.md");
-    let mut blocks = readme.split("```ini\n").skip(1).filter_map(|text| text.split("```").next());
-    let example = blocks.find(|block| block.contains("Gosub(divert-ari")).unwrap();
+    let (_, after) = readme.split_once("/etc/asterisk/extensions.conf <<'END'\n").unwrap();
+    let (example, _) = after.split_once("\nEND\n").unwrap();
     let (before, _) = example.split_once("Gosub(divert-ari").unwrap();
     let section = |line: &str| line.strip_prefix('[').map(|name| name.replace(']', ""));
     let context = before.lines().filter_map(section).next_back().unwrap();
     let did = stage::own_did();
     with_divert(&stage::one(&["1101"]), async |lab| {
         lab.in_asterisk(&format!(
-            "cat >/etc/asterisk/extensions.conf <<'END'\n{example}\nEND\n\
+            "cat >/etc/asterisk/extensions.conf <<'END'\n[globals]\n{example}\nEND\n\
              sed -i 's/^context=from-carrier/context={context}/' /etc/asterisk/pjsip.conf\n\
              asterisk -rx 'dialplan reload'; asterisk -rx 'module reload res_pjsip.so'"
         ));

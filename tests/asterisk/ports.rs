@@ -51,6 +51,11 @@ impl Ports {
         self.base + 5
     }
 
+    /// Of a second divert on the same Asterisk.
+    pub fn neighbours_api(&self) -> u16 {
+        self.base + 6
+    }
+
     /// First and last.
     pub fn pbx_rtp(&self) -> (u16, u16) {
         (self.base + 10, self.base + 1_003)

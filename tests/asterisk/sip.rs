@@ -117,6 +117,8 @@ pub enum Manner {
 struct Peered {
     manner: Manner,
     port: u16,
+    /// How often Asterisk asked whether it is there.
+    questions: usize,
     invites: BTreeMap<String, Message>,
     order: Vec<String>,
 }
@@ -133,7 +135,8 @@ impl Peer {
     pub async fn start(manner: Manner) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = socket.local_addr().unwrap().port();
-        let shared = Peered { manner, port, invites: BTreeMap::new(), order: Vec::new() };
+        let shared =
+            Peered { manner, port, questions: 0, invites: BTreeMap::new(), order: Vec::new() };
         let shared = Arc::new(Mutex::new(shared));
         let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
         Self { port, shared, task }
@@ -146,6 +149,14 @@ impl Peer {
 
     pub fn behave(&self, manner: Manner) {
         self.shared.lock().unwrap().manner = manner;
+    }
+
+    /// Asterisk has an endpoint that leads here.
+    pub async fn questioned(&self) {
+        eventually("Asterisk to ask the peer", Duration::from_secs(12), async || {
+            (self.shared.lock().unwrap().questions > 0).then_some(())
+        })
+        .await;
     }
 
     /// Every INVITE in order, those that came again counted once.
@@ -185,6 +196,7 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
     if is_invite && peered.invites.insert(message.branch(), message.clone()).is_none() {
         peered.order.push(message.branch());
     }
+    peered.questions += usize::from(message.is("OPTIONS"));
     if peered.manner == Manner::Silent {
         return Vec::new();
     }

@@ -7,7 +7,7 @@ use crate::api::{ExplainQuestion, NodeStatus};
 use crate::clock;
 use crate::model::billing::Micros;
 use crate::model::call::CallRecord;
-use crate::model::id::{AccountId, ForwardingFlowId};
+use crate::model::id::{AccountId, ForwardingFlowId, TrunkId};
 use crate::model::time::Timestamp;
 use crate::node::health::Endpoints;
 use crate::node::watch::Recalled;
@@ -110,14 +110,25 @@ impl Core {
     }
 
     /// What Asterisk says of the endpoints behind the trunks. Void while it is not known whether it is
-    /// the Asterisk that was there before.
-    pub fn endpoints_are(&mut self, endpoints: &Endpoints) {
+    /// the Asterisk that was there before. Gives the trunks that are to be looked into.
+    pub fn endpoints_are(&mut self, endpoints: &Endpoints) -> Vec<TrunkId> {
         if self.held_back.is_some() {
-            return;
+            return Vec::new();
         }
         self.state.follow(&self.snapshot);
         for (trunk, is_up) in self.trunks.see(self.snapshot.trunks(), endpoints, clock::now()) {
             self.state.set_endpoint(trunk, is_up);
         }
+        self.trunks.doubted(clock::now())
+    }
+
+    /// Whether Asterisk has every trunk that divert makes there.
+    pub fn trunks_are_made(&self) -> Result<(), String> {
+        let missing = self.trunks.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = missing.join("\", \"");
+        Err(format!("Asterisk lost, or does not take, the endpoint of trunk \"{names}\""))
     }
 }

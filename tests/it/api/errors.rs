@@ -180,6 +180,7 @@ async fn readiness_gives_its_reasons() {
     *world.node.readiness.lock().unwrap() = Readiness {
         asterisk: Err("no connection to Asterisk since 14:03".into()),
         store: Ok(()),
+        trunks: Err("Asterisk lost the endpoint".into()),
         rows: RowCounts { waiting: 7, spooled: 5, lost: 1 },
     };
     let answer = world.keyed(Ask::get("/readyz")).await;
@@ -192,6 +193,7 @@ async fn readiness_gives_its_reasons() {
                 "reason": "no connection to Asterisk since 14:03",
             },
             { "name": "store", "ok": true, "reason": null },
+            { "name": "trunks", "ok": false, "reason": "Asterisk lost the endpoint" },
         ], "rows": { "waiting": 7, "spooled": 5, "lost": 1 } })
     );
     assert_eq!(world.keyed(Ask::get("/healthz")).await.json, json!({ "status": "ok" }));

@@ -78,6 +78,7 @@ impl Default for FakeNode {
             readiness: Mutex::new(Readiness {
                 asterisk: Ok(()),
                 store: Ok(()),
+                trunks: Ok(()),
                 rows: RowCounts::default(),
             }),
             db: OnceLock::new(),
