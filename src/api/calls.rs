@@ -53,10 +53,10 @@ pub(super) struct FilterParameters {
     /// Id of a destination that it was sent to, whoever answered.
     #[param(required = false)]
     destination: String,
-    /// The number called, exactly.
+    /// The number called, with or without a `+`.
     #[param(required = false)]
     did: String,
-    /// The caller's number, exactly.
+    /// The caller's number, with or without a `+`.
     #[param(required = false)]
     caller: String,
     /// What became of the call.
