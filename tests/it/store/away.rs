@@ -138,6 +138,8 @@ async fn a_state_of_postgres_is_no_refusal(
 async fn a_connection_lost_in_the_middle_of_a_transaction_costs_nothing() {
     let store = Engine::Postgres.store().await;
     let mut admin = sqlx::PgConnection::connect(&store.place.url).await.unwrap();
+    // Within a transaction Postgres would show the same activity again and again.
+    let mut watcher = sqlx::PgConnection::connect(&store.place.url).await.unwrap();
     store.db.record("a", &rows(1)).await.unwrap();
     for call in 2..5 {
         let mut lock = admin.begin().await.unwrap();
@@ -149,7 +151,7 @@ async fn a_connection_lost_in_the_middle_of_a_transaction_costs_nothing() {
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let mut ended: i64 = 0;
         while ended == 0 {
-            ended = sqlx::query_scalar(end).fetch_one(&mut *lock).await.unwrap();
+            ended = sqlx::query_scalar(end).fetch_one(&mut watcher).await.unwrap();
         }
         is_away(waiting.await.unwrap());
         lock.rollback().await.unwrap();
