@@ -65,8 +65,8 @@ impl Db {
     /// [`StoreError::Unavailable`].
     pub async fn installation(&self, fresh: InstallationId) -> Result<InstallationId, StoreError> {
         const MAKE: &str =
-            "INSERT INTO installation (only, id) VALUES (1, $1) ON CONFLICT (only) DO NOTHING";
-        const FIND: &str = "SELECT id FROM installation WHERE only = 1";
+            "INSERT INTO installation (place, id) VALUES (1, $1) ON CONFLICT (place) DO NOTHING";
+        const FIND: &str = "SELECT id FROM installation WHERE place = 1";
         on!(self, db => {
             sqlx::query(MAKE).bind(fresh.to_string()).execute(db).await.map(drop)
         })?;
