@@ -36,6 +36,7 @@ pub const NEEDS: &[Need] = &[
     need(&["func_cdr.so"], "CDR_PROP(): test calls stay out of Asterisk's records"),
     need(&["chan_pjsip.so"], "calls over SIP"),
     need(&["res_pjsip_header_funcs.so"], "PJSIP_HEADER(): X-Divert-Call for who is called"),
+    need(&["res_sorcery_memory.so"], "trunks with an address"),
     need(&["bridge_simple.so", "bridge_softmix.so"], "conversations"),
 ];
 
