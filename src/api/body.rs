@@ -40,7 +40,10 @@ impl<S: Sync> FromRequest<S> for OptionalJson {
         if bytes.is_empty() {
             return Ok(Self(Value::Object(Map::new())));
         }
-        parse(&parts.headers, &bytes).map(Self)
+        Ok(match parse(&parts.headers, &bytes)? {
+            Value::Null => Self(Value::Object(Map::new())),
+            body => Self(body),
+        })
     }
 }
 

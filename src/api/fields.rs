@@ -38,7 +38,12 @@ impl Fields {
         let mut fields = Self { rest: Map::new(), origin: Origin::Body, problems: Vec::new() };
         match body {
             Value::Object(map) => fields.rest = map,
-            _ => fields.problem_at(String::new(), "wrong_type", "the body is not an object", "{}"),
+            _ => fields.problem_at(
+                String::new(),
+                "wrong_type",
+                "the body is not an object",
+                "send {}, with fields in it",
+            ),
         }
         fields
     }

@@ -141,8 +141,9 @@ struct NewKeyRequest {
 
 fn read_request(mut body: Fields, now: Timestamp) -> Result<NewKeyRequest, ApiError> {
     let name = body.text("name").unwrap_or_default();
-    if name.trim().is_empty() || name.chars().count() > MAX_NAME {
-        let hint = format!("say what the key is for, in 1 to {MAX_NAME} characters");
+    if name.is_empty() || name.trim() != name || name.chars().count() > MAX_NAME {
+        let hint =
+            format!("say what the key is for, in 1 to {MAX_NAME} characters without spaces around");
         body.problem("name", "out_of_range", "a key needs a name", &hint);
     }
     let scopes = take_scopes(&mut body);

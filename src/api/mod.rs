@@ -24,6 +24,7 @@ use crate::routing::standing::TrunkStanding;
 use crate::store::Db;
 
 mod account;
+mod answers;
 mod auth;
 mod balance;
 mod body;
@@ -57,6 +58,7 @@ mod schema;
 mod serve;
 mod servers;
 mod sessions;
+mod shapes;
 mod spreadsheet;
 mod status;
 mod test_calls;

@@ -12,7 +12,9 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answers::{self, has_tag};
 use super::error::{FieldProblem, ProblemDetails};
+use super::shapes::tighten;
 use super::{
     Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
     nodes, numbers, rate_decks, reports, servers, sessions, status, test_calls, trunks,
@@ -106,6 +108,7 @@ fn complete(document: &mut Value) {
             "description": "The API key as user name, the password empty: curl -u dvk_…:",
         },
     });
+    document["components"]["responses"] = answers::all();
     let mut patches = BTreeSet::new();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
@@ -113,22 +116,25 @@ fn complete(document: &mut Value) {
             let tag = path.strip_prefix("/v1/").and_then(|rest| rest.split(['/', '.']).next());
             if let Some(tag) = tag {
                 operation["tags"] = json!([tag]);
-                operation["security"] = json!([{ "bearer": [] }, { "basic": [] }]);
+                answers::secure(path, method, operation);
             } else {
                 operation["tags"] = json!(["operation"]);
             }
             // Handlers of different files share names, operations must not.
             operation["operationId"] = json!(operation_id(method, path));
             add_headers(path, method, operation);
-            add_problems(path, method, operation);
+            answers::add(path, method, operation);
             patches.extend(make_patch(operation));
         }
     }
+    tighten(document);
     let schemas = &mut document["components"]["schemas"];
     for name in patches {
         let mut schema = schemas[&name].clone();
         if let Some(schema) = schema.as_object_mut() {
-            schema.remove("required");
+            for rule in ["anyOf", "oneOf", "required"] {
+                schema.remove(rule);
+            }
         }
         schemas[name + PATCH] = schema;
     }
@@ -175,56 +181,10 @@ fn add_headers(path: &str, method: &str, operation: &mut Value) {
              repetition by the same API key within 24 hours gets the same answer. A request that \
              was refused may come again.",
         ),
-        "put" | "patch" | "delete" if has_tag(path) => {
+        "delete" | "patch" | "put" if has_tag(path) => {
             add("If-Match", "The ETag you read: 412 when somebody changed it since.");
         }
         _ => {}
-    }
-}
-
-/// Whether a change of it can be bound to what was read.
-fn has_tag(path: &str) -> bool {
-    !["/v1/keys", "/v1/nodes"].iter().any(|kind| path.starts_with(kind))
-}
-
-fn add_problems(path: &str, method: &str, operation: &mut Value) {
-    let mut statuses = vec![("400", "The request cannot be read"), ("500", "A fault of divert")];
-    if path.starts_with("/v1/") {
-        statuses.extend([
-            ("401", "The key is missing or not valid"),
-            ("403", "The key lacks a scope, which is named, or the account may not have this"),
-            ("429", "Too many requests; see Retry-After"),
-            ("503", "The database is not available"),
-        ]);
-        if path.contains('{') {
-            statuses.push(("404", "There is no such thing"));
-        }
-        let changes = method != "get" && !(method == "delete" && path.starts_with("/v1/keys"));
-        if changes {
-            statuses.push(("409", "It clashes with what is there or what is going on"));
-        }
-        if changes && method != "post" && has_tag(path) {
-            statuses.push(("412", "It was changed meanwhile"));
-        }
-        if changes && method != "delete" {
-            statuses.extend([
-                ("408", "The body did not arrive in time"),
-                ("413", "The body is larger than 256 KiB"),
-                ("415", "The body is not JSON by its Content-Type"),
-                ("422", "The document has faults, all of them listed"),
-            ]);
-        }
-    }
-    for (status, description) in statuses {
-        let response = &mut operation["responses"][status];
-        if response.is_null() {
-            *response = json!({
-                "description": description,
-                "content": { "application/problem+json": {
-                    "schema": { "$ref": "#/components/schemas/ProblemDetails" },
-                } },
-            });
-        }
     }
 }
 

@@ -32,6 +32,7 @@ mod auth;
 mod billing;
 mod calls;
 mod configuration;
+mod contract;
 mod destinations;
 mod errors;
 mod explain;

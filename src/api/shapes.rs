@@ -1,0 +1,353 @@
+//! What the description says beyond what types can tell: the shape of every text, the most of every
+//! number, and that what is not described is refused.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use strum::VariantNames as _;
+
+use crate::model::cause::CallResult;
+use crate::store::By;
+
+const DIGITS: &str = "^[0-9]{1,6}$";
+const NUMBER: &str = "^[A-Za-z0-9_.*#+-]{1,50}$";
+/// Neither a space at either end nor a character that nobody sees.
+const NAME: &str = "^[^\\s\\u0000-\\u001F\\u007F-\\u00A0\\u00AD\\u200B-\\u200F\\u2028-\\u202F\
+    \\u2060-\\u206F\\uE000-\\uF8FF\\uFEFF\\uFFF9-\\uFFFF]([^\\u0000-\\u001F\\u007F-\\u00A0\\u00AD\
+    \\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u206F\\uE000-\\uF8FF\\uFEFF\\uFFF9-\\uFFFF]*[^\\s])?$";
+const DAYS: &str = "^(daily|(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?)$";
+const SPAN: &str = "^ *[0-2]?[0-9]:[0-5][0-9] *- *[0-2]?[0-9]:[0-5][0-9] *$";
+
+/// What holds for a property of this name wherever it stands in what is sent.
+fn of_property(name: &str) -> Value {
+    match name {
+        "address" => json!({ "pattern": "^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$" }),
+        "amount" => json!({ "pattern": r"^-?[0-9]{1,13}(\.[0-9]{1,6})?$" }),
+        "at" | "expires_at" => json!({ "format": "date-time" }),
+        "country" | "international_prefix" | "national_prefix" => json!({ "pattern": DIGITS }),
+        "currency" => json!({ "pattern": "^[A-Z]{3}$" }),
+        "did" | "number" => json!({ "pattern": NUMBER }),
+        "dids" => json!({ "items": { "type": "string", "pattern": NUMBER } }),
+        "endpoint" => json!({ "pattern": "^[A-Za-z0-9_.-]{1,60}$" }),
+        "increment" => json!({ "pattern": "^0*[1-9][0-9]{0,3}/0*[1-9][0-9]{0,3}$" }),
+        "max_live" => json!({ "minimum": 1, "maximum": 100_000 }),
+        "name" => json!({ "minLength": 1, "maxLength": 60, "pattern": NAME }),
+        "note" => json!({ "maxLength": 200 }),
+        "per_minute" => json!({ "pattern": r"^[0-9]{1,4}(\.[0-9]{1,6})?$" }),
+        "prefix" => json!({ "pattern": r"^(\+?[0-9]{1,15})?$" }),
+        "rates" => json!({ "minItems": 1 }),
+        "spacing_sec" => json!({ "minimum": 1, "maximum": 86_400 }),
+        _ => Value::Null,
+    }
+}
+
+/// What holds for one property of one schema.
+fn of_schemas() -> [(&'static str, &'static str, Value); 8] {
+    let spans = json!({ "oneOf": [
+        { "type": "string", "pattern": SPAN },
+        { "type": "array", "items": { "type": "string", "pattern": SPAN } },
+        { "type": "null" },
+    ] });
+    let closed = |properties: Value, required: &[&str]| {
+        json!({
+            "type": "object", "additionalProperties": false,
+            "properties": properties, "required": required,
+        })
+    };
+    let text = json!({ "type": "string" });
+    let flag = json!({ "type": ["boolean", "null"] });
+    let on = json!({ "type": ["string", "null"], "enum": ["answered", "offered", null] });
+    [
+        (
+            "ForwardingFlowDocument",
+            "fallback",
+            json!({ "oneOf": [
+                { "enum": ["dialplan", "hang_up"] },
+                closed(
+                    json!({ "hang_up": { "type": "integer", "minimum": 1, "maximum": 127 } }),
+                    &["hang_up"],
+                ),
+                closed(
+                    json!({ "trunk": text, "number": { "type": "string", "pattern": NUMBER } }),
+                    &["trunk", "number"],
+                ),
+            ] }),
+        ),
+        (
+            "ForwardingFlowDocument",
+            "stickiness",
+            json!({ "oneOf": [
+                { "enum": ["never", "same_day"] },
+                closed(
+                    json!({
+                        "window": { "enum": ["never", "same_day"] },
+                        "on": on, "rebind": flag, "beats_priority": flag,
+                    }),
+                    &["window"],
+                ),
+                closed(
+                    json!({
+                        "rolling_sec": { "type": "integer", "minimum": 60, "maximum": 31_536_000 },
+                        "sliding": flag, "on": on, "rebind": flag, "beats_priority": flag,
+                    }),
+                    &["rolling_sec"],
+                ),
+            ] }),
+        ),
+        ("ForwardingFlowDocument", "state", json!({ "enum": ["active", "paused"] })),
+        (
+            "RepeatRule",
+            "then",
+            json!({ "oneOf": [
+                { "enum": ["different", "reject", "tag"] },
+                closed(json!({ "destination": text }), &["destination"]),
+            ] }),
+        ),
+        (
+            "Schedule",
+            "hours",
+            json!({
+                "type": "object", "minProperties": 1, "propertyNames": { "pattern": DAYS },
+                "additionalProperties": spans,
+            }),
+        ),
+        (
+            "Schedule",
+            "holidays",
+            json!({ "type": "array", "items": { "oneOf": [
+                { "type": "string", "format": "date" },
+                closed(
+                    json!({ "date": { "type": "string", "format": "date" }, "hours": spans }),
+                    &["date"],
+                ),
+            ] } }),
+        ),
+        (
+            "TestCaller",
+            "number",
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9_.*#+-]{0,80}$" }),
+        ),
+        (
+            "TestCaller",
+            "name",
+            json!({ "type": "string", "minLength": 0, "maxLength": 80, "pattern": r"^([^$]|\$+[^$\[{])*\$*$" }),
+        ),
+    ]
+}
+
+/// Where exactly one of several sets of keys is wanted.
+const EITHER: [(&str, &[&[&str]]); 2] = [
+    ("DestinationDocument", &[&["server", "did"], &["trunk", "number"], &["toll_free"]]),
+    ("TrunkDocument", &[&["address"], &["endpoint"]]),
+];
+
+/// Holds for an object that has these keys, and something under each.
+fn has(keys: &[&str]) -> Value {
+    let text = |key: &&str| ((*key).to_owned(), json!({ "type": "string" }));
+    json!({ "required": keys, "properties": keys.iter().map(text).collect::<Map<_, _>>() })
+}
+
+/// What holds for a query parameter of this name.
+fn of_parameter(path: &str, name: &str) -> Value {
+    match name {
+        "by" => json!({ "enum": By::VARIANTS }),
+        "destination" => id("dst"),
+        "did" => json!({ "pattern": NUMBER }),
+        "excel" => json!({ "enum": ["0", "1"] }),
+        "flow" | "forwarding_flow" => id("flw"),
+        "from" | "to" => json!({ "format": "date-time" }),
+        "result" => json!({ "enum": CallResult::VARIANTS }),
+        "session" => id("call"),
+        // Reports never have both kinds together.
+        "test" if path.starts_with("/v1/reports/") => json!({ "enum": ["exclude", "only"] }),
+        "test" => json!({ "enum": ["include", "exclude", "only"] }),
+        "trunk" => id("trk"),
+        _ => Value::Null,
+    }
+}
+
+/// The text of an id with this prefix.
+fn id(prefix: &str) -> Value {
+    json!({ "pattern": format!("^{prefix}_[0-9a-z]{{26}}$") })
+}
+
+/// Makes the description as strict as the server.
+pub(super) fn tighten(document: &mut Value) {
+    let sent = sent(document);
+    for (path, item) in members(&mut document["paths"]) {
+        for operation in objects(item) {
+            let parameters = operation["parameters"].as_array_mut().into_iter().flatten();
+            for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+                let shape = of_parameter(path, parameter["name"].as_str().unwrap_or_default());
+                extend(&mut parameter["schema"], shape);
+            }
+        }
+    }
+    let schemas = &mut document["components"]["schemas"];
+    for name in &sent {
+        for (property, schema) in members(&mut schemas[name]["properties"]) {
+            extend(schema, of_property(property));
+        }
+    }
+    for (schema, property, shape) in of_schemas() {
+        extend(&mut schemas[schema]["properties"][property], shape);
+    }
+    for name in &sent {
+        let required = schemas[name]["required"].clone();
+        for (property, schema) in members(&mut schemas[name]["properties"]) {
+            // What is left out may be null as well.
+            if !required.as_array().is_some_and(|names| names.iter().any(|one| one == property)) {
+                allow_null(schema);
+            }
+        }
+    }
+    let loose = schemas.clone();
+    close(schemas, &loose);
+    for (name, either) in EITHER {
+        schemas[name]["oneOf"] = either.iter().map(|keys| has(keys)).collect();
+    }
+    // Whose master it then has, or both.
+    schemas["NumberDocument"]["anyOf"] = json!([has(&["server"]), has(&["forwarding_flow"])]);
+    // Who sends back what he was answered may leave in it what is not his to change.
+    let answered = schemas.clone();
+    for name in &sent {
+        let Some(answer) = name.strip_suffix("Document") else { continue };
+        let given = &answered[answer]["properties"];
+        if given["warnings"].is_null() {
+            continue;
+        }
+        let own = &answered[name.as_str()]["properties"];
+        for property in ["id", "warnings"] {
+            if own[property].is_null() && !given[property].is_null() {
+                let mut schema = given[property].clone();
+                schema["readOnly"] = json!(true);
+                schemas[name]["properties"][property] = schema;
+            }
+        }
+    }
+}
+
+/// The schemas that bodies of requests are made of.
+fn sent(document: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = Vec::new();
+    for (_, _, operation) in super::openapi::operations(document) {
+        references(&operation["requestBody"], &mut open);
+    }
+    while let Some(name) = open.pop() {
+        references(&document["components"]["schemas"][&name], &mut open);
+        // A patch is made of its whole later.
+        if !document["components"]["schemas"][&name].is_null() {
+            found.insert(name);
+        }
+        open.retain(|name| !found.contains(name));
+    }
+    found
+}
+
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Object(fields) => {
+            let name = fields.get("$ref").and_then(Value::as_str);
+            found.extend(name.and_then(|name| name.rsplit('/').next()).map(str::to_owned));
+            fields.values().for_each(|field| references(field, found));
+        }
+        _ => {}
+    }
+}
+
+fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+fn objects(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    members(value).map(|(_, value)| value)
+}
+
+fn extend(schema: &mut Value, shape: Value) {
+    if let (Some(schema), Value::Object(shape)) = (schema.as_object_mut(), shape) {
+        schema.extend(shape);
+    }
+}
+
+/// Lets `null` stand for a value that is left out.
+fn allow_null(schema: &mut Value) {
+    let nothing = json!({ "type": "null" });
+    if let Some(kinds) = schema["oneOf"].as_array_mut() {
+        if !kinds.contains(&nothing) {
+            kinds.push(nothing);
+        }
+        return;
+    }
+    if let Some(reference) = schema.as_object_mut().and_then(|schema| schema.remove("$ref")) {
+        schema["oneOf"] = json!([nothing, { "$ref": reference }]);
+    }
+    if let Some(words) = schema["enum"].as_array_mut().filter(|words| !words.contains(&Value::Null))
+    {
+        words.push(Value::Null);
+    }
+    match schema["type"].take() {
+        Value::String(kind) => schema["type"] = json!([kind, "null"]),
+        Value::Array(mut kinds) => {
+            if !kinds.contains(&json!("null")) {
+                kinds.push(json!("null"));
+            }
+            schema["type"] = json!(kinds);
+        }
+        _ => {}
+    }
+    if let Some(schema) = schema.as_object_mut() {
+        schema.retain(|_, value| !value.is_null());
+    }
+}
+
+/// Makes one object of every schema that is made of several, and says of each that it has no other
+/// members than those described.
+fn close(node: &mut Value, schemas: &Value) {
+    if let Some(items) = node.as_array_mut() {
+        for item in items {
+            close(item, schemas);
+        }
+    }
+    let mut whole = Map::new();
+    flatten(node, schemas, &mut whole);
+    let Some(schema) = node.as_object_mut() else { return };
+    if !whole.is_empty() {
+        schema.remove("allOf");
+        schema.extend(whole);
+    }
+    if schema.get("properties").is_some_and(Value::is_object) {
+        schema.entry("additionalProperties").or_insert(json!(false));
+    }
+    let inner =
+        schema.iter_mut().filter(|(name, _)| !matches!(name.as_str(), "default" | "example"));
+    inner.for_each(|(_, inner)| close(inner, schemas));
+}
+
+/// Puts the members of all parts of a schema into one object, which alone can be closed.
+fn flatten(schema: &Value, schemas: &Value, whole: &mut Map<String, Value>) {
+    let Some(parts) = schema["allOf"].as_array() else { return };
+    for part in parts {
+        let part = match part["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
+            Some(name) => &schemas[name],
+            None => part,
+        };
+        let mut inner = Map::new();
+        flatten(part, schemas, &mut inner);
+        inner.extend(part.as_object().cloned().unwrap_or_default());
+        inner.remove("allOf");
+        for (name, value) in inner {
+            match (whole.get_mut(&name), value) {
+                (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+                (Some(Value::Array(old)), Value::Array(new)) => {
+                    old.extend(new.into_iter().filter(Value::is_string));
+                }
+                (Some(_), _) if name == "description" => {}
+                (_, value) => {
+                    whole.insert(name, value);
+                }
+            }
+        }
+    }
+}
