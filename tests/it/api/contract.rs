@@ -51,10 +51,10 @@ fn fault(schema: &'static Value, value: &Value, place: &str) -> Option<String> {
     let schema = resolve(schema);
     let wrong = |what: &str| Some(format!("{place}: {what}: {value}"));
     assert!(schema["allOf"].is_null(), "{schema}");
-    if let Some(choices) = schema["anyOf"].as_array() {
-        if choices.iter().all(|one| fault(one, value, place).is_some()) {
-            return wrong("none of its shapes");
-        }
+    if let Some(choices) = schema["anyOf"].as_array()
+        && choices.iter().all(|one| fault(one, value, place).is_some())
+    {
+        return wrong("none of its shapes");
     }
     if let Some(choices) = schema["oneOf"].as_array() {
         let fits = choices.iter().filter(|one| fault(one, value, place).is_none()).count();
