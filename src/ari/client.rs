@@ -58,7 +58,8 @@ pub struct CreateChannel<'a> {
     /// `PJSIP/1001@trunk`.
     pub endpoint: &'a str,
     pub app_args: &'a str,
-    /// Whose codecs the leg shall have. Does not tie their lives together.
+    /// The caller, whose codecs the leg shall have. Does not tie their lives together, but the
+    /// dialplan finds in the caller's `SHARED(DIVERT_LEG)` whom to end with it.
     pub originator: Option<&'a ChannelId>,
     pub variables: &'a [(Variable, &'a str)],
 }
@@ -160,6 +161,11 @@ impl Client {
         self.http.send(get("channels", &["channels"])).await?.json()
     }
 
+    /// [`AriError::NotFound`] when it is gone.
+    pub async fn channel(&self, channel: &ChannelId) -> Result<Channel, AriError> {
+        self.http.send(get("channel", &["channels", &channel.0])).await?.json()
+    }
+
     /// Every bridge of the whole Asterisk.
     pub async fn bridges(&self) -> Result<Vec<Bridge>, AriError> {
         self.http.send(get("bridges", &["bridges"])).await?.json()
@@ -217,14 +223,18 @@ impl Client {
             .query("app", &self.app)
             .query("appArgs", create.app_args)
             .query("channelId", &create.channel_id.0);
+        let mut body = variables(create.variables);
         if let Some(originator) = create.originator {
             request = request.query("originator", &originator.0);
+            if let Some(name) = variable::shared_leg(originator) {
+                body["variables"][name] = json!(create.channel_id.0);
+            }
         }
         let request = request
             .refuse_if(endpoint_fault(create.endpoint))
             .refuse_if(id_fault(create.channel_id))
             .refuse_if(variables_fault(create.variables))
-            .body(variables(create.variables));
+            .body(body);
         self.http.send(request).await?.done_or(StatusCode::CONFLICT)
     }
 
@@ -293,6 +303,20 @@ impl Client {
             .query("value", value)
             .refuse_if(variable::fault_for(variable, value));
         self.http.send(request).await?.done()
+    }
+
+    /// A variable of the whole Asterisk; empty when it was never set.
+    pub async fn global(&self, name: &str) -> Result<String, AriError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Found {
+            value: String,
+        }
+        let request = get("global", &["asterisk", "variable"]).query("variable", name);
+        match self.http.send(request).await?.json() {
+            Err(AriError::NotFound { .. }) => Ok(String::new()),
+            found => found.map(|Found { value }| value),
+        }
     }
 
     pub async fn set_global(&self, name: Global, value: &str) -> Result<(), AriError> {

@@ -6,6 +6,7 @@
 //! * [`wire`]: the JSON of events, channels and bridges, as Asterisk writes it.
 //! * [`translate`]: wire events as the engine's events.
 //! * [`resync`]: everything of ours that lives in Asterisk right now.
+//! * [`mark`]: what the dialplan left of channels that have ended.
 //! * [`identity`]: who calls, fit to be shown to somebody else.
 //! * [`role`]: what a channel of ours is for, carried in `appArgs`.
 //! * [`variable`]: every channel variable divert may set.
@@ -21,6 +22,7 @@ pub mod claim;
 pub mod client;
 mod http;
 pub mod identity;
+pub mod mark;
 pub mod resync;
 pub mod role;
 pub mod socket;

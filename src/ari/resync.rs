@@ -6,13 +6,17 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::AriError;
 use super::client::{Client, Info};
 use super::identity::{Identity, Privacy};
+use super::mark::{self, CallerMark, End, LegMark};
 use super::role::Role;
 use super::wire::{Bridge, Channel};
 use crate::engine::ChannelState;
 use crate::model::id::{BridgeId, ChannelId};
+use crate::model::time::Timestamp;
 
 /// The name of a bridge of ours, by which it is known again. It names the application, so that
 /// two nodes on one Asterisk never tidy up after each other.
@@ -36,6 +40,24 @@ pub struct Snapshot {
     pub channels: BTreeMap<ChannelId, ChannelSnapshot>,
     /// divert's bridges, with the channels in them.
     pub bridges: BTreeMap<BridgeId, Vec<ChannelId>>,
+    /// How those ended that were asked for, are gone, and have left a mark.
+    pub ends: BTreeMap<ChannelId, Ended>,
+}
+
+/// A channel that ended while nobody listened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ended {
+    pub end: End,
+    /// Of a leg.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// A channel that should be in Asterisk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Known {
+    pub channel: ChannelId,
+    /// The caller of its call, or itself.
+    pub caller: ChannelId,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,6 +97,7 @@ impl Snapshot {
                 .filter(|bridge| bridge.name.starts_with(&prefix))
                 .map(bridge)
                 .collect(),
+            ends: BTreeMap::new(),
         }
     }
 }
@@ -89,15 +112,42 @@ fn role(channel: &Channel, app: &str) -> Option<Role> {
     Role::of_app_data(&dialplan.app_data, app)
 }
 
-/// Reads the snapshot, all three parts at once.
+/// Reads the snapshot, all three parts at once, and then how those of `known` ended that are not
+/// in it.
 ///
 /// # Errors
 /// When any part cannot be read: half a snapshot would look like hung-up calls.
-pub async fn snapshot(client: &Client) -> Result<Snapshot, AriError> {
+pub async fn snapshot(client: &Client, known: &[Known]) -> Result<Snapshot, AriError> {
     let (info, channels, bridges) =
         tokio::try_join!(client.info(), client.channels(), client.bridges())?;
-    Ok(Snapshot::of(info, client.app(), &channels, &bridges))
+    let mut snapshot = Snapshot::of(info, client.app(), &channels, &bridges);
+    let is_missing = |known: &Known| !snapshot.channels.contains_key(&known.channel);
+    let missing: Vec<Known> = known.iter().filter(|known| is_missing(known)).cloned().collect();
+    let ends: Vec<Option<(ChannelId, Ended)>> = stream::iter(missing)
+        .map(|known| ended(client.clone(), known))
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    snapshot.ends = ends.into_iter().flatten().collect();
+    Ok(snapshot)
 }
+
+/// The mark that a channel has left; `None` when there is none, or another's.
+async fn ended(client: Client, known: Known) -> Result<Option<(ChannelId, Ended)>, AriError> {
+    let Known { channel, caller } = known;
+    let slot = mark::slot(&caller);
+    let found = if channel == caller {
+        let mark = CallerMark::parse(&client.global(&mark::of_caller(slot)).await?);
+        mark.map(|mark| (mark.channel, Ended { end: mark.end, answered_at: None }))
+    } else {
+        let mark = LegMark::parse(&client.global(&mark::of_leg(slot)).await?);
+        mark.map(|mark| (mark.channel, Ended { end: mark.end, answered_at: mark.answered_at }))
+    };
+    Ok(found.filter(|(marked, _)| *marked == channel))
+}
+
+/// How many marks are asked for at the same time.
+const AT_ONCE: usize = 8;
 
 #[cfg(test)]
 mod tests {

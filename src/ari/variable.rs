@@ -4,8 +4,8 @@
 //! never made from anything a user typed: the list below is all there is. Values are checked where
 //! they are sent.
 
+use crate::model::id::ChannelId;
 use strum::VariantArray;
-
 use crate::model::text::unseen;
 
 /// A variable or function of one channel.
@@ -19,6 +19,8 @@ pub enum Variable {
     CdrDisable,
     /// Header `X-Divert-Call` of the INVITE to come.
     CallHeader,
+    /// `DIVERT_CALLER`: the channel of the caller a leg is dialled for.
+    CallerChannel,
     /// The name a caller's channel has, in any script.
     CallerName,
     /// The number a caller's channel has.
@@ -29,10 +31,20 @@ pub enum Variable {
     ConnectedName,
     /// The number a leg shows to who is called.
     ConnectedNumber,
+    /// `DIVERT_DESTINATION`: which destination a leg calls, for the mark of its end.
+    Destination,
+    /// `DIVERT_ENDPOINT`: what a leg dials.
+    Endpoint,
+    /// What the dialplan does when the channel ends, whatever becomes of divert.
+    HangupHandler,
     /// `DIVERT_LEG`: the leg's number.
     Leg,
+    /// `DIVERT_SLOT`: where the mark of a leg's end is left.
+    Slot,
     /// Header `X-Divert-Test` of the INVITE to come, of a test call.
     TestHeader,
+    /// `DIVERT_TRUNK`: which trunk a leg goes over.
+    Trunk,
 }
 
 impl Variable {
@@ -44,13 +56,19 @@ impl Variable {
             Self::Call => "DIVERT_CALL",
             Self::CdrDisable => "CDR_PROP(disable)",
             Self::CallHeader => "PJSIP_HEADER(add,X-Divert-Call)",
+            Self::CallerChannel => "DIVERT_CALLER",
             Self::CallerName => "CALLERID(name)",
             Self::CallerNumber => "CALLERID(num)",
             Self::CallerPresentation => "CALLERID(pres)",
             Self::ConnectedName => "CONNECTEDLINE(name,i)",
             Self::ConnectedNumber => "CONNECTEDLINE(num,i)",
+            Self::Destination => "DIVERT_DESTINATION",
+            Self::Endpoint => "DIVERT_ENDPOINT",
+            Self::HangupHandler => "CHANNEL(hangup_handler_push)",
             Self::Leg => "DIVERT_LEG",
+            Self::Slot => "DIVERT_SLOT",
             Self::TestHeader => "PJSIP_HEADER(add,X-Divert-Test)",
+            Self::Trunk => "DIVERT_TRUNK",
         }
     }
 }
@@ -73,6 +91,19 @@ impl Global {
             Self::Shed => "DIVERT_SHED",
         }
     }
+}
+
+/// The variable of a caller that names its latest leg, which the leg sets where it is created.
+/// `None` where the channel's id, chosen by somebody else, would mean something to a dialplan.
+pub(super) fn shared_leg(caller: &ChannelId) -> Option<String> {
+    is_plain(caller).then(|| format!("SHARED(DIVERT_LEG,{caller})"))
+}
+
+/// Whether an id may stand among the arguments of a dialplan function.
+#[must_use]
+pub fn is_plain(channel: &ChannelId) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !channel.0.is_empty() && channel.0.bytes().all(plain)
 }
 
 /// Longest value sent, in bytes.
@@ -107,6 +138,15 @@ pub(super) fn fault(value: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_plain_caller_is_told_of_its_leg() {
+        let name = |id: &str| shared_leg(&ChannelId(id.into()));
+        assert_eq!(name("1795.1").as_deref(), Some("SHARED(DIVERT_LEG,1795.1)"));
+        for bad in ["", "a,b", "a)", "${x}", "a b", "a/1"] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn only_harmless_values_pass() {

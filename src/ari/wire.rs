@@ -424,7 +424,7 @@ impl State {
         }
     }
 
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         match text {
             "Down" => Self::Down,
             "Ring" => Self::Ring,

@@ -170,10 +170,13 @@ impl Call {
     /// The same for things that happen to the caller's channel …
     pub fn on_caller(&mut self, now: Timestamp, event: &ChannelEvent, out: Out<'_>) {
         match *event {
-            ChannelEvent::Gone { cause, .. } => self.caller_gone(now, cause, out),
+            ChannelEvent::Gone { cause, state, .. } => {
+                let was_up = self.caller.is_up || state == ChannelState::Up;
+                self.caller_gone(now, cause, was_up, out);
+            }
             ChannelEvent::Missing { seen_at, .. } => {
                 self.unheard(now, seen_at);
-                self.caller_gone(now, None, out);
+                self.caller_gone(now, None, true, out);
             }
             ChannelEvent::Up => self.caller.is_up = true,
             ChannelEvent::CommandFailed { command, .. } => self.command_failed(now, command, out),
@@ -254,11 +257,26 @@ impl Call {
         out.push(Command::Connect { bridge: self.record.bridge.clone(), channels });
     }
 
-    fn caller_gone(&mut self, now: Timestamp, cause: Option<HangupCause>, out: Out<'_>) {
+    /// `was_up`: it had been answered, as far as is known.
+    fn caller_gone(
+        &mut self,
+        now: Timestamp,
+        cause: Option<HangupCause>,
+        was_up: bool,
+        out: Out<'_>,
+    ) {
         if self.caller.is_gone {
             return;
         }
         self.caller.is_gone = true;
+        if let Stage::Talking { leg, .. } = self.stage
+            && !was_up
+        {
+            // It gave up in the moment in which it should have been answered: nobody talked.
+            self.stage = Stage::Hunting(leg);
+            self.answered_leg = None;
+            self.record.answered_at = None;
+        }
         let result = match self.stage {
             Stage::Talking { .. } => CallResult::Answered,
             Stage::PassingOn => self.refusal.unwrap_or(CallResult::Unrouted),

@@ -154,6 +154,8 @@ impl Call {
         };
         out.push(Command::Create {
             leg: leg.id(),
+            destination: leg.record.destination,
+            trunk: leg.record.trunk,
             endpoint: leg.record.endpoint.clone(),
             originator: self.record.channel.clone(),
             limit_ms: self.longest_ms(),
@@ -162,9 +164,10 @@ impl Call {
         self.timers.set(Timer::Ready, now.plus_ms(READY_MS));
     }
 
-    /// Once per call, and behind the first `Dial`, so that it costs the caller no time.
+    /// Once per call, and behind the first `Dial`, so that it costs the caller no time. A caller
+    /// that was up before may have got another limit from the dialplan, when the leg before ended.
     fn guard(&mut self, out: Out<'_>) {
-        if !self.caller.is_guarded {
+        if !self.caller.is_guarded || self.caller.is_up {
             self.caller.is_guarded = true;
             let channel = self.record.channel.clone();
             out.push(Command::Guard { channel, limit_ms: self.longest_ms() });

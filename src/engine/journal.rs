@@ -64,6 +64,8 @@ mod tests {
     fn a_journal_of_before_legs_of_tests_said_so_can_be_read() {
         let create = Command::Create {
             leg: LegId { call: CallId::new(1), no: 1 },
+            destination: None,
+            trunk: None,
             endpoint: "PJSIP/1@a".into(),
             originator: ChannelId("1.1".into()),
             limit_ms: 60_000,

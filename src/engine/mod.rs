@@ -127,6 +127,15 @@ impl Engine {
         self.callers.contains_key(channel)
     }
 
+    /// The call that a channel belongs to.
+    #[must_use]
+    pub fn call_of(&self, channel: &ChannelId) -> Option<CallId> {
+        match LegId::of_channel(channel) {
+            Some(leg) => self.calls.contains_key(&leg.call).then_some(leg.call),
+            None => self.callers.get(channel).copied(),
+        }
+    }
+
     /// Every channel the engine believes in, to be compared with Asterisk's own list.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelId, ChannelView)> {
         self.calls.values().flat_map(|call| {

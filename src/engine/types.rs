@@ -7,7 +7,9 @@ use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
 use crate::model::forwarding_flow::{Fallback, Ringback};
-use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, ForwardingFlowId, LegId};
+use crate::model::id::{
+    AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, LegId, TrunkId,
+};
 use crate::model::number::{Caller, CallerKey, Did};
 use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
@@ -211,9 +213,14 @@ pub enum Command {
     },
     /// ARI `POST /channels/create` with the leg's own channel id; codecs are taken from
     /// `originator`. A leg outlives the dead-man time `limit_ms` under no circumstances, and tells
-    /// who is called when the call is a test.
+    /// who is called when the call is a test. Destination and trunk stand in the mark that Asterisk
+    /// leaves of its end.
     Create {
         leg: LegId,
+        #[serde(default)]
+        destination: Option<DestinationId>,
+        #[serde(default)]
+        trunk: Option<TrunkId>,
         endpoint: String,
         originator: ChannelId,
         limit_ms: i64,
@@ -272,7 +279,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::TrunkId;
 
     #[test]
     fn calls_of_an_earlier_version_keep_their_fallback_number() {

@@ -322,7 +322,7 @@ impl Step {
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
-            Self::Adopted => "divert was restarted and took the call over".to_owned(),
+            Self::Adopted => "divert was away and took the call up again".to_owned(),
             Self::Answered { name, .. } | Self::Ringing { name, .. } => name.clone(),
             Self::Ended { by, talk_ms, cause, .. } => {
                 let by = match by {

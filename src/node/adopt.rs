@@ -3,9 +3,9 @@
 //! Events of the gap are lost, so the difference is turned into the events that would have told it.
 //! Pure: [`compare`] answers, the loop acts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ari::resync::{ChannelSnapshot, Snapshot};
+use crate::ari::resync::{ChannelSnapshot, Ended, Snapshot};
 use crate::ari::role::Role;
 use crate::engine::{ChannelEvent, ChannelState, Engine, Input, Presence};
 use crate::model::id::{BridgeId, ChannelId, LegId};
@@ -14,14 +14,42 @@ use crate::model::time::Timestamp;
 /// What has to happen so that both agree.
 #[derive(Debug, Default, PartialEq)]
 pub struct Differences {
-    /// Events that were missed.
-    pub missed: Vec<Input>,
+    /// Events that were missed, in the order they happened in as far as that is known.
+    pub missed: Vec<Missed>,
     /// Who waits in our application and no call knows: callers, and channels that do not say what for.
     pub strangers: Vec<(ChannelId, ChannelSnapshot)>,
     /// Channels of ours that belong to no call.
     pub orphans: Vec<ChannelId>,
     /// Bridges of ours that belong to no call.
     pub empty_bridges: Vec<BridgeId>,
+}
+
+/// An event that nobody heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missed {
+    /// When it happened, where Asterisk has left word of it.
+    pub at: Option<Timestamp>,
+    pub input: Input,
+}
+
+impl Missed {
+    /// An end at an unknown time happened after `heard_at`; nothing after that is known.
+    #[must_use]
+    pub fn unheard_since(self, heard_at: Option<Timestamp>) -> Self {
+        match (heard_at, self) {
+            (
+                Some(seen_at),
+                Self {
+                    at: None,
+                    input: Input::Channel { channel, event: ChannelEvent::Gone { state, .. } },
+                },
+            ) => {
+                let event = ChannelEvent::Missing { seen_at, state };
+                Self { at: None, input: Input::Channel { channel, event } }
+            }
+            (_, other) => other,
+        }
+    }
 }
 
 impl Differences {
@@ -45,43 +73,64 @@ impl Differences {
 pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     let mut differences = Differences::default();
     let mut known = BTreeSet::new();
-    let mut answered = BTreeSet::new();
+    let (mut answered, mut left) = (BTreeSet::new(), BTreeSet::new());
+    let mut ended_at = BTreeMap::new();
     for (channel, view) in engine.channels() {
+        let mark = asterisk.ends.get(&channel);
         let event = match asterisk.channels.get(&channel) {
             Some(found) => missed(found.state, view.presence, view.leg),
             // A channel we only asked for may still be on its way.
-            None if view.presence == Presence::Asked => None,
-            None => Some(ChannelEvent::Gone {
-                cause: None,
-                sip_code: None,
-                state: match view.presence {
-                    Presence::Up => ChannelState::Up,
-                    Presence::Ringing => ChannelState::Ringing,
-                    Presence::Asked | Presence::There => ChannelState::Down,
-                },
-            }),
+            None if view.presence == Presence::Asked && mark.is_none() => None,
+            None => Some(gone(mark, view.presence)),
         };
-        let mut miss = |event| {
-            differences.missed.push(Input::Channel { channel: channel.clone(), event });
+        if let Some(Ended { end, .. }) = mark {
+            let first = ended_at.entry(view.call).or_insert(end.at);
+            *first = end.at.min(*first);
+        }
+        let mut miss = |at, event| {
+            let input = Input::Channel { channel: channel.clone(), event };
+            differences.missed.push(Missed { at, input });
         };
         // Nobody but divert answers a caller, and only for a leg that is up: where the journal
         // ends before that, the leg that is gone now was in a conversation.
-        match &event {
-            Some(ChannelEvent::Up) if view.leg == LegId::CALLER => {
+        let is_up = match &event {
+            Some(ChannelEvent::Gone { state, .. }) => *state == ChannelState::Up,
+            Some(event) => *event == ChannelEvent::Up,
+            None => view.presence == Presence::Up,
+        };
+        if view.leg == LegId::CALLER {
+            if is_up {
                 answered.insert(view.call);
             }
-            Some(ChannelEvent::Gone { .. })
-                if view.presence < Presence::Up && answered.contains(&view.call) =>
-            {
-                miss(ChannelEvent::Up);
+            if matches!(event, Some(ChannelEvent::Gone { .. })) {
+                left.insert(view.call);
             }
-            _ => {}
+        } else if matches!(event, Some(ChannelEvent::Gone { .. })) && view.presence < Presence::Up {
+            let was_up = match mark {
+                // A caller who still waits was never connected: that leg was not for anybody.
+                Some(_) => is_up && (answered.contains(&view.call) || left.contains(&view.call)),
+                None => answered.contains(&view.call),
+            };
+            if was_up {
+                let at = mark.map(|mark| mark.answered_at.unwrap_or(mark.end.at));
+                miss(at, ChannelEvent::Up);
+            }
         }
         if let Some(event) = event {
-            miss(event);
+            miss(mark.map(|mark| mark.end.at), event);
         }
         known.insert(channel);
     }
+    // What one of a call left word of holds for the others, which went with it.
+    for missed in &mut differences.missed {
+        if let Input::Channel { channel, event: ChannelEvent::Gone { .. } } = &missed.input
+            && missed.at.is_none()
+        {
+            missed.at = engine.call_of(channel).and_then(|call| ended_at.get(&call).copied());
+        }
+    }
+    // Those of an unknown time come last: what they say holds now.
+    differences.missed.sort_by_key(|missed| (missed.at.is_none(), missed.at));
     for (channel, found) in &asterisk.channels {
         if known.contains(channel) {
             continue;
@@ -105,14 +154,21 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     differences
 }
 
-/// An end that nobody heard happened at some time after `heard_at`; nothing after that is known.
-#[must_use]
-pub fn unheard_since(heard_at: Option<Timestamp>, input: Input) -> Input {
-    match (heard_at, input) {
-        (Some(seen_at), Input::Channel { channel, event: ChannelEvent::Gone { state, .. } }) => {
-            Input::Channel { channel, event: ChannelEvent::Missing { seen_at, state } }
+/// How a channel went that is not there any more: as its mark says, or as far as it was known.
+fn gone(mark: Option<&Ended>, presence: Presence) -> ChannelEvent {
+    match mark {
+        Some(Ended { end, .. }) => {
+            ChannelEvent::Gone { cause: end.cause, sip_code: end.sip_code, state: end.state }
         }
-        (_, input) => input,
+        None => ChannelEvent::Gone {
+            cause: None,
+            sip_code: None,
+            state: match presence {
+                Presence::Up => ChannelState::Up,
+                Presence::Ringing => ChannelState::Ringing,
+                Presence::Asked | Presence::There => ChannelState::Down,
+            },
+        },
     }
 }
 
@@ -130,13 +186,13 @@ fn missed(found: ChannelState, known: Presence, leg: u16) -> Option<ChannelEvent
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::ari::identity::Identity;
-    use crate::engine::{Arrival, CallEvent, FallbackRoute, Route, Timer};
+    use crate::ari::mark::End;
+    use crate::engine::{Arrival, CallEvent, Command, FallbackRoute, Route, Timer};
     use crate::model::account::DEFAULT_ACCOUNT;
-    use crate::model::cause::EndedBy;
+    use crate::model::call::{CallRecord, LegRecord};
+    use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
     use crate::model::forwarding_flow::Ringback;
     use crate::model::id::{CallId, DestinationId, ForwardingFlowId, TrunkId};
     use crate::model::number::Caller;
@@ -211,6 +267,7 @@ mod tests {
             startup_time: "now".into(),
             channels: channels.collect(),
             bridges: BTreeMap::new(),
+            ends: BTreeMap::new(),
         }
     }
 
@@ -223,7 +280,11 @@ mod tests {
     }
 
     fn missed_by(engine: &Engine, channels: &[(ChannelId, ChannelState, Role)]) -> Vec<Input> {
-        compare(engine, &asterisk(channels)).missed
+        inputs(compare(engine, &asterisk(channels)).missed)
+    }
+
+    fn inputs(missed: Vec<Missed>) -> Vec<Input> {
+        missed.into_iter().map(|missed| missed.input).collect()
     }
 
     #[test]
@@ -299,15 +360,112 @@ mod tests {
     #[test]
     fn an_end_that_nobody_heard_counts_from_when_all_was_heard() {
         let talking = engine(&[ChannelEvent::Ready, ChannelEvent::Up]);
-        let missed = missed_by(&talking, &[there(caller(), ChannelState::Up)]);
+        let missed = compare(&talking, &asterisk(&[there(caller(), ChannelState::Up)])).missed;
         let (heard_at, state) = (Timestamp(7_000), ChannelState::Up);
-        let unheard = missed.iter().cloned().map(|input| unheard_since(Some(heard_at), input));
+        let unheard = missed.iter().cloned().map(|missed| missed.unheard_since(Some(heard_at)));
         let missing = ChannelEvent::Missing { seen_at: heard_at, state };
         let up = Input::Channel { channel: caller(), event: ChannelEvent::Up };
         let gone = Input::Channel { channel: leg(), event: missing };
-        assert_eq!(unheard.collect::<Vec<_>>(), [up, gone]);
-        let as_heard = missed.iter().cloned().map(|input| unheard_since(None, input));
+        assert_eq!(inputs(unheard.collect()), [up, gone]);
+        let as_heard = missed.iter().cloned().map(|missed| missed.unheard_since(None));
         assert_eq!(as_heard.collect::<Vec<_>>(), missed);
+    }
+
+    /// Asterisk without these channels, each of which has left word of its end.
+    fn with_marks(marks: &[(ChannelId, i64, ChannelState, Option<i64>)]) -> Snapshot {
+        let mut without = asterisk(&[]);
+        for (channel, at, state, answered_at) in marks {
+            let (at, state) = (Timestamp(*at), *state);
+            let end = End { at, state, cause: Some(HangupCause::NORMAL), sip_code: None };
+            let ended = Ended { end, answered_at: answered_at.map(Timestamp) };
+            without.ends.insert(channel.clone(), ended);
+        }
+        without
+    }
+
+    /// The call after all that was missed has been told.
+    fn told(mut engine: Engine, asterisk: &Snapshot, heard_at: i64) -> Vec<Command> {
+        let mut now = Timestamp(heard_at);
+        for missed in compare(&engine, asterisk).missed {
+            let Missed { at, input } = missed.unheard_since(Some(Timestamp(heard_at)));
+            now = at.unwrap_or(Timestamp(99_000)).max(now);
+            engine.handle(now, input);
+        }
+        std::iter::from_fn(|| engine.poll_command()).map(|(_, command)| command).collect()
+    }
+
+    fn rows(commands: &[Command]) -> (&CallRecord, &LegRecord) {
+        let call = commands.iter().rev().find_map(|command| match command {
+            Command::Save(call) => Some(&**call),
+            _ => None,
+        });
+        let leg = commands.iter().rev().find_map(|command| match command {
+            Command::SaveLeg(leg) => Some(&**leg),
+            _ => None,
+        });
+        (call.unwrap(), leg.unwrap())
+    }
+
+    #[test]
+    fn who_ended_a_conversation_first_and_when_is_told_by_the_marks() {
+        use ChannelState::Up;
+        for (caller_at, leg_at, by) in
+            [(7_000, 8_000, EndedBy::Caller), (8_000, 7_000, EndedBy::Destination)]
+        {
+            let talking = engine(&[ChannelEvent::Ready, ChannelEvent::Up]);
+            let marks = [(caller(), caller_at, Up, None), (leg(), leg_at, Up, Some(0))];
+            let commands = told(talking, &with_marks(&marks), 2_000);
+            let (call, leg) = rows(&commands);
+            assert_eq!((call.ended_by, call.talk_ms), (Some(by), 7_000));
+            assert_eq!(call.ended_at, Some(Timestamp(7_000)));
+            assert_eq!(leg.ended_at, Some(Timestamp(leg_at)));
+            assert_eq!(leg.cause, Some(HangupCause::NORMAL));
+        }
+    }
+
+    #[test]
+    fn one_mark_dates_the_end_of_both() {
+        let talking = engine(&[ChannelEvent::Ready, ChannelEvent::Up]);
+        let marks = [(caller(), 7_000, ChannelState::Up, None)];
+        let commands = told(talking, &with_marks(&marks), 2_000);
+        let (call, leg) = rows(&commands);
+        assert_eq!((call.talk_ms, leg.ended_at), (7_000, Some(Timestamp(7_000))));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_heard_is_told_by_the_mark() {
+        use ChannelState::{Ringing, Up};
+        let ringing = || engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        // divert answered the caller and did not live to write it down.
+        let talked = [(caller(), 9_000, Up, None), (leg(), 9_100, Up, Some(3_000))];
+        let commands = told(ringing(), &with_marks(&talked), 2_000);
+        let (call, leg_row) = rows(&commands);
+        assert_eq!(call.result, Some(CallResult::Answered));
+        assert_eq!((call.answered_at, call.talk_ms), (Some(Timestamp(3_000)), 6_000));
+        assert_eq!(leg_row.answered_at, Some(Timestamp(3_000)));
+        // Nobody was there to connect them.
+        let waited = [(caller(), 9_000, Ringing, None), (leg(), 9_100, Up, Some(3_000))];
+        let commands = told(ringing(), &with_marks(&waited), 2_000);
+        let (call, leg_row) = rows(&commands);
+        assert_eq!((call.result, call.answered_at), (Some(CallResult::Abandoned), None));
+        let times = (leg_row.answered_at, leg_row.ended_at);
+        assert_eq!(
+            times,
+            (Some(Timestamp(3_000)), Some(Timestamp(9_100))),
+            "it costs all the same"
+        );
+    }
+
+    #[test]
+    fn a_leg_that_ended_while_the_caller_waits_says_why() {
+        let ringing = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        let mut found = with_marks(&[(leg(), 5_000, ChannelState::Ringing, None)]);
+        found.channels = asterisk(&[there(caller(), ChannelState::Ringing)]).channels;
+        let end = &mut found.ends.get_mut(&leg()).unwrap().end;
+        (end.cause, end.sip_code) = (Some(HangupCause::USER_BUSY), Some(486));
+        let commands = told(ringing, &found, 2_000);
+        let (_, leg) = rows(&commands);
+        assert_eq!((leg.outcome, leg.ended_at), (Some(Outcome::Busy), Some(Timestamp(5_000))));
     }
 
     #[test]

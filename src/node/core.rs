@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::adopt::{self, Differences};
+use super::adopt::{self, Differences, Missed};
 use super::bridges::Bridges;
 use super::health;
 use super::lanes::{Errand, Lanes};
@@ -24,12 +24,15 @@ use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
 use crate::ari::identity::Identity;
-use crate::ari::resync;
+use crate::ari::resync::{self, Known};
 use crate::ari::role::Role;
 use crate::ari::translate::Translated;
 use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
-use crate::engine::{Arrival, CallEvent, ChannelEvent, Command, Engine, Input, Route};
+use crate::engine::{
+    Arrival, CallEvent, ChannelEvent, ChannelView, Command, Engine, FailedCommand, Input, Presence,
+    Route,
+};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
 use crate::model::cause::{CallResult, EndedBy};
@@ -54,15 +57,16 @@ pub struct Core {
     bridges: Bridges,
     trunks: health::Trunks,
     writer: Writer,
-    /// Of each call under way: whose it is, and the number of its next journal entry.
-    kept: HashMap<CallId, (AccountId, u32)>,
+    kept: HashMap<CallId, Kept>,
     sessions: Sessions,
     /// What was billed lately, which the store may not know yet.
     billed: Vec<Billed>,
     /// Test calls that were originated and have not arrived yet.
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
-    /// Events that came while Asterisk's state was being read; `None` when it is known.
+    /// Events that came while Asterisk's state was not known; `None` when it is.
     held_back: Option<Vec<Translated>>,
+    /// Commands that failed meanwhile.
+    failed_meanwhile: Vec<Input>,
     /// What the last periodic comparison saw: acted upon when it is seen again.
     suspected: Differences,
     /// Up to this moment all that happened in Asterisk was heard, also by an earlier process.
@@ -75,6 +79,17 @@ pub struct Core {
     up_since: Timestamp,
     /// Calls taken over from the journal that Asterisk has not confirmed yet.
     must_adopt: bool,
+}
+
+/// What is remembered of a call under way.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// Whose it is.
+    account: AccountId,
+    /// The number of its next journal entry.
+    next_line: u32,
+    /// The time of the last one: nothing comes before it.
+    last_at: Timestamp,
 }
 
 /// A [`JournalEntry`] as it is written.
@@ -110,7 +125,8 @@ impl Core {
             sessions: Sessions::default(),
             billed: Vec::new(),
             awaited_tests: HashMap::new(),
-            held_back: None,
+            held_back: Some(Vec::new()),
+            failed_meanwhile: Vec::new(),
             suspected: Differences::default(),
             heard_at: None,
             startup_time: None,
@@ -130,8 +146,9 @@ impl Core {
             }
         }
         if self.engine.call(record.id).is_some() {
-            let next = u32::try_from(journal.len()).unwrap_or(u32::MAX);
-            self.kept.insert(record.id, (record.account, next));
+            let next_line = u32::try_from(journal.len()).unwrap_or(u32::MAX);
+            let last_at = journal.last().map_or(record.started_at, |entry| entry.at);
+            self.kept.insert(record.id, Kept { account: record.account, next_line, last_at });
             self.must_adopt = true;
         }
     }
@@ -159,7 +176,7 @@ impl Core {
     }
 
     fn account(&self, call: CallId) -> AccountId {
-        self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |(account, _)| *account)
+        self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |kept| kept.account)
     }
 
     /// The redials that an earlier process knew of.
@@ -174,10 +191,17 @@ impl Core {
 
     /// One input and all that follows from it at once.
     pub fn feed(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
+        self.feed_at(None, input);
+    }
+
+    /// The same for something that happened at an earlier time, as far as the call's own time has
+    /// not gone further.
+    fn feed_at(&mut self, at: Option<Timestamp>, input: Input) {
+        let mut inputs = vec![(at, input)];
+        while let Some((at, input)) = inputs.pop() {
             let now = clock::now();
-            let Some(call) = self.engine.handle(now, input.clone()) else {
+            let at = at.map_or(now, |at| self.earliest(&input).max(at).min(now));
+            let Some(call) = self.engine.handle(at, input.clone()) else {
                 self.late_echo(&input);
                 continue;
             };
@@ -185,14 +209,26 @@ impl Core {
             while let Some((_, command)) = self.engine.poll_command() {
                 commands.push(command);
             }
-            self.append(call, now, &input, &commands);
+            self.append(call, at, &input, &commands);
             for command in commands {
-                inputs.extend(self.execute(now, call, command));
+                let results = self.execute(now, call, command).into_iter();
+                inputs.extend(results.map(|input| (None, input)));
             }
         }
         for (account, what) in self.state.remembered() {
             self.writer.push(Record::Remembered { account, what });
         }
+    }
+
+    /// Before this nothing may happen to what an input is about.
+    fn earliest(&self, input: &Input) -> Timestamp {
+        let call = match input {
+            Input::Arrived(_) => None,
+            Input::Call { call, .. } => Some(*call),
+            Input::Channel { channel, .. } => self.engine.call_of(channel),
+        };
+        let kept = call.and_then(|call| self.kept.get(&call));
+        kept.map_or(Timestamp(0), |kept| kept.last_at)
     }
 
     /// An event for something we no longer know. A leg of ours that appears now was given up while
@@ -217,16 +253,19 @@ impl Core {
     /// A [`JournalEntry`] as the journal keeps it: what a replay needs, inputs and commands with an
     /// effect outside. Rows and timeline follow from them.
     fn append(&mut self, call: CallId, at: Timestamp, input: &Input, commands: &[Command]) {
-        let Some((account, seq)) = self.kept.get_mut(&call) else {
+        let Some(kept) = self.kept.get_mut(&call) else {
             return;
         };
+        let Kept { account, next_line, last_at } = kept;
+        *last_at = at.max(*last_at);
         let commands: Vec<&Command> =
             commands.iter().filter(|command| command.is_effect()).collect();
         match serde_json::value::to_raw_value(&Line { at, input, commands }) {
             Ok(body) => {
                 let body = JournalBody(body);
-                self.writer.push(Record::Journal { account: *account, call, seq: *seq, at, body });
-                *seq += 1;
+                let seq = *next_line;
+                self.writer.push(Record::Journal { account: *account, call, seq, at, body });
+                *next_line += 1;
             }
             Err(error) => warn!(call.id = %call, %error, "a line of the journal is lost"),
         }
@@ -329,7 +368,7 @@ impl Core {
         let route = if test.is_some() { route.map(Route::for_test) } else { route };
         let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
         let bridge = self.bridges.lend(mint);
-        self.kept.insert(call, (account, 0));
+        self.kept.insert(call, Kept { account, next_line: 0, last_at: Timestamp(0) });
         // Before anybody is called: whom a leg shows is read from the caller's channel.
         if !corrections.is_empty() {
             self.lanes.correct(call, channel.clone(), corrections);
@@ -451,8 +490,25 @@ impl Core {
         self.heard_at = at;
     }
 
-    /// Asterisk's state is about to be read: events wait until [`Core::resynced`]. Those that wait
-    /// from an earlier, failed reading are older than what will be read, and are dropped.
+    /// What a command came to. While nobody knows Asterisk's state, a failure says nothing about
+    /// the channel.
+    pub fn result(&mut self, input: Input) {
+        if self.is_sure() {
+            self.feed(input);
+        } else {
+            self.failed_meanwhile.push(input);
+        }
+    }
+
+    /// Whether everything that happens in Asterisk is heard. Until then no timer may decide: what it
+    /// waits for may have happened.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.held_back.is_none()
+    }
+
+    /// Asterisk's state is not known from here on: events wait until [`Core::resynced`]. Those that
+    /// wait from an earlier, failed reading are older than what will be read, and are dropped.
     pub fn hold_back(&mut self) {
         self.held_back = Some(Vec::new());
     }
@@ -472,9 +528,13 @@ impl Core {
             }
         };
         let heard_at = self.heard_at.filter(|_| why == Resync::Connected);
-        for input in differences.missed {
+        for missed in differences.missed {
             metrics::counter!("divert_missed_events_total").increment(1);
-            self.feed(adopt::unheard_since(heard_at, input));
+            let Missed { at, input } = missed.unheard_since(heard_at);
+            self.feed_at(at, input);
+        }
+        for input in std::mem::take(&mut self.failed_meanwhile) {
+            self.try_again(input);
         }
         for channel in differences.orphans {
             info!(channel.id = %channel, "hanging up a leg that belongs to no call");
@@ -506,6 +566,26 @@ impl Core {
         }
     }
 
+    /// A command failed while Asterisk could not be reached. A leg that was told to ring and does
+    /// not is left for the next; anything else is done once more, which does no harm.
+    fn try_again(&mut self, input: Input) {
+        let Input::Channel { channel, event: ChannelEvent::CommandFailed { command, .. } } = &input
+        else {
+            self.feed(input);
+            return;
+        };
+        let is_silent = |(known, view): (ChannelId, ChannelView)| {
+            known == *channel && view.presence == Presence::There
+        };
+        match self.engine.call_of(channel) {
+            Some(call) if *command != FailedCommand::Dial => {
+                self.feed(Input::Call { call, event: CallEvent::Adopted });
+            }
+            _ if self.engine.channels().any(is_silent) => self.feed(input),
+            _ => {}
+        }
+    }
+
     fn reconnected(&mut self, asterisk: &resync::Snapshot) {
         self.suspected = Differences::default();
         self.version = Some(asterisk.version.clone());
@@ -524,6 +604,16 @@ impl Core {
                 self.feed(Input::Call { call, event: CallEvent::AsteriskRestarted { seen_at } });
             }
         }
+    }
+
+    /// The channels that should be in Asterisk, whose marks are wanted where they are not.
+    #[must_use]
+    pub fn known(&self) -> Vec<Known> {
+        let known = |(channel, view): (ChannelId, ChannelView)| {
+            let caller = self.engine.call(view.call)?.channel.clone();
+            Some(Known { channel, caller })
+        };
+        self.engine.channels().filter_map(known).collect()
     }
 
     /// When Asterisk was started, as an earlier process knew it.
@@ -568,6 +658,9 @@ impl Core {
         self.bridges.clock_set(by_ms);
         self.heard_at = self.heard_at.map(|at| at.plus_ms(by_ms));
         self.up_since = self.up_since.plus_ms(by_ms);
+        for kept in self.kept.values_mut() {
+            kept.last_at = kept.last_at.plus_ms(by_ms);
+        }
         for call in self.engine.calls().map(|call| call.id).collect::<Vec<_>>() {
             self.feed(Input::Call { call, event: CallEvent::ClockSet { by_ms } });
         }

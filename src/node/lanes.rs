@@ -12,9 +12,10 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::ari::AriError;
 use crate::ari::client::{BridgeKind, Client, CreateChannel};
+use crate::ari::mark;
 use crate::ari::resync::bridge_name;
 use crate::ari::role::Role;
-use crate::ari::variable::Variable;
+use crate::ari::variable::{Variable, is_plain};
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
 use crate::model::id::{BridgeId, CallId, ChannelId};
 
@@ -153,23 +154,32 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
     match command {
         Command::Answer { channel } => {
             let done = client.answer(&channel).await;
-            failed(channel, FailedCommand::Answer, done)
+            failed(client, &[channel], FailedCommand::Answer, done).await
         }
         Command::Connect { bridge, channels } => {
             let done = connect(client, &bridge, &channels, must_make_bridge).await;
-            // The caller's channel speaks for the call.
-            let leg = channels.into_iter().next_back()?;
-            failed(leg, FailedCommand::Connect, done)
+            failed(client, &channels, FailedCommand::Connect, done).await
         }
-        Command::Create { leg, endpoint, originator, limit_ms, is_test } => {
+        Command::Create { leg, destination, trunk, endpoint, originator, limit_ms, is_test } => {
             let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
             let (call, no) = (leg.call.to_string(), leg.no.to_string());
-            let limit = seconds(limit_ms).to_string();
+            let (limit, slot) =
+                (seconds(limit_ms).to_string(), mark::slot(&originator).to_string());
+            let destination = destination.map(|id| id.to_string()).unwrap_or_default();
+            let trunk = trunk.map(|id| id.to_string()).unwrap_or_default();
+            // No channel has that name.
+            let caller = if is_plain(&originator) { &originator.0 } else { "-" };
             let mut variables = vec![
                 (Variable::Call, call.as_str()),
                 (Variable::Leg, &no),
                 (Variable::CallHeader, &call),
                 (Variable::AbsoluteTimeout, &limit),
+                (Variable::HangupHandler, "divert-end,leg,1"),
+                (Variable::Slot, &slot),
+                (Variable::CallerChannel, caller),
+                (Variable::Endpoint, &endpoint),
+                (Variable::Destination, &destination),
+                (Variable::Trunk, &trunk),
             ];
             if is_test {
                 variables.push((Variable::TestHeader, "1"));
@@ -187,7 +197,7 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
         }
         Command::Dial { leg, caller, timeout_ms } => {
             let done = client.dial(&leg.channel(), Some(&caller), seconds(timeout_ms)).await;
-            failed(leg.channel(), FailedCommand::Dial, done)
+            failed(client, &[leg.channel()], FailedCommand::Dial, done).await
         }
         Command::Guard { channel, limit_ms } => {
             let limit = seconds(limit_ms).to_string();
@@ -206,7 +216,7 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
         },
         Command::PassOn { channel } => {
             let done = client.continue_in_dialplan(&channel).await;
-            failed(channel, FailedCommand::PassOn, done)
+            failed(client, &[channel], FailedCommand::PassOn, done).await
         }
         Command::Ring { channel } => {
             unheeded(&channel, "ring", client.ring(&channel).await);
@@ -258,13 +268,31 @@ async fn connect(
     client.add_to_bridge(bridge, &channels).await
 }
 
-/// What a failure means to the engine: a channel that Asterisk does not know is gone.
-fn failed(channel: ChannelId, command: FailedCommand, done: Result<(), AriError>) -> Option<Input> {
-    match done {
-        Ok(()) => None,
-        Err(AriError::NotFound { .. }) if command != FailedCommand::Connect => Some(gone(channel)),
-        Err(error) => Some(command_failed(channel, command, &error)),
+/// What a failure means to the engine: whoever hung up meanwhile is gone, and nothing failed. Of a
+/// bridge and what should be in it, Asterisk does not say which it does not know.
+async fn failed(
+    client: &Client,
+    channels: &[ChannelId],
+    command: FailedCommand,
+    done: Result<(), AriError>,
+) -> Option<Input> {
+    let error = done.err()?;
+    let last = channels.last()?.clone();
+    let is_transport = matches!(error, AriError::Transport { .. });
+    if matches!(error, AriError::NotFound { .. }) && command != FailedCommand::Connect {
+        return Some(gone(last));
     }
+    if !is_transport {
+        // A channel that hangs up refuses commands for a moment before it is gone.
+        tokio::time::sleep(SECOND_TRY).await;
+        for channel in channels {
+            if let Err(AriError::NotFound { .. }) = client.channel(channel).await {
+                return Some(gone(channel.clone()));
+            }
+        }
+    }
+    // The leg, where there is one: it speaks for the call.
+    Some(command_failed(last, command, &error))
 }
 
 fn command_failed(channel: ChannelId, command: FailedCommand, error: &AriError) -> Input {
@@ -293,7 +321,7 @@ pub fn seconds(ms: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use wiremock::matchers::query_param;
+    use wiremock::matchers::{path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
@@ -306,17 +334,48 @@ mod tests {
         assert_eq!(seconds(-5), 0);
     }
 
-    #[test]
-    fn a_channel_asterisk_does_not_know_is_gone() {
-        let channel = LegId { call: CallId::new(1), no: 1 }.channel();
+    /// What a failed command comes to where Asterisk knows these channels.
+    async fn after(
+        known: &[&ChannelId],
+        of: &[ChannelId],
+        command: FailedCommand,
+        error: AriError,
+    ) -> Option<Input> {
+        let server = MockServer::start().await;
+        for channel in known {
+            let there = ResponseTemplate::new(200).set_body_string("{}");
+            Mock::given(path(format!("/ari/channels/{channel}")))
+                .respond_with(there)
+                .mount(&server)
+                .await;
+        }
+        failed(&client_of(&server), of, command, Err(error)).await
+    }
+
+    #[tokio::test]
+    async fn a_channel_asterisk_does_not_know_is_gone() {
+        let (caller, leg) =
+            (ChannelId("1.1".into()), LegId { call: CallId::new(1), no: 1 }.channel());
+        let both = [caller.clone(), leg.clone()];
         let unknown = || AriError::NotFound { op: "dial", message: String::new() };
-        assert_eq!(
-            failed(channel.clone(), FailedCommand::Dial, Err(unknown())),
-            Some(gone(channel.clone()))
-        );
-        let bridged = failed(channel.clone(), FailedCommand::Connect, Err(unknown()));
-        assert_ne!(bridged, Some(gone(channel.clone())), "it may be the bridge");
-        assert_eq!(failed(channel, FailedCommand::Dial, Ok(())), None);
+        let refused =
+            || AriError::Refused { op: "answer", status: 409, message: "not in Stasis".into() };
+        let dial = after(&[&leg], &both[1..], FailedCommand::Dial, unknown()).await;
+        assert_eq!(dial, Some(gone(leg.clone())));
+        let answer = after(&[], &both[..1], FailedCommand::Answer, refused()).await;
+        assert_eq!(answer, Some(gone(caller.clone())), "it hung up in that moment");
+        let connect = after(&[&leg], &both, FailedCommand::Connect, unknown()).await;
+        assert_eq!(connect, Some(gone(caller.clone())));
+        let connect = after(&[&caller], &both, FailedCommand::Connect, refused()).await;
+        assert_eq!(connect, Some(gone(leg.clone())));
+        let connect = after(&[&caller, &leg], &both, FailedCommand::Connect, unknown()).await;
+        let failed_for = |input: Option<Input>| match input {
+            Some(Input::Channel { channel, event: ChannelEvent::CommandFailed { .. } }) => channel,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(failed_for(connect), leg, "it was the bridge");
+        let answer = after(&[&caller], &both[..1], FailedCommand::Answer, refused()).await;
+        assert_eq!(failed_for(answer), caller);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! Asterisk and are taken over by the next process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -29,7 +30,7 @@ use super::writer::{Progress, Writer};
 use crate::api::{self, Api, Listeners, Readiness, RowCounts, Telemetry};
 use crate::ari::claim::Claim;
 use crate::ari::client::Client;
-use crate::ari::resync::Snapshot as AsteriskSnapshot;
+use crate::ari::resync::{Known, Snapshot as AsteriskSnapshot};
 use crate::ari::socket::{self, SocketEvent};
 use crate::ari::translate::translate;
 use crate::ari::variable::Global;
@@ -55,6 +56,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const RESULTS: usize = 1_024;
 /// How often the shared ledger of live-call limits is compared with what is known here.
 const AUDIT: Duration = Duration::from_secs(10);
+/// The loop turns some times a second; after so long without a turn it was stopped from outside.
+const STALL: Duration = Duration::from_secs(2);
 /// What tasks get to end by themselves.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -225,12 +228,15 @@ impl Running {
         let mut regulate = ticker(REGULATE);
         let mut audit = ticker(AUDIT);
         loop {
-            let timer = self.core.engine.next_timeout().map(|at| in_future(clock::now(), at));
+            let turn = Instant::now();
+            let next = self.core.engine.next_timeout().filter(|_| self.core.is_sure());
+            let timer = next.map(|at| in_future(clock::now(), at));
             tokio::select! {
                 biased;
+                () = stood_still(turn), if self.is_connected && self.core.is_sure() => self.awoken(),
                 () = cancel.cancelled(), if self.drain_until.is_none() => self.drain(),
                 event = self.socket.recv() => self.socket_event(event)?,
-                Some(input) = self.inputs.recv() => self.core.feed(input),
+                Some(input) = self.inputs.recv() => self.core.result(input),
                 Some(answer) = self.answers.recv() => self.core.ledger_heard(answer),
                 Some(news) = self.heard.recv() => self.hear(news),
                 Some(news) = self.news.recv() => match news {
@@ -245,8 +251,8 @@ impl Running {
                 _ = beat.tick(), if self.is_connected && self.drain_until.is_none() => {
                     self.outside.beat(clock::wall());
                 }
-                _ = compare.tick(), if self.is_ready() => {
-                    self.outside.resync(self.generation, Resync::Periodic);
+                _ = compare.tick(), if self.is_ready() && self.core.is_sure() => {
+                    self.outside.resync(self.generation, Resync::Periodic, Vec::new());
                 }
                 _ = regulate.tick() => {
                     let share = self.core.regulate();
@@ -271,6 +277,14 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// The process was stopped, or the machine asleep: what happened meanwhile waits in the socket at
+    /// best, and timers must not judge by the time that went by.
+    fn awoken(&mut self) {
+        warn!("divert stood still for a while: reading Asterisk's state");
+        self.generation += 1;
+        self.read_anew();
     }
 
     /// So that a later process bills no time that nobody watched over.
@@ -307,13 +321,13 @@ impl Running {
                 info!("connected to Asterisk");
                 self.is_connected = true;
                 self.generation += 1;
-                self.core.hold_back();
-                self.outside.resync(self.generation, Resync::Connected);
+                self.read_anew();
                 self.trunks.want_anew(Arc::clone(&self.snapshot));
             }
             Some(SocketEvent::Disconnected { reason }) => {
                 self.is_connected = false;
                 self.generation += 1;
+                self.core.hold_back();
                 let text = format!("no connection to Asterisk: {reason}");
                 warn!("{text}; new calls use the dialplan's fallback");
                 self.readiness().asterisk = Err(text);
@@ -325,6 +339,12 @@ impl Running {
             ),
         }
         Ok(())
+    }
+
+    /// Reads Asterisk's state, before anything that happens there is heeded.
+    fn read_anew(&mut self) {
+        self.core.hold_back();
+        self.outside.resync(self.generation, Resync::Connected, self.core.known());
     }
 
     fn reload(&mut self, snapshot: Arc<Snapshot>, recalled: Recalled) {
@@ -358,10 +378,9 @@ impl Running {
             Heard::Resynced { why: Resync::Periodic, result: Err(error), .. } => {
                 warn!(%error, "Asterisk's state could not be read");
             }
-            Heard::Resynced { generation, why, result: Err(error) } => {
+            Heard::Resynced { result: Err(error), .. } => {
                 warn!(%error, "Asterisk's state could not be read; trying again");
-                self.core.hold_back();
-                self.outside.resync(generation, why);
+                self.read_anew();
             }
         }
     }
@@ -482,7 +501,7 @@ impl Outside {
     }
 
     /// Reads Asterisk's state and sends it to the loop.
-    fn resync(&self, generation: u64, why: Resync) {
+    fn resync(&self, generation: u64, why: Resync, known: Vec<Known>) {
         let (client, hear) = (self.client.clone(), self.hear.clone());
         tokio::spawn(async move {
             let result = async {
@@ -494,7 +513,7 @@ impl Outside {
                     client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
                 }
-                resync::snapshot(&client).await
+                resync::snapshot(&client, &known).await
             }
             .await;
             if result.is_err() {
@@ -542,6 +561,12 @@ fn answer(core: &mut Core, name: &str, request: Request) {
             let _ = reply.send(core.expect_test(account, flow, did));
         }
     }
+}
+
+/// Done when a turn of the loop has taken far longer than the loop ever waits.
+async fn stood_still(turn: Instant) {
+    std::future::poll_fn(|_| if turn.elapsed() > STALL { Poll::Ready(()) } else { Poll::Pending })
+        .await;
 }
 
 /// A moment of our clock on tokio's.

@@ -121,6 +121,16 @@ impl Divert {
         }
     }
 
+    /// Asks it to stop, as systemd does, and waits until it has.
+    pub async fn stop(&mut self) {
+        self.signal("TERM");
+        eventually("divert to stop", Duration::from_secs(15), async || {
+            self.child.as_mut().and_then(|child| child.try_wait().unwrap())
+        })
+        .await;
+        self.child = None;
+    }
+
     pub fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("divert runs").id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());

@@ -17,6 +17,7 @@ mod sip;
 mod stage;
 
 mod asterisk_faults;
+mod away;
 mod billing;
 mod connection_faults;
 mod divert_faults;

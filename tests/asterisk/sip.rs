@@ -287,8 +287,9 @@ impl<'a> Begun<'a> {
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{id:x}\r\n\
              Max-Forwards: 70\r\nFrom: "
         );
+        let cseq = if method == "BYE" { 2 } else { 1 };
         let more = format!(
-            ";tag=carrier\r\nTo: <{uri}>{tag}\r\nCall-ID: {id:x}\r\nCSeq: 1 {method}\r\n\
+            ";tag=carrier\r\nTo: <{uri}>{tag}\r\nCall-ID: {id:x}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:carrier@{own}>\r\n"
         );
         let message = [start.as_bytes(), self.call.from, more.as_bytes(), rest].concat();
@@ -297,6 +298,11 @@ impl<'a> Begun<'a> {
 
     /// Waits for its final status; `None` when there is none.
     async fn status(&self) -> Option<u16> {
+        self.end().await.map(|(status, _)| status)
+    }
+
+    /// The same, with the tag that the other side chose.
+    async fn end(&self) -> Option<(u16, String)> {
         let mut buffer = vec![0; MAX];
         loop {
             let size =
@@ -308,8 +314,9 @@ impl<'a> Begun<'a> {
             if status >= 200 && is_of_invite {
                 let to = message.header("To").unwrap_or_default();
                 let tag = to.split(";tag=").nth(1).unwrap_or_default();
-                self.send("ACK", &format!(";tag={tag}"), NO_BODY).await;
-                return Some(status);
+                let tag = format!(";tag={tag}");
+                self.send("ACK", &tag, NO_BODY).await;
+                return Some((status, tag));
             }
         }
     }
@@ -331,4 +338,17 @@ pub async fn give_up(port: u16, did: &Did, after: Duration) -> Option<u16> {
     std::thread::sleep(after);
     begun.send("CANCEL", "", NO_BODY).await;
     begun.status().await
+}
+
+/// Calls, and takes the call back `when`; what was answered by then is hung up.
+pub async fn call_and_cancel(port: u16, did: &Did, when: impl Future<Output = ()>) {
+    let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+    let patience = Duration::from_secs(10);
+    let call = Call { user: did.as_str(), from, headers: b"", patience };
+    let begun = Begun::invite(port, &call).await;
+    when.await;
+    begun.send("CANCEL", "", NO_BODY).await;
+    if let Some((200, tag)) = begun.end().await {
+        begun.send("BYE", &tag, NO_BODY).await;
+    }
 }
