@@ -135,6 +135,7 @@ async fn a_caller_who_gives_up_while_divert_is_away_leaves_no_phone_ringing() {
             let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
             eventually("the phone to ring", Duration::from_secs(5), async || line.seen().ringing)
                 .await;
+            lab.divert.newest(at + 1).await;
             away.begin(lab).await;
             tokio::time::sleep(Duration::from_secs(2)).await;
             line.hang_up().await;
