@@ -103,7 +103,7 @@ pub(super) fn shared_leg(caller: &ChannelId) -> Option<String> {
 #[must_use]
 pub fn is_plain(channel: &ChannelId) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !channel.0.is_empty() && channel.0.bytes().all(plain)
+    (1..=MAX_VALUE).contains(&channel.0.len()) && channel.0.bytes().all(plain)
 }
 
 /// Longest value sent, in bytes.
@@ -143,7 +143,7 @@ mod tests {
     fn only_a_plain_caller_is_told_of_its_leg() {
         let name = |id: &str| shared_leg(&ChannelId(id.into()));
         assert_eq!(name("1795.1").as_deref(), Some("SHARED(DIVERT_LEG,1795.1)"));
-        for bad in ["", "a,b", "a)", "${x}", "a b", "a/1"] {
+        for bad in ["", "a,b", "a)", "${x}", "a b", "a/1", &"1".repeat(129)] {
             assert_eq!(name(bad), None, "{bad}");
         }
     }

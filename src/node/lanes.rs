@@ -15,7 +15,7 @@ use crate::ari::client::{BridgeKind, Client, CreateChannel};
 use crate::ari::mark;
 use crate::ari::resync::bridge_name;
 use crate::ari::role::Role;
-use crate::ari::variable::{Variable, is_plain};
+use crate::ari::variable::{MAX_VALUE, Variable, is_plain};
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
 use crate::model::id::{BridgeId, CallId, ChannelId};
 
@@ -177,10 +177,12 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
                 (Variable::HangupHandler, "divert-end,leg,1"),
                 (Variable::Slot, &slot),
                 (Variable::CallerChannel, caller),
-                (Variable::Endpoint, &endpoint),
                 (Variable::Destination, &destination),
                 (Variable::Trunk, &trunk),
             ];
+            if endpoint.len() <= MAX_VALUE {
+                variables.push((Variable::Endpoint, endpoint.as_str()));
+            }
             if is_test {
                 variables.push((Variable::TestHeader, "1"));
             }
