@@ -7,7 +7,7 @@
 
 use url::form_urlencoded;
 
-use super::identity::{self, Identity};
+use super::identity::{Identity, Privacy};
 use super::wire::State;
 use crate::engine::ChannelState;
 use crate::model::cause::HangupCause;
@@ -85,14 +85,14 @@ impl CallerMark {
         let [channel, at, state, cause, how, since, pres, did, number, name] = fields[..] else {
             return None;
         };
-        let is_withheld = identity::is_withheld(pres);
+        let privacy = Privacy::of([pres]);
         Some(Self {
             channel: ChannelId(channel.to_owned()),
             end: end(at, state, cause, "")?,
             has_left: how == "left",
             since: time(since)?,
             did: decoded(did).parse().ok()?,
-            caller: Identity::of(&decoded(number), &decoded(name), is_withheld),
+            caller: Identity::of(&decoded(number), &decoded(name), privacy),
         })
     }
 }

@@ -4,7 +4,7 @@
 //! Ownership is read from what Asterisk holds (application, arguments, bridge names), never from
 //! divert's own memory. What is to be done about a difference is the node's decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -12,7 +12,7 @@ use super::AriError;
 use super::client::{Client, Info};
 use super::identity::{Identity, Privacy};
 use super::mark::{self, CallerMark, End, LegMark};
-use super::role::Role;
+use super::role::{LegFacts, Role};
 use super::wire::{Bridge, Channel};
 use crate::engine::ChannelState;
 use crate::model::id::{BridgeId, ChannelId};
@@ -42,6 +42,16 @@ pub struct Snapshot {
     pub bridges: BTreeMap<BridgeId, Vec<ChannelId>>,
     /// How those ended that were asked for, are gone, and have left a mark.
     pub ends: BTreeMap<ChannelId, Ended>,
+    /// The ends of callers that a process before may not have lived to write down, and the ends of
+    /// legs that may be theirs: after it died, and only then.
+    pub lost: Lost,
+}
+
+/// Marks whose calls may be unknown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Lost {
+    pub callers: Vec<CallerMark>,
+    pub legs: Vec<LegMark>,
 }
 
 /// A channel that ended while nobody listened.
@@ -67,6 +77,10 @@ pub struct ChannelSnapshot {
     pub state: ChannelState,
     pub role: Role,
     pub caller: Identity,
+    /// When Asterisk made it.
+    pub since: Option<Timestamp>,
+    /// Of a leg.
+    pub facts: Option<LegFacts>,
 }
 
 impl Snapshot {
@@ -81,7 +95,13 @@ impl Snapshot {
             let privacy = if is_withheld { Privacy::Unmarked } else { Privacy::No };
             let caller = channel.identity(privacy);
             let name = channel.name.clone();
-            Some((channel.channel_id(), ChannelSnapshot { name, state, role, caller }))
+            let since = channel.creationtime.0;
+            let facts = match role {
+                Role::Leg(_) => LegFacts::parse(&channel.dialplan.app_data[app.len() + 1..]),
+                _ => None,
+            };
+            let found = ChannelSnapshot { name, state, role, caller, since, facts };
+            Some((channel.channel_id(), found))
         };
         let bridge = |bridge: &Bridge| {
             let channels = bridge.channels.iter().cloned().map(ChannelId).collect();
@@ -98,6 +118,7 @@ impl Snapshot {
                 .map(bridge)
                 .collect(),
             ends: BTreeMap::new(),
+            lost: Lost::default(),
         }
     }
 }
@@ -113,11 +134,16 @@ fn role(channel: &Channel, app: &str) -> Option<Role> {
 }
 
 /// Reads the snapshot, all three parts at once, and then how those of `known` ended that are not
-/// in it.
+/// in it. `died_at` is when the process before died, if it did: then the marks tell of calls that
+/// nobody knows.
 ///
 /// # Errors
 /// When any part cannot be read: half a snapshot would look like hung-up calls.
-pub async fn snapshot(client: &Client, known: &[Known]) -> Result<Snapshot, AriError> {
+pub async fn snapshot(
+    client: &Client,
+    known: &[Known],
+    died_at: Option<Timestamp>,
+) -> Result<Snapshot, AriError> {
     let (info, channels, bridges) =
         tokio::try_join!(client.info(), client.channels(), client.bridges())?;
     let mut snapshot = Snapshot::of(info, client.app(), &channels, &bridges);
@@ -129,8 +155,58 @@ pub async fn snapshot(client: &Client, known: &[Known]) -> Result<Snapshot, AriE
         .try_collect()
         .await?;
     snapshot.ends = ends.into_iter().flatten().collect();
+    if let Some(died_at) = died_at {
+        snapshot.lost = lost(client, known, &snapshot, died_at).await?;
+        let Lost { callers, legs } = &snapshot.lost;
+        let callers = callers
+            .iter()
+            .map(|mark| (mark.channel.clone(), Ended { end: mark.end, answered_at: None }));
+        let legs = legs.iter().map(|mark| {
+            let ended = Ended { end: mark.end, answered_at: mark.answered_at };
+            (mark.channel.clone(), ended)
+        });
+        snapshot.ends.extend(callers.chain(legs));
+    }
     Ok(snapshot)
 }
+
+/// The marks of callers who came shortly before `died_at`, and of legs that are theirs, or those of
+/// callers who are there still.
+async fn lost(
+    client: &Client,
+    known: &[Known],
+    snapshot: &Snapshot,
+    died_at: Timestamp,
+) -> Result<Lost, AriError> {
+    let since = died_at.plus_ms(-UNWRITTEN_MS);
+    let callers: Vec<String> = read(client, (0..mark::SLOTS).map(mark::of_caller)).await?;
+    let callers = callers.iter().filter_map(|text| CallerMark::parse(text));
+    let callers: Vec<CallerMark> = callers.filter(|mark| mark.since >= since).collect();
+    let here = snapshot.channels.iter();
+    let here = here.filter(|(_, found)| matches!(found.role, Role::Caller { .. }));
+    let theirs = callers.iter().map(|mark| &mark.channel);
+    let theirs = theirs.chain(known.iter().map(|known| &known.caller));
+    let theirs = theirs.chain(here.map(|(channel, _)| channel));
+    let slots: BTreeSet<u64> = theirs.map(mark::slot).collect();
+    let legs: Vec<String> = read(client, slots.into_iter().map(mark::of_leg)).await?;
+    let legs = legs.iter().filter_map(|text| LegMark::parse(text)).collect();
+    Ok(Lost { callers, legs })
+}
+
+async fn read(
+    client: &Client,
+    names: impl Iterator<Item = String>,
+) -> Result<Vec<String>, AriError> {
+    let names: Vec<String> = names.collect();
+    let value = |name: String| {
+        let client = client.clone();
+        async move { client.global(&name).await }
+    };
+    stream::iter(names).map(value).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// How long before its death a process may have got calls that it did not write down.
+const UNWRITTEN_MS: i64 = 60_000;
 
 /// The mark that a channel has left; `None` when there is none, or another's.
 async fn ended(client: Client, known: Known) -> Result<Option<(ChannelId, Ended)>, AriError> {

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::identity::Privacy;
-use crate::model::id::{CallId, LegId};
+use crate::model::id::{CallId, DestinationId, LegId, TrunkId};
 use crate::model::number::Did;
 
 /// The role of a channel, as its arguments tell.
@@ -15,7 +15,7 @@ pub enum Role {
     /// `did,<did>[,…]`: a call came in on that DID, from somebody who may want to stay unknown (see
     /// [`Privacy::of`]).
     Caller { did: Did, is_withheld: bool },
-    /// `leg,<call id>,<no>`: divert dialled it.
+    /// `leg,<call id>,<no>[,…]`: divert dialled it. What follows is a [`LegFacts`].
     Leg(LegId),
     /// In our application, for a purpose divert does not know: kept as it was found, and empty for
     /// one that came without a word.
@@ -68,6 +68,38 @@ impl Role {
 /// No dialplan would write it.
 const PROBE: &str = "divert-probe";
 
+/// For whom and where a leg was dialled: enough for a process that never heard of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LegFacts {
+    /// The caller's channel.
+    pub caller: String,
+    pub destination: Option<DestinationId>,
+    pub trunk: Option<TrunkId>,
+}
+
+impl LegFacts {
+    /// Reads them out of the arguments of a leg, without the name of the application.
+    #[must_use]
+    pub fn parse(args: &str) -> Option<Self> {
+        let mut fields = args.split(',').skip(3);
+        Some(Self {
+            caller: fields.next()?.to_owned(),
+            destination: fields.next()?.parse().ok(),
+            trunk: fields.next()?.parse().ok(),
+        })
+    }
+}
+
+/// As they follow the role in `appArgs`.
+impl fmt::Display for LegFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { caller, destination, trunk } = self;
+        let destination = destination.map(|id| id.to_string()).unwrap_or_default();
+        let trunk = trunk.map(|id| id.to_string()).unwrap_or_default();
+        write!(f, ",{caller},{destination},{trunk}")
+    }
+}
+
 /// The arguments, ready for `appArgs`.
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,6 +135,17 @@ mod tests {
             assert_eq!(Role::of_app_data(&app_data, "divert-a"), Some(role));
             assert_eq!(Role::of_app_data(&app_data, "divert"), None, "{app_data}");
         }
+    }
+
+    #[test]
+    fn a_leg_tells_for_whom_and_where_it_was_dialled() {
+        let leg = LegId { call: CallId::new(7), no: 2 };
+        let (caller, trunk) = ("1795.1".to_owned(), Some(TrunkId::new(3)));
+        let facts = LegFacts { caller, destination: None, trunk };
+        let args = format!("{}{facts}", Role::Leg(leg));
+        assert_eq!(Role::parse(&args), Role::Leg(leg));
+        assert_eq!(LegFacts::parse(&args), Some(facts));
+        assert_eq!(LegFacts::parse(&Role::Leg(leg).to_string()), None);
     }
 
     #[test]

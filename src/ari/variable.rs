@@ -4,8 +4,9 @@
 //! never made from anything a user typed: the list below is all there is. Values are checked where
 //! they are sent.
 
-use crate::model::id::ChannelId;
 use strum::VariantArray;
+
+use crate::model::id::ChannelId;
 use crate::model::text::unseen;
 
 /// A variable or function of one channel.

@@ -140,7 +140,11 @@ impl Call {
         if let Some(RepeatRule { calls, within_sec, then, .. }) = call.repeat {
             call.note(now, Step::Repeat { calls, within_sec, then }, out);
         }
-        call.begin(now, out);
+        if arrival.is_found {
+            call.resume(now);
+        } else {
+            call.begin(now, out);
+        }
         call.save(out);
         call
     }
@@ -157,6 +161,7 @@ impl Call {
             CallEvent::ClockSet { by_ms } => self.clock_set(by_ms, out),
             CallEvent::Decided { leg, decision } => self.decided(now, leg, decision, out),
             CallEvent::EndRequested => self.cut(now, out),
+            CallEvent::LegFound { leg, offer } => self.leg_found(now, leg, offer, out),
             CallEvent::Expired(timer) => {
                 // A timer that was cleared or moved since is not ours any more.
                 if self.timers.next().is_some_and(|(at, first)| first == timer && at <= now) {

@@ -37,6 +37,44 @@ impl Call {
         self.hunt(now, out);
     }
 
+    /// Of a call that is under way already: one of its legs follows, if it has any.
+    pub fn resume(&mut self, now: Timestamp) {
+        let budget_ms = self.route.as_ref().map_or(0, |route| route.ring_budget_ms);
+        self.budget_ends = now.plus_ms(budget_ms);
+        self.timers.set(Timer::Budget, self.budget_ends);
+        self.stage = Stage::Hunting(self.last_leg);
+    }
+
+    /// A leg that rings or has rung, as far as is known.
+    pub fn leg_found(&mut self, now: Timestamp, no: u16, offer: Offer, out: Out<'_>) {
+        if !self.may_have_lost(no) {
+            return;
+        }
+        (self.last_leg, self.owed) = (no, None);
+        self.tried.extend(offer.destination);
+        self.stage = Stage::Hunting(no);
+        let (name, endpoint) = (offer.name.clone(), offer.endpoint.clone());
+        let mut leg = Leg::new(LegId { call: self.id(), no }, offer, now);
+        leg.stage = LegStage::Dialled;
+        leg.dialled_at = Some(now);
+        self.timers.clear(Timer::Ready);
+        self.timers.set(Timer::Ring, now.plus_ms(leg.ring_timeout_ms + RING_GRACE_MS));
+        let record = leg.record.clone();
+        self.legs.insert(no, leg);
+        self.note(now, Step::Routed { leg: no, name, endpoint, candidates: Vec::new() }, out);
+        out.push(Command::SaveLeg(Box::new(record)));
+        self.guard(out);
+    }
+
+    /// Whether a leg with this number may have been dialled, although nothing is known of it here.
+    pub fn may_have_lost(&self, no: u16) -> bool {
+        match self.stage {
+            Stage::Deciding(asked) => no >= asked,
+            Stage::Hunting(_) => no > self.last_leg,
+            Stage::Ending | Stage::PassingOn | Stage::Talking { .. } => false,
+        }
+    }
+
     /// The next destination, or the fallback when there may be none.
     fn hunt(&mut self, now: Timestamp, out: Out<'_>) {
         let may_try = self.route.as_ref().is_some_and(|route| {

@@ -127,6 +127,13 @@ impl Engine {
         self.callers.contains_key(channel)
     }
 
+    /// Whether a call is under way for which this leg may have been dialled, although nothing is
+    /// known of it here.
+    #[must_use]
+    pub fn may_have_lost(&self, leg: LegId) -> bool {
+        self.calls.get(&leg.call).is_some_and(|call| call.may_have_lost(leg.no))
+    }
+
     /// The call that a channel belongs to.
     #[must_use]
     pub fn call_of(&self, channel: &ChannelId) -> Option<CallId> {

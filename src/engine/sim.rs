@@ -233,6 +233,7 @@ impl Sim {
             counts_as_visit,
             is_test,
             is_up: false,
+            is_found: false,
             bridge: BridgeId(format!("bridge.{}", self.minted)),
             route: if is_test { route.map(Route::for_test) } else { route },
         };

@@ -52,6 +52,9 @@ pub enum CallEvent {
     EndRequested,
     /// A timer of the call is due.
     Expired(Timer),
+    /// An earlier process dialled this leg and did not live to write it down. What became of it
+    /// follows.
+    LegFound { leg: u16, offer: Offer },
 }
 
 /// Something that happened to one channel.
@@ -126,6 +129,10 @@ pub struct Arrival {
     pub is_test: bool,
     /// The dialplan had answered the call before it came to us.
     pub is_up: bool,
+    /// An earlier process took the call and did not live to write it down: nothing is begun for it.
+    /// What became of it follows.
+    #[serde(default)]
+    pub is_found: bool,
     /// The bridge this call will talk in, from the driver's pool.
     pub bridge: BridgeId,
     /// `None`: nobody owns the DID, and the call goes back to the dialplan.

@@ -189,6 +189,7 @@ mod tests {
     use super::*;
     use crate::ari::identity::Identity;
     use crate::ari::mark::End;
+    use crate::ari::resync::Lost;
     use crate::engine::{Arrival, CallEvent, Command, FallbackRoute, Route, Timer};
     use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::call::{CallRecord, LegRecord};
@@ -234,6 +235,7 @@ mod tests {
             counts_as_visit: false,
             is_test: false,
             is_up: false,
+            is_found: false,
             bridge: BridgeId("b-1".into()),
             route: Some(route),
         };
@@ -260,7 +262,9 @@ mod tests {
         let channels = channels.iter().map(|(id, state, role)| {
             let caller = Identity::default();
             let name = format!("PJSIP/{id}");
-            (id.clone(), ChannelSnapshot { name, state: *state, role: role.clone(), caller })
+            let (state, role) = (*state, role.clone());
+            let (since, facts) = (None, None);
+            (id.clone(), ChannelSnapshot { name, state, role, caller, since, facts })
         });
         Snapshot {
             version: "22.10.1".into(),
@@ -268,6 +272,7 @@ mod tests {
             channels: channels.collect(),
             bridges: BTreeMap::new(),
             ends: BTreeMap::new(),
+            lost: Lost::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The heart of a node, without any waiting: inputs go through the engine, what comes out goes to
 //! the lanes, the writer and the router's state.
 
+mod found;
 mod routing;
 mod rows;
 mod test_call;
@@ -42,7 +43,7 @@ use crate::model::slot::{Holding, Scope};
 use crate::model::text::visible;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Step, TimelineEntry};
-use crate::routing::decide::{self, Decision, State};
+use crate::routing::decide::{self, Decision, LiveLeg, State};
 use crate::routing::sessions::Sessions;
 use crate::routing::snapshot::{FlowPlan, Snapshot};
 use crate::store::{JournalBody, Record};
@@ -67,6 +68,9 @@ pub struct Core {
     held_back: Option<Vec<Translated>>,
     /// Commands that failed meanwhile.
     failed_meanwhile: Vec<Input>,
+    /// Callers whose calls the store knows, of shortly before this process; none once Asterisk's
+    /// state was read.
+    written: Option<BTreeSet<ChannelId>>,
     /// What the last periodic comparison saw: acted upon when it is seen again.
     suspected: Differences,
     /// Up to this moment all that happened in Asterisk was heard, also by an earlier process.
@@ -127,6 +131,7 @@ impl Core {
             awaited_tests: HashMap::new(),
             held_back: Some(Vec::new()),
             failed_meanwhile: Vec::new(),
+            written: Some(BTreeSet::new()),
             suspected: Differences::default(),
             heard_at: None,
             startup_time: None,
@@ -159,13 +164,7 @@ impl Core {
         let holders: Vec<_> = self.engine.slot_holders().collect();
         let mut held = Vec::with_capacity(holders.len());
         for live in holders {
-            let leg = live.leg;
-            decide::readopt(&self.snapshot, &mut self.state, &live, known.get(&leg));
-            let limits = ledger::limits(&self.state, leg);
-            let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
-            let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
-            self.ledger.adopt(holding.clone());
-            held.push(holding);
+            held.push(self.readopt(&live, known.get(&live.leg)));
         }
         held
     }
@@ -175,12 +174,24 @@ impl Core {
         self.writer.push(row);
     }
 
+    /// Counts one leg that lives.
+    fn readopt(&mut self, live: &LiveLeg, known: Option<&BTreeSet<Scope>>) -> Holding {
+        let leg = live.leg;
+        decide::readopt(&self.snapshot, &mut self.state, live, known);
+        let limits = ledger::limits(&self.state, leg);
+        let longest_ms = self.engine.longest_ms(leg.call).unwrap_or_default();
+        let holding = ledger::holding(self.account(leg.call), leg, limits, longest_ms);
+        self.ledger.adopt(holding.clone());
+        holding
+    }
+
     fn account(&self, call: CallId) -> AccountId {
         self.kept.get(&call).map_or(DEFAULT_ACCOUNT, |kept| kept.account)
     }
 
     /// The redials that an earlier process knew of.
     pub fn restore_sessions(&mut self, recent: Vec<CallRecord>) {
+        self.written = Some(recent.iter().map(|call| call.channel.clone()).collect());
         self.sessions = Sessions::restored(recent);
     }
 
@@ -399,6 +410,7 @@ impl Core {
             counts_as_visit,
             is_test,
             is_up,
+            is_found: false,
             bridge,
             route,
         })));
@@ -500,6 +512,12 @@ impl Core {
         }
     }
 
+    /// Whether Asterisk's state was never read by this process.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.written.is_some()
+    }
+
     /// Whether everything that happens in Asterisk is heard. Until then no timer may decide: what it
     /// waits for may have happened.
     #[must_use]
@@ -517,6 +535,9 @@ impl Core {
     pub fn resynced(&mut self, why: Resync, asterisk: &resync::Snapshot) {
         if why == Resync::Connected {
             self.reconnected(asterisk);
+            if let Some(written) = self.written.take() {
+                self.take_found(&written, asterisk);
+            }
         }
         let found = adopt::compare(&self.engine, asterisk);
         let differences = match why {

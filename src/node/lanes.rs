@@ -14,7 +14,7 @@ use crate::ari::AriError;
 use crate::ari::client::{BridgeKind, Client, CreateChannel};
 use crate::ari::mark;
 use crate::ari::resync::bridge_name;
-use crate::ari::role::Role;
+use crate::ari::role::{LegFacts, Role};
 use crate::ari::variable::{MAX_VALUE, Variable, is_plain};
 use crate::engine::{ChannelEvent, ChannelState, Command, FailedCommand, Input};
 use crate::model::id::{BridgeId, CallId, ChannelId};
@@ -161,14 +161,16 @@ async fn execute(client: &Client, errand: Errand) -> Option<Input> {
             failed(client, &channels, FailedCommand::Connect, done).await
         }
         Command::Create { leg, destination, trunk, endpoint, originator, limit_ms, is_test } => {
-            let (id, args) = (leg.channel(), Role::Leg(leg).to_string());
+            let id = leg.channel();
             let (call, no) = (leg.call.to_string(), leg.no.to_string());
             let (limit, slot) =
                 (seconds(limit_ms).to_string(), mark::slot(&originator).to_string());
-            let destination = destination.map(|id| id.to_string()).unwrap_or_default();
-            let trunk = trunk.map(|id| id.to_string()).unwrap_or_default();
             // No channel has that name.
             let caller = if is_plain(&originator) { &originator.0 } else { "-" };
+            let facts = LegFacts { caller: caller.to_owned(), destination, trunk };
+            let args = format!("{}{facts}", Role::Leg(leg));
+            let destination = destination.map(|id| id.to_string()).unwrap_or_default();
+            let trunk = trunk.map(|id| id.to_string()).unwrap_or_default();
             let mut variables = vec![
                 (Variable::Call, call.as_str()),
                 (Variable::Leg, &no),

@@ -55,7 +55,7 @@ pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use tokio::sync::mpsc;
@@ -80,7 +80,7 @@ mod tests {
     use crate::routing::decide::Decision;
 
     /// One flow of a prepaid account, on which every call costs.
-    fn prepaid() -> Configuration {
+    pub fn prepaid() -> Configuration {
         let (master, trunk, deck) = (ServerId::new(1), TrunkId::new(1), RateDeckId::new(1));
         let landing = Landing::Trunk { trunk, number: "1001".parse().unwrap() };
         let mut flow = ForwardingFlow::new(ForwardingFlowId::new(1), "flow", master);

@@ -252,7 +252,7 @@ impl Running {
                     self.outside.beat(clock::wall());
                 }
                 _ = compare.tick(), if self.is_ready() && self.core.is_sure() => {
-                    self.outside.resync(self.generation, Resync::Periodic, Vec::new());
+                    self.outside.resync(self.generation, Resync::Periodic, Vec::new(), false);
                 }
                 _ = regulate.tick() => {
                     let share = self.core.regulate();
@@ -344,7 +344,8 @@ impl Running {
     /// Reads Asterisk's state, before anything that happens there is heeded.
     fn read_anew(&mut self) {
         self.core.hold_back();
-        self.outside.resync(self.generation, Resync::Connected, self.core.known());
+        let is_first = self.core.is_new();
+        self.outside.resync(self.generation, Resync::Connected, self.core.known(), is_first);
     }
 
     fn reload(&mut self, snapshot: Arc<Snapshot>, recalled: Recalled) {
@@ -501,11 +502,14 @@ impl Outside {
     }
 
     /// Reads Asterisk's state and sends it to the loop.
-    fn resync(&self, generation: u64, why: Resync, known: Vec<Known>) {
+    /// `is_first`: nothing was read yet by this process.
+    fn resync(&self, generation: u64, why: Resync, known: Vec<Known>, is_first: bool) {
         let (client, hear) = (self.client.clone(), self.hear.clone());
         tokio::spawn(async move {
             let result = async {
+                let mut died_at = None;
                 if why == Resync::Connected {
+                    died_at = last_death(&client, is_first).await?;
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
@@ -513,7 +517,7 @@ impl Outside {
                     client.set_global(Global::Shed, "0").await?;
                     client.event_filter(ari::DISALLOWED).await?;
                 }
-                resync::snapshot(&client, &known).await
+                resync::snapshot(&client, &known, died_at).await
             }
             .await;
             if result.is_err() {
@@ -522,6 +526,17 @@ impl Outside {
             let _ = hear.send(Heard::Resynced { generation, why, result }).await;
         });
     }
+}
+
+/// When the process before this one gave its last sign of life, if it died: one that was asked to
+/// stop says so by a sign from the year 1970, and an Asterisk that was restarted knows of none.
+async fn last_death(client: &Client, is_first: bool) -> Result<Option<Timestamp>, AriError> {
+    if !is_first {
+        return Ok(None);
+    }
+    let beat = client.global(Global::Beat.name()).await?;
+    let seconds = beat.parse::<i64>().ok().filter(|seconds| *seconds > 0);
+    Ok(seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000))))
 }
 
 /// Tells the dialplan how many percent of the calls to keep; only the newest figure counts.

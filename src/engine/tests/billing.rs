@@ -66,6 +66,7 @@ impl Told {
             counts_as_visit: false,
             is_test,
             is_up: false,
+            is_found: false,
             bridge: BridgeId("b-1".into()),
             route: Some(route),
         };
