@@ -51,7 +51,7 @@ impl Call {
             return;
         }
         (self.last_leg, self.owed) = (no, None);
-        self.tried.extend(offer.destination);
+        self.note_attempt(&offer);
         self.stage = Stage::Hunting(no);
         let (name, endpoint) = (offer.name.clone(), offer.endpoint.clone());
         let mut leg = Leg::new(LegId { call: self.id(), no }, offer, now);
@@ -64,6 +64,12 @@ impl Call {
         self.note(now, Step::Routed { leg: no, name, endpoint, candidates: Vec::new() }, out);
         out.push(Command::SaveLeg(Box::new(record)));
         self.guard(out);
+    }
+
+    fn note_attempt(&mut self, offer: &Offer) {
+        let trunk = offer.trunk;
+        let attempt = |destination| Attempt { destination, trunk, outcome: None };
+        self.tried.extend(offer.destination.map(attempt));
     }
 
     /// Whether a leg with this number may have been dialled, although nothing is known of it here.
@@ -114,11 +120,7 @@ impl Call {
         }
         match decision {
             Decision::Picked { mut offer, candidates, would } if is_awaited => {
-                self.tried.extend(offer.destination.map(|destination| Attempt {
-                    destination,
-                    trunk: offer.trunk,
-                    outcome: None,
-                }));
+                self.note_attempt(&offer);
                 if self.record.is_test {
                     offer.ring_timeout_ms = offer.ring_timeout_ms.min(Route::TEST_MS);
                 }

@@ -107,6 +107,7 @@ pub enum ChannelState {
 
 /// A call as it enters, with all that was decided for it once and for all.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one call, not a state")]
 pub struct Arrival {
     pub call: CallId,
     pub account: AccountId,

@@ -6,11 +6,13 @@ use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::Cdr;
 use divert::model::call::{CallRecord, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
+use divert::model::id::CallId;
 use divert::store::CdrFilter;
 use serde_json::{Value, json};
 
 use crate::connection_faults::talk;
-use crate::lab::{Lab, eventually, with_divert};
+use crate::gate;
+use crate::lab::{FALLBACK, Lab, eventually, with_divert};
 use crate::phones::{Gone, Line, Seen};
 use crate::sip::{self, Manner, Peer};
 use crate::stage;
@@ -237,6 +239,64 @@ async fn a_caller_who_gives_up_in_the_moment_of_the_answer_ended_the_call() {
             results.push(result);
         }
         eprintln!("{results:?}");
+    })
+    .await;
+}
+
+/// The peer answers every call at once, and the callers hang up after up to a second and a half.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
+    const ROUNDS: usize = 6;
+    const CALLS: usize = 50;
+    const EVERY: Duration = Duration::from_millis(40);
+    let peer = Peer::start(Manner::Answer).await;
+    let mut document = stage::to_peer(&peer);
+    stage::bill(&mut document, "0.0137", json!({}));
+    with_divert(&document, async |lab| {
+        let port = lab.pbx_sip();
+        for round in 0..ROUNDS {
+            lab.divert.until_trunk("peer", true).await;
+            let mut callers = tokio::task::JoinSet::new();
+            let mut next = tokio::time::interval(EVERY);
+            for no in 0..CALLS {
+                next.tick().await;
+                let hold = Duration::from_millis(u64::try_from(no * 397 % 1_500).unwrap());
+                callers.spawn(async move {
+                    let did = stage::own_did();
+                    sip::call_and_cancel(port, &did, tokio::time::sleep(hold)).await;
+                });
+                if no == CALLS / 2 + round {
+                    lab.divert.kill();
+                    lab.divert.spawn();
+                }
+            }
+            callers.join_all().await;
+            lab.divert.until_ready().await;
+            gate::check(lab).await;
+        }
+
+        let db = lab.divert.db().await;
+        let bills = db.cdrs(DEFAULT_ACCOUNT, &CdrFilter::default(), None, 1_000).await.unwrap();
+        let known = lab.divert.calls().await;
+        let dialled = peer.invites();
+        let mut lost = Vec::new();
+        for invite in &dialled {
+            let call: CallId = invite.header("X-Divert-Call").unwrap().parse().unwrap();
+            let bills = bills.iter().filter(|bill| bill.call == call).count();
+            if !known.contains(&call) || bills == 0 {
+                lost.push((call, known.contains(&call), bills));
+            }
+        }
+        let fallen_back = lab.phones.called(FALLBACK).len();
+        let placed = ROUNDS * CALLS;
+        eprintln!(
+            "{placed} calls: {} rows, {} bills of {} answers, {fallen_back} to the fallback",
+            known.len(),
+            bills.len(),
+            dialled.len(),
+        );
+        assert_eq!(lost, [], "answered calls without a row or a bill");
+        assert!(known.len() + fallen_back >= placed, "callers without a row");
     })
     .await;
 }

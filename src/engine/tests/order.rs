@@ -211,6 +211,7 @@ impl World {
                     counts_as_visit: false,
                     is_test: test,
                     is_up: up,
+                    is_found: false,
                     bridge: BridgeId("b".into()),
                     route,
                 };

@@ -64,7 +64,7 @@ impl Core {
                 self.take_call(leg.id.call, caller, asterisk);
             }
             if self.engine.may_have_lost(leg.id) {
-                self.take_leg(leg);
+                self.take_leg(&leg);
             }
         }
         for found in callers {
@@ -113,9 +113,9 @@ impl Core {
         self.must_adopt = true;
     }
 
-    fn take_leg(&mut self, found: FoundLeg) {
-        let FoundLeg { id, since, is_alive, .. } = found;
-        let Some(offer) = self.offer(&found) else {
+    fn take_leg(&mut self, found: &FoundLeg) {
+        let &FoundLeg { id, since, is_alive, .. } = found;
+        let Some(offer) = self.offer(found) else {
             warn!(call.id = %id.call, leg = id.no, "a leg over an unknown trunk: not taken up");
             return;
         };
@@ -178,7 +178,7 @@ fn callers(asterisk: &Snapshot) -> Vec<FoundCaller> {
 
 /// Every leg there is a trace of, the first of each call first.
 fn legs(asterisk: &Snapshot) -> Vec<FoundLeg> {
-    let here = asterisk.channels.iter().filter_map(|(_, found)| {
+    let here = asterisk.channels.values().filter_map(|found| {
         let (Role::Leg(id), Some(facts)) = (&found.role, &found.facts) else {
             return None;
         };
@@ -278,7 +278,7 @@ mod tests {
         let db = Db::open(&url).await.unwrap();
         let configuration = Configuration::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master"));
         let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(64).0);
-        let (writer, writing) = Writer::start(db.clone(), "a".into());
+        let (writer, writing) = Writer::start(db.clone(), "a".into(), None);
         let ledger = Ledger::memory(writer.clone());
         let mut core = Core::new(Arc::new(configuration), lanes, writer, ledger);
         core.written = Some([ChannelId("1795744974.4".into())].into());
@@ -296,7 +296,7 @@ mod tests {
         let by_caller = Some(EndedBy::Caller);
         assert_eq!(told("1795744974.1"), (Some(CallResult::Answered), by_caller));
         assert_eq!(told("1795744974.2"), (Some(CallResult::Abandoned), by_caller));
-        assert_eq!(told("1795744974.3"), (Some(CallResult::PassedOn), Some(EndedBy::Divert)));
+        assert_eq!(told("1795744974.3"), (Some(CallResult::Unrouted), Some(EndedBy::Divert)));
         assert_eq!(on("1795744974.2").ended_at, Some(Timestamp(1_795_744_976_000)));
         assert_eq!(on("1795744974.1").talk_ms, 4_900);
         assert_eq!(on("1795744974.1").id, TALKED);
