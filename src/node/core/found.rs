@@ -82,6 +82,7 @@ impl Core {
         let caller_key = owner.as_ref().and_then(|plan| self.snapshot.caller_key(plan, &caller));
         let account = owner.as_ref().map_or(DEFAULT_ACCOUNT, |plan| plan.account);
         let at = since.unwrap_or_else(clock::now);
+        let alike = owner.is_none().then(|| self.snapshot.alike(&did)).flatten();
         let session = owner.as_ref().map_or(call, |plan| {
             let gap_sec = plan.flow.redial_gap_sec;
             self.sessions.join(plan.flow.id, &did, caller_key.as_ref(), false, call, at, gap_sec)
@@ -98,6 +99,7 @@ impl Core {
             account,
             channel,
             did,
+            alike,
             caller,
             caller_key,
             session,
