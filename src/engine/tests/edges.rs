@@ -112,6 +112,7 @@ impl Told {
             counts_as_visit: false,
             is_test: false,
             is_up: kind.is_up,
+            is_found: false,
             bridge: BridgeId("b-1".into()),
             route: Some(route),
         };

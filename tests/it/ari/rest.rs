@@ -267,10 +267,13 @@ async fn a_snapshot_is_all_of_ours_or_nothing() {
     get("channels", channels).mount(&server).await;
 
     let client = Client::new(&settings(server.address().port())).unwrap();
-    assert!(matches!(snapshot(&client).await, Err(AriError::NotFound { op: "bridges", .. })));
+    assert!(matches!(
+        snapshot(&client, &[], None).await,
+        Err(AriError::NotFound { op: "bridges", .. })
+    ));
 
     get("bridges", bridges).mount(&server).await;
-    let found = snapshot(&client).await.unwrap();
+    let found = snapshot(&client, &[], None).await.unwrap();
     assert_eq!(found.startup_time, "2026-11-21T01:00:00.000+0000");
     assert_eq!(found.channels.len(), 2);
     let ringing = &found.channels[&leg.channel()];
