@@ -103,7 +103,7 @@ async fn each_command_is_sent_as_asterisk_expects_it() {
     insta::assert_snapshot!(requests(&server).await.join("\n"), @r#"
     POST /channels/1795.1/ring
     POST /channels/1795.1/answer
-    POST /channels/create?endpoint=PJSIP%2F%252377%2B1%40trunk&app=divert-a&appArgs=leg%2Ccall_1%2C1&channelId=d-00000000000000000000000007-1&originator=1795.1 {"variables":{"CDR_PROP(disable)":"1","PJSIP_HEADER(add,X-Divert-Call)":"call 1"}}
+    POST /channels/create?endpoint=PJSIP%2F%252377%2B1%40trunk&app=divert-a&appArgs=leg%2Ccall_1%2C1&channelId=d-00000000000000000000000007-1&originator=1795.1 {"variables":{"CDR_PROP(disable)":"1","PJSIP_HEADER(add,X-Divert-Call)":"call 1","SHARED(DIVERT_LEG,1795.1)":"d-00000000000000000000000007-1"}}
     POST /channels/d-00000000000000000000000007-1/dial?timeout=30&caller=1795.1
     DELETE /channels/d-00000000000000000000000007-1?reason_code=26
     POST /channels/1795.1/continue
