@@ -175,7 +175,7 @@ async fn who_answers_while_the_connection_is_cut_is_talked_to_when_it_is_back() 
         lab.proxy.mend();
         lab.divert.until_ready().await;
         let ready = Instant::now();
-        line.until_up(Duration::from_secs(60)).await;
+        line.until_up(Duration::from_mins(1)).await;
         assert!(ready.elapsed() < Duration::from_secs(2), "{:?}", ready.elapsed());
         lab.until_bridged().await;
         assert!(lab.phones.is_alive(&phone));
@@ -202,7 +202,7 @@ async fn who_declines_while_the_connection_is_cut_is_left_for_the_next_one() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         lab.proxy.mend();
         lab.divert.until_ready().await;
-        let up = line.until_up(Duration::from_secs(60)).await;
+        let up = line.until_up(Duration::from_mins(1)).await;
         eprintln!("answered {up:?} after the call");
         line.hang_up().await;
         let call = lab.divert.newest(1).await;
