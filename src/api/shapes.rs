@@ -176,7 +176,8 @@ pub(super) fn tighten(document: &mut Value) {
     let sent = sent(document);
     for (path, item) in members(&mut document["paths"]) {
         for operation in objects(item) {
-            let parameters = operation["parameters"].as_array_mut().into_iter().flatten();
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            let parameters = parameters.into_iter().flatten();
             for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
                 let shape = of_parameter(path, parameter["name"].as_str().unwrap_or_default());
                 extend(&mut parameter["schema"], shape);
@@ -185,7 +186,7 @@ pub(super) fn tighten(document: &mut Value) {
     }
     let schemas = &mut document["components"]["schemas"];
     for name in &sent {
-        for (property, schema) in members(&mut schemas[name]["properties"]) {
+        for (property, schema) in properties(&mut schemas[name]) {
             extend(schema, of_property(property));
         }
     }
@@ -194,7 +195,7 @@ pub(super) fn tighten(document: &mut Value) {
     }
     for name in &sent {
         let required = schemas[name]["required"].clone();
-        for (property, schema) in members(&mut schemas[name]["properties"]) {
+        for (property, schema) in properties(&mut schemas[name]) {
             // What is left out may be null as well.
             if !required.as_array().is_some_and(|names| names.iter().any(|one| one == property)) {
                 allow_null(schema);
@@ -259,6 +260,11 @@ fn references(value: &Value, found: &mut Vec<String>) {
 
 fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
+}
+
+/// None for what is no object: asking for them by index would put a `null` there.
+fn properties(schema: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    schema.get_mut("properties").into_iter().flat_map(members)
 }
 
 fn objects(value: &mut Value) -> impl Iterator<Item = &mut Value> {
