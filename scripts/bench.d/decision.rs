@@ -213,6 +213,7 @@ impl Node {
             caller: None,
             repeat: None,
             tried: Vec::new(),
+            is_last: false,
             is_fallback: false,
             is_test: false,
         };

@@ -11,7 +11,7 @@ use crate::model::forwarding_flow::Ringback;
 use crate::model::id::LegId;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Step, Unroutable, Verdict};
-use crate::routing::decide::{Ask, Attempt, Decision, News};
+use crate::routing::decide::{Ask, Attempt, Decision, Left, News};
 use crate::routing::snapshot::Offer;
 
 /// How long Asterisk may take to create a channel.
@@ -83,14 +83,16 @@ impl Call {
 
     /// The next destination, or the fallback when there may be none.
     fn hunt(&mut self, now: Timestamp, out: Out<'_>) {
-        let may_try = self.route.as_ref().is_some_and(|route| {
-            self.tried.len() < route.max_attempts as usize && now < self.budget_ends
-        });
-        if !may_try {
+        if self.left() == Left::Nothing || now >= self.budget_ends {
             self.fall_back(now, out);
             return;
         }
         self.ask(now, out);
+    }
+
+    fn left(&self) -> Left {
+        let most = self.route.as_ref().map_or(0, |route| route.max_attempts);
+        Left::after(&self.tried, most)
     }
 
     /// Asks for a destination for a new leg, or for the fallback number.
@@ -107,6 +109,7 @@ impl Call {
                 caller: self.record.caller_key.clone(),
                 repeat: self.repeat.map(|rule| rule.then),
                 tried: self.tried.clone(),
+                is_last: !self.is_falling_back && self.left() == Left::NextTrunk,
                 is_fallback: self.is_falling_back,
                 is_test: self.record.is_test,
             }));

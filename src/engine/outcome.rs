@@ -149,12 +149,14 @@ pub fn refused(verdict: Verdict) -> Option<CallResult> {
         Verdict::Chosen
         | Verdict::NumberTried
         | Verdict::ChosenByRule
+        | Verdict::ChosenNextTrunk
         | Verdict::ChosenSticky
         | Verdict::LowerPriority
         | Verdict::NotItsTurn
         | Verdict::SameAsLast
         | Verdict::StickyElsewhere
-        | Verdict::Tried => None,
+        | Verdict::Tried
+        | Verdict::TrunkTried => None,
     }
 }
 

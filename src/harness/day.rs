@@ -33,7 +33,7 @@ use crate::model::number::CallerKey;
 use crate::model::stickiness::RepeatAction;
 use crate::model::time::Timestamp;
 use crate::model::timeline::Unroutable;
-use crate::routing::decide::{self, Ask, Decision, LiveLeg, News, Report, State};
+use crate::routing::decide::{self, Ask, Decision, Left, LiveLeg, News, Report, State};
 use crate::routing::snapshot::{FlowPlan, Offer, Snapshot};
 
 /// Runs `calls` through `snapshot`; in any order.
@@ -216,9 +216,7 @@ impl<'a> Day<'a> {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let may_try =
-            call.tried.len() < call.plan.flow.max_attempts as usize && now < call.budget_ends;
-        if !may_try {
+        if call.left() == Left::Nothing || now >= call.budget_ends {
             self.falls_back(now, id);
             return;
         }
@@ -244,8 +242,9 @@ impl<'a> Day<'a> {
             return;
         };
         let (trunk, outcome) = (offer.trunk, None);
+        let before = call.tried.iter().filter(|one| one.destination == destination).count();
         call.tried.push(decide::Attempt { destination, trunk, outcome });
-        let (after_ms, end, answer) = call.fate(destination, &offer);
+        let (after_ms, end, answer) = call.fate(destination, before, &offer);
         let mut due = (now.plus_ms(after_ms), end.map(End::Destination));
         if call.budget_ends < due.0 {
             due = (call.budget_ends, Some(End::Budget));
@@ -254,7 +253,8 @@ impl<'a> Day<'a> {
             due = (at.max(now), Some(End::Caller));
         }
         let (flow, counts) = (call.plan, call.counts);
-        if counts {
+        // Over its next trunk it is the same call.
+        if counts && before == 0 {
             let share = self.figures.share(destination, &flow.flow.name, &offer.name);
             share.calls += 1;
         }
@@ -381,14 +381,20 @@ impl<'a> Day<'a> {
 }
 
 impl Call<'_> {
-    /// What an attempt at `destination` comes to if nobody interrupts it: after how long, and either
-    /// a failure or an answer.
+    fn left(&self) -> Left {
+        Left::after(&self.tried, self.plan.flow.max_attempts)
+    }
+
+    /// What an attempt at `destination` comes to, which had so many over other trunks before, if
+    /// nobody interrupts it: after how long, and either a failure or an answer.
     fn fate(
         &self,
         destination: DestinationId,
+        before: usize,
         offer: &Offer,
     ) -> (i64, Option<News>, Option<Answer>) {
-        let own = self.logged.legs.iter().find(|leg| leg.destination == Some(destination));
+        let mut legs = self.logged.legs.iter().filter(|leg| leg.destination == Some(destination));
+        let own = legs.nth(before);
         // What the caller or divert cut short says nothing about the destination.
         let failed = own.and_then(|leg| {
             let outcome = leg.outcome.filter(|outcome| {
@@ -422,6 +428,7 @@ impl Call<'_> {
             caller: self.caller.clone(),
             repeat: self.repeat,
             tried: self.tried.clone(),
+            is_last: !is_fallback && self.left() == Left::NextTrunk,
             is_fallback,
             is_test: false,
         }

@@ -86,6 +86,12 @@ impl Outcome {
     pub const fn is_of_callee(self) -> bool {
         matches!(self, Self::Busy | Self::Declined | Self::NoAnswer | Self::Redirected)
     }
+
+    /// Whether another trunk may reach the same number: this one failed, refused, or led nowhere.
+    #[must_use]
+    pub const fn is_of_trunk(self) -> bool {
+        matches!(self, Self::TrunkFailed | Self::TrunkRejected | Self::Unreachable)
+    }
 }
 
 /// What became of a whole call, as people see it in the log.

@@ -136,6 +136,8 @@ pub enum Verdict {
     Chosen,
     /// The flow's repeat-caller rule names it.
     ChosenByRule,
+    /// The trunk before failed for this call, and divert chooses among several.
+    ChosenNextTrunk,
     /// The caller belongs to it.
     ChosenSticky,
     /// Outside its schedule.
@@ -174,6 +176,8 @@ pub enum Verdict {
     StickyElsewhere,
     /// Its arrival rate is used up.
     TooFast,
+    /// This trunk failed for this call already.
+    TrunkTried,
     /// Already tried for this call.
     Tried,
     /// The account is prepaid and its deck has no rate for the number.
@@ -184,7 +188,10 @@ impl Verdict {
     /// Taken, for whatever reason.
     #[must_use]
     pub const fn is_chosen(self) -> bool {
-        matches!(self, Self::Chosen | Self::ChosenByRule | Self::ChosenSticky)
+        matches!(
+            self,
+            Self::Chosen | Self::ChosenByRule | Self::ChosenNextTrunk | Self::ChosenSticky
+        )
     }
 
     /// Why it was passed over, in plain words; `None` when it was chosen, tried, or only not its turn.
@@ -193,6 +200,7 @@ impl Verdict {
         let why = match self {
             Self::Chosen
             | Self::ChosenByRule
+            | Self::ChosenNextTrunk
             | Self::ChosenSticky
             | Self::LowerPriority
             | Self::NotItsTurn
@@ -219,6 +227,7 @@ impl Verdict {
             Self::SameAsLast => "had this caller the last time".to_owned(),
             Self::Spacing { wait_ms } => format!("spacing, {} to wait", duration(wait_ms)),
             Self::TooFast => "its rate is used up".to_owned(),
+            Self::TrunkTried => "failed for this call".to_owned(),
             Self::Unrated => "no rate for the number".to_owned(),
             Self::Disabled => "disabled".to_owned(),
             Self::Drained => "draining".to_owned(),
@@ -378,6 +387,7 @@ impl Step {
                     Some(c) => {
                         let by = match c.verdict {
                             Verdict::ChosenByRule => " · by the rule on repeated calls",
+                            Verdict::ChosenNextTrunk => " · over its next trunk",
                             Verdict::ChosenSticky => " · which has this caller",
                             _ => "",
                         };

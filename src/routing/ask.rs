@@ -25,6 +25,9 @@ pub struct Ask {
     pub repeat: Option<RepeatAction>,
     /// The attempts of the call so far, in their order.
     pub tried: Vec<Attempt>,
+    /// Only another trunk to the last destination is asked for: [`Left::NextTrunk`].
+    #[serde(default)]
+    pub is_last: bool,
     /// No destination is asked for any more, but the fallback number of the flow.
     #[serde(default)]
     pub is_fallback: bool,
@@ -40,6 +43,31 @@ pub struct Attempt {
     pub trunk: TrunkId,
     /// How it ended; `None` before that, and where it is only thought of.
     pub outcome: Option<Outcome>,
+}
+
+/// What may follow on the attempts of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Left {
+    Any,
+    /// As many destinations were tried as may be; another trunk may still lead to the last one.
+    NextTrunk,
+    Nothing,
+}
+
+impl Left {
+    /// After `tried`, where `most` destinations may be. One over several trunks is one attempt.
+    #[must_use]
+    pub fn after(tried: &[Attempt], most: u32) -> Self {
+        let destinations = tried.chunk_by(|a, b| a.destination == b.destination).count();
+        let last = tried.last().and_then(|last| last.outcome);
+        if destinations < most as usize {
+            Self::Any
+        } else if last.is_some_and(Outcome::is_of_trunk) {
+            Self::NextTrunk
+        } else {
+            Self::Nothing
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -59,6 +59,7 @@ pub(super) struct Picked {
 /// What decided.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum By {
+    NextTrunk,
     Rule,
     Sticky,
     Wheel,
@@ -127,7 +128,7 @@ impl Choice {
     /// Turns the wheel past who was picked; `false` if it does not move for that.
     pub(super) fn move_wheel(&self, wheel: &mut Wheel) -> bool {
         match self.picked {
-            None => false,
+            None | Some(Picked { by: By::NextTrunk, .. }) => false,
             Some(Picked { line, by: By::Rule | By::Sticky, .. }) => {
                 wheel.charge(&self.eligible, line)
             }
@@ -261,9 +262,17 @@ impl Question<'_> {
             choice.verdicts.push(verdict);
             choice.ways.push(way);
         }
+        let begun = self.begun().filter(|place| choice.takes_its_own(*place));
         self.spare_the_last(choice);
         let free = (0..self.plan.lines.len()).find(|at| choice.is_free(*at));
-        let picked = if let Some(line) = self.named_by_rule(choice) {
+        let picked = if let Some(line) = begun {
+            Some((line, By::NextTrunk))
+        } else if self.ask.is_last {
+            // What the others would say is not asked.
+            choice.verdicts.clear();
+            choice.reason = Some(Unroutable::AllTried);
+            return;
+        } else if let Some(line) = self.named_by_rule(choice) {
             Some((line, By::Rule))
         } else if let Some(line) = self.own_of_caller(choice, free) {
             Some((line, By::Sticky))
@@ -334,7 +343,8 @@ impl Question<'_> {
             DestinationState::Paused => return no(Verdict::Paused),
             DestinationState::Active | DestinationState::Draining => {}
         }
-        if self.ask.tried.iter().any(|attempt| attempt.destination == destination.id) {
+        let is_begun = self.begun() == Some(place);
+        if !is_begun && self.ask.tried.iter().any(|attempt| attempt.destination == destination.id) {
             return no(Verdict::Tried);
         }
         if self.has_declined(&destination.landing) {
@@ -344,10 +354,15 @@ impl Question<'_> {
             return no(Verdict::Closed);
         }
         let way = self.way(line);
+        if is_begun && way.is_err() {
+            return no(Verdict::Tried);
+        }
         if let Err(verdict @ (Verdict::Down { .. } | Verdict::NoTrunk)) = way {
             return no(verdict);
         }
-        let refused = line.gate.as_ref().and_then(|gate| gate.refuses(&here.meter, at));
+        // Over another trunk it is still the same attempt, which was counted.
+        let gate = line.gate.as_ref().filter(|_| !is_begun);
+        let refused = gate.and_then(|gate| gate.refuses(&here.meter, at));
         if let Some(verdict) = refused {
             return no(verdict);
         }
@@ -356,6 +371,25 @@ impl Question<'_> {
             Ok(way) if line.drains() => Err((Verdict::Drained, way)),
             Ok(way) => Ok(way),
         }
+    }
+
+    /// The place of the destination whose attempt is not over, although its leg is: divert chose the
+    /// trunk among several, and that trunk failed.
+    fn begun(&self) -> Option<usize> {
+        let last = self.ask.tried.last()?;
+        let has_failed = last.outcome.is_some_and(Outcome::is_of_trunk);
+        let place = self.plan.place(last.destination).filter(|_| has_failed)?;
+        let landing = &self.plan.lines[place].destination.landing;
+        matches!(landing, Landing::TollFree { .. }).then_some(place)
+    }
+
+    /// Whether this trunk to the destination failed for this call.
+    fn has_failed(&self, way: &Way) -> bool {
+        self.ask.tried.iter().any(|attempt| {
+            attempt.trunk == way.offer.trunk
+                && way.offer.destination == Some(attempt.destination)
+                && attempt.outcome.is_some_and(Outcome::is_of_trunk)
+        })
     }
 
     /// Whether who answers there was called already and did not take the call.
@@ -384,8 +418,10 @@ impl Question<'_> {
 
     /// What stands in a way, and how far along; `None` if nothing.
     fn obstacle(&self, way: &Way) -> Option<(u8, Verdict)> {
+        let failed = self.has_failed(way).then_some((1, Verdict::TrunkTried));
         let why = self.state.trunks[way.trunk as usize].down(self.ask.at);
-        why.map(|why| (1, Verdict::Down { why }))
+        failed
+            .or_else(|| Some((1, Verdict::Down { why: why? })))
             .or_else(|| Some((2, self.full(way)?)))
             .or_else(|| Some((3, self.unpaid(way)?)))
     }
@@ -458,11 +494,12 @@ impl Question<'_> {
                 *verdict = Some(match by {
                     _ if line.destination.priority > priority => Verdict::LowerPriority,
                     By::Sticky => Verdict::StickyElsewhere,
-                    By::Rule | By::Wheel => Verdict::NotItsTurn,
+                    By::NextTrunk | By::Rule | By::Wheel => Verdict::NotItsTurn,
                 });
             }
         }
         choice.verdicts[picked] = Some(match by {
+            By::NextTrunk => Verdict::ChosenNextTrunk,
             By::Rule => Verdict::ChosenByRule,
             By::Sticky => Verdict::ChosenSticky,
             By::Wheel => Verdict::Chosen,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-pub use super::ask::{Ask, Attempt, Decision, LiveLeg, News, Report, Would};
+pub use super::ask::{Ask, Attempt, Decision, Left, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Snapshot};
@@ -86,9 +86,11 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
     };
     let line = &plan.lines[picked.line];
     let is_first = ask.tried.is_empty();
+    let is_begun = picked.by == By::NextTrunk;
     let here = &mut state.flows[flow];
+    let of_line = line.gate.as_deref().filter(|_| !is_begun);
     let meters = [
-        line.gate.as_deref().map(|gate| (gate, &mut here.lines[picked.line].meter)),
+        of_line.map(|gate| (gate, &mut here.lines[picked.line].meter)),
         plan.gate.as_deref().filter(|_| is_first).map(|gate| (gate, &mut here.meter)),
     ];
     let is_refused =
@@ -131,7 +133,8 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     };
     let line = &plan.lines[picked.line];
     let here = &state.flows[at];
-    let of_line = line.gate.as_deref().map(|gate| (&line.destination.name, gate, true));
+    let is_attempt = picked.by != By::NextTrunk;
+    let of_line = line.gate.as_deref().map(|gate| (&line.destination.name, gate, is_attempt));
     // To its flow a call is one attempt, however many it takes.
     let of_flow = plan.gate.as_deref().map(|gate| (&plan.flow.name, gate, is_first));
     let caps = [of_line, of_flow].into_iter().flatten().flat_map(|(whose, gate, is_attempt)| {
@@ -148,6 +151,7 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
     Would {
         turns_wheel: match picked.by {
             By::Rule | By::Sticky => here.wheel.charges(&choice.eligible, picked.line),
+            By::NextTrunk => false,
             By::Wheel => true,
         },
         caps: caps.collect(),

@@ -167,6 +167,7 @@ pub fn explain_call(
         caller: caller_key.clone(),
         repeat: repeat.map(|rule| rule.then),
         tried: Vec::new(),
+        is_last: false,
         is_fallback: false,
         is_test: false,
     };
@@ -279,6 +280,7 @@ pub fn live(
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_last: false,
         is_fallback: false,
         is_test: false,
     };

@@ -57,8 +57,10 @@ async fn a_toll_free_number_is_dialled_over_the_first_trunk_that_works() {
 
         // The first one fails, call after call, until no more are given to it.
         first.behave(Manner::Reject(503));
-        for _ in 0..3 {
-            call(lab).await;
+        for calls in 2..=4 {
+            assert_eq!(call(lab).await, Some(486), "the second trunk took it in the same call");
+            assert_eq!(second.invites().len(), calls - 1);
+            assert_eq!(routed(lab, calls).await.len(), 2);
         }
         let (before, taken) = (first.invites().len(), second.invites().len());
         assert_eq!(call(lab).await, Some(486));

@@ -142,6 +142,7 @@ fn ask(flow: u128, leg: LegId) -> Ask {
         caller: None,
         repeat: None,
         tried: Vec::new(),
+        is_last: false,
         is_fallback: false,
         is_test: false,
     }

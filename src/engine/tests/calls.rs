@@ -418,3 +418,27 @@ fn a_call_rebuilt_from_its_journal_goes_on_where_it_was() {
     assert_eq!(played.record().ended_by, Some(EndedBy::Caller));
     assert_eq!(played.outcomes(), [Outcome::Busy, Outcome::Answered]);
 }
+
+#[test]
+fn a_toll_free_number_is_dialled_over_its_next_trunk_within_one_attempt() {
+    let mut of = configuration(flow(&["1001", "1001"]));
+    of.account.toll_free_termination = true;
+    for trunk in &mut of.trunks {
+        trunk.carries_toll_free = true;
+    }
+    let flow = &mut of.forwarding_flows[0];
+    flow.max_attempts = 1;
+    let number = "+18005550199".parse().unwrap();
+    flow.destinations[0].landing = Landing::TollFree { number };
+    let mut sim = Sim::new(Timestamp(1_000_000), built(of));
+    sim.phones.others = Some(Outcome::Answered);
+    let (call, caller) = sim.call(&DID.parse().unwrap(), Caller::default());
+    sim.run_for_ms(30_000);
+    sim.hang_up(&caller);
+    let played = Played { sim, call, caller }.settled();
+    assert_eq!(played.record().result, Some(CallResult::Answered));
+    assert_eq!(played.outcomes(), [Outcome::Unreachable, Outcome::Answered]);
+    let legs: Vec<_> = played.sim.legs.values().map(|leg| &*leg.endpoint).collect();
+    assert_eq!(legs, ["PJSIP/18005550199@dead", "PJSIP/18005550199@phones"]);
+    assert!(played.sentences()[3].contains(" · over its next trunk · trunk dead skipped"));
+}

@@ -135,6 +135,7 @@ impl World {
             caller: asked.caller.map(CallerKey::kept),
             repeat: asked.repeat,
             tried: asked.tried.iter().map(|id| tried(*id, None)).collect(),
+            is_last: false,
             is_fallback: asked.is_fallback,
             is_test: asked.is_test,
         }

@@ -1,11 +1,14 @@
 //! Trunks that fail, that carry toll-free calls, and that cost.
 
-use super::super::decide::{LiveLeg, readopt};
+use strum::VariantNames as _;
+
+use super::super::decide::{Left, LiveLeg, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
 use crate::model::forwarding_flow::Fallback;
+use crate::model::throttle::{CapCount, CapPeriod, Throttle, VolumeCap};
 use crate::model::timeline::{Down, PassedOver, Step};
 
 fn deck(prefix: &str) -> RateDeck {
@@ -155,6 +158,83 @@ fn a_choice_tells_of_the_trunks_that_were_passed_over() {
     assert_eq!(candidates[0].passed_over, [over]);
     let step = Step::Routed { leg: 1, name: "a".into(), endpoint: "x".into(), candidates };
     assert!(step.sentence().ends_with(" · trunk alpha skipped: offline"), "{}", step.sentence());
+}
+
+#[test]
+fn a_toll_free_call_goes_over_the_next_trunk_when_one_failed_for_it() {
+    let mut world = toll_free();
+    world.change(|world| {
+        let second = Destination { id: destination(1), name: "b".into(), ..world.line(0).clone() };
+        world.line(0).throttle = Throttle {
+            spacing_sec: Some(60),
+            caps: vec![VolumeCap { per: CapPeriod::Day, count: CapCount::Attempts, max: 1 }],
+            ..Throttle::default()
+        };
+        world.flow().destinations.push(Destination { priority: 2, ..second });
+    });
+    assert_eq!(world.next().unwrap(), "a");
+    let attempt = |trunk, outcome| Attempt {
+        destination: destination(0),
+        trunk: TrunkId::new(trunk),
+        outcome: Some(outcome),
+    };
+    for outcome in Outcome::VARIANTS {
+        let outcome: Outcome = outcome.parse().unwrap();
+        let ask = Ask { tried: vec![attempt(2, outcome)], ..world.question(&Asked::default()) };
+        let decision = decide(&world.snapshot, &mut world.state, &ask);
+        world.state.release(ask.leg);
+        let is_of_trunk =
+            [Outcome::TrunkFailed, Outcome::TrunkRejected, Outcome::Unreachable].contains(&outcome);
+        if !is_of_trunk {
+            assert_eq!(verdicts(&decision)[0], Verdict::Tried, "{outcome}");
+        } else if let Decision::Picked { offer, candidates, .. } = decision {
+            assert_eq!(offer.endpoint, "PJSIP/18005550199@slave-1", "{outcome}");
+            assert_eq!(candidates[0].verdict, Verdict::ChosenNextTrunk);
+            let over = PassedOver { trunk: "alpha".to_owned(), verdict: Verdict::TrunkTried };
+            assert_eq!(candidates[0].passed_over, [over]);
+            let step = Step::Routed { leg: 1, name: "a".into(), endpoint: "x".into(), candidates };
+            let said = "a (priority 1, weight 1) · over its next trunk · \
+                        trunk alpha skipped: failed for this call";
+            assert_eq!(step.sentence(), said);
+        } else {
+            panic!("{outcome}: {decision:?}");
+        }
+    }
+    let mut asked = |tried: &[Attempt], is_last| {
+        let ask = Ask { tried: tried.to_vec(), is_last, ..world.question(&Asked::default()) };
+        let decision = decide(&world.snapshot, &mut world.state, &ask);
+        world.state.release(ask.leg);
+        name(&decision)
+    };
+    let failed = |trunk| attempt(trunk, Outcome::TrunkFailed);
+    assert_eq!(asked(&[failed(2)], true).unwrap(), "a");
+    assert_eq!(asked(&[attempt(2, Outcome::Busy)], true), Err(Unroutable::AllTried));
+    assert_eq!(asked(&[failed(2), failed(1)], true), Err(Unroutable::AllTried));
+    assert_eq!(asked(&[failed(2), failed(1)], false).unwrap(), "b", "no trunk is left");
+    // Where somebody chose the trunk, it is the destination that failed.
+    world.change(|world| {
+        let number = "+18005550199".parse().unwrap();
+        world.line(0).landing = Landing::Trunk { trunk: TrunkId::new(2), number };
+    });
+    let mut ask = world.question(&Asked::default());
+    ask.tried.push(failed(2));
+    assert_eq!(name(&decide(&world.snapshot, &mut world.state, &ask)).unwrap(), "b");
+}
+
+#[test]
+fn a_destination_over_several_trunks_is_one_attempt() {
+    let attempt = |id, outcome| tried(id, outcome);
+    let (failed, busy) = (Some(Outcome::TrunkFailed), Some(Outcome::Busy));
+    for (tried, left) in [
+        (vec![], Left::Any),
+        (vec![attempt(0, failed)], Left::Any),
+        (vec![attempt(0, failed), attempt(0, failed)], Left::Any),
+        (vec![attempt(0, failed), attempt(0, failed), attempt(1, failed)], Left::NextTrunk),
+        (vec![attempt(0, failed), attempt(0, failed), attempt(1, busy)], Left::Nothing),
+        (vec![attempt(0, busy), attempt(1, None)], Left::Nothing),
+    ] {
+        assert_eq!(Left::after(&tried, 2), left, "{tried:?}");
+    }
 }
 
 #[test]
