@@ -6,15 +6,25 @@ say() { printf '%s\n' "$*" >&2; }
 step() { printf '[%3ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# at_end COMMAND runs COMMAND, with the status as its argument, when the script ends, whatever brings that. Nothing cuts it
+# at_end FUNCTION runs FUNCTION, with the status as its argument, when the script ends, whatever brings that. Nothing cuts it
 # short: no second signal, no step of it that fails, and no reader of our output that is gone, as `| tee log` is after
 # the Ctrl-C that ended us.
 at_end() {
-  # shellcheck disable=SC2064 # the command of now is meant
-  trap "ended_with=\$?; trap '' INT TERM HUP PIPE; trap - EXIT; set +e; $1 \$ended_with; exit \$ended_with" EXIT
+  AT_END=$1
+  trap ending EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   trap 'exit 141' PIPE
+}
+
+# shellcheck disable=SC2317 # the trap calls it
+ending() {
+  local status=$?
+  trap '' INT TERM HUP PIPE
+  trap - EXIT
+  set +e
+  "$AT_END" "$status"
+  exit "$status"
 }
 
 need_root() { [ "$(id -u)" = 0 ] || die "run this as root"; }
