@@ -71,6 +71,8 @@ async fn answer(
     }
     let (status, body) = match text.split([' ', '?']).nth(1).unwrap_or_default() {
         "/ari/asterisk/info" => ("200 OK", r#"{"status":{"startup_time":"then"}}"#),
+        "/ari/applications/divert" => ("404 Not Found", r#"{"message":"no such application"}"#),
+        "/ari/asterisk/variable" => ("200 OK", r#"{"value":""}"#),
         "/ari/channels" | "/ari/bridges" | "/ari/endpoints/PJSIP" => ("200 OK", "[]"),
         // Which says nothing about whether events arrive.
         "/ari/events/user/divert-check" => ("500 Later", ""),
