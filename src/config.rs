@@ -6,14 +6,14 @@
 //! that is configuration of an account and lives in the database.
 
 mod read;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use strum::{Display, EnumString};
@@ -21,7 +21,10 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use self::read::{framed, not_utf_8, owner_hint, read_file, read_variables, unreadable};
+use self::secret::{MASK, without_password};
 use crate::model::text::{decode, unseen_fault};
+
+pub use self::secret::{DatabaseUrl, Secret};
 
 /// Where a file is looked for when neither `--config` nor `DIVERT_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["divert.toml", "/etc/divert/divert.toml"];
@@ -101,73 +104,6 @@ pub enum LogFormat {
     Text,
 }
 
-/// A value that is never printed.
-#[derive(Clone, Default, Eq, PartialEq)]
-pub struct Secret(String);
-
-impl Secret {
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "\"\"" } else { MASK })
-    }
-}
-
-/// `sqlite:PATH` or `postgres://…`; a password in it is not printed.
-#[derive(Clone, Eq, PartialEq)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// With the password.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The file of an SQLite database.
-    #[must_use]
-    pub fn sqlite_path(&self) -> Option<&Path> {
-        let path = self.0.strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        Some(Path::new(path.split('?').next().unwrap_or(path)))
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(&self.0))
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", without_password(&self.0))
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = ["sqlite:", "postgres://", "postgresql://"];
-        if known.iter().any(|start| text.len() > start.len() && text.starts_with(start)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("a database is sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
-        }
-    }
-}
-
 /// One key: everything that is known about it.
 #[derive(Debug)]
 pub struct Setting {
@@ -214,8 +150,6 @@ settings! {
     "log.format" Text "auto" "auto (text on a terminal, JSON otherwise), text or json";
     "log.filter" Text "info" "error, warn, info, debug or trace; per module: info,divert::ari=debug";
 }
-
-const MASK: &str = "********";
 
 impl Setting {
     /// `DIVERT_ARI_URL` for `ari.url`.
@@ -379,37 +313,6 @@ fn find_file(given: &Given) -> Option<PathBuf> {
     };
     let known = || SEARCH.iter().map(PathBuf::from).find(|path| path.exists());
     given.file.clone().or_else(variable).or_else(known)
-}
-
-/// `postgres://user:********@host/name`: without the password, where there is one, and without what
-/// a parameter calls one. What is no URL may hold one too.
-fn without_password(text: &str) -> String {
-    let by_hand = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let (user, host) = rest.rsplit_once('@')?;
-        let user = user.split(':').next().unwrap_or_default();
-        Some(format!("{scheme}://{user}:{MASK}@{host}"))
-    };
-    let shown = match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some(MASK)) {
-            Ok(()) => url.to_string(),
-            Err(()) => MASK.to_owned(),
-        },
-        Ok(_) => text.to_owned(),
-        Err(_) => by_hand().unwrap_or_else(|| text.to_owned()),
-    };
-    let Some((head, query)) = shown.split_once('?') else { return shown };
-    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}={MASK}"),
-        _ => parameter.to_owned(),
-    });
-    format!("{head}?{}", parameters.collect::<Vec<_>>().join("&"))
-}
-
-/// Whether what is called so is a password or does the work of one.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["key", "pass", "secret", "token"].iter().any(|part| name.contains(part))
 }
 
 /// Turns texts into typed values and remembers what is wrong with them.
@@ -640,6 +543,21 @@ mod tests {
             ("[ari]\npasword = \"hunter2\"\n", "did you mean `ari.password`?"),
             ("[ari]\npassword = \"hunter2\"\npassword = \"hunter2\"\n", "divert.toml:3"),
             ("[ari]\npassword = [\"hunter2\"]\n", "must be text"),
+            ("[ari]\npassword = [\n\"hunter2\",\n]\n", "must be text"),
+            ("[ari]\npassword = \"\"\"\nhunter2 hunter\n", "divert.toml:"),
+            ("[ari]\npassword: \"hunter2\"\n", "divert.toml:2"),
+            ("[ari]\npassword \"hunter2\"\n", "divert.toml:2"),
+            ("[ari]\npassword hunter2\n", "divert.toml:2"),
+            ("[ari]\nhunter2\n", "divert.toml:2"),
+            ("[ari]\nuser = \"a\" password = \"hunter2\"\n", "divert.toml:2"),
+            ("[ari] password = \"hunter2\"\n", "divert.toml:1"),
+            ("ari = { password = \"hunter2\", user = 5 }\n", "`ari.user` must be text"),
+            ("ari = { password = \"hunter2\", url = \"x\" }\n", "it must look like"),
+            ("ari.password = \"hunter2\"\nari.user = 5\n", "`ari.user` must be text"),
+            ("[ari]\nuser = 5 # hunter2\n", "`ari.user` must be text"),
+            ("[ari]\npw = \"hunter2\"\n", "unknown key `ari.pw`"),
+            ("database = \"postgers://u:12/hunter2@h/n\"\n", "a database is"),
+            ("database = \"u:hunter2@h/n\"\n", "a database is"),
         ] {
             let error = from_text(text, &[]).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");
@@ -650,19 +568,16 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_a_password_in_a_url_is_masked() {
-        for (url, shown) in [
-            ("postgres://u:pw@h/n", "postgres://u:********@h/n"),
-            ("postgres://u:p/w@h/n", "postgres://u:********@h/n"),
-            ("postgres://u:p@w@h/n", "postgres://u:********@h/n"),
-            ("postgres://u:p?w@h/n", "postgres://u:********@h/n"),
-            ("postgres://h/n?user=u&password=pw", "postgres://h/n?user=u&password=********"),
-            ("postgres://u:pw@h/n?sslpassword=x", "postgres://u:********@h/n?sslpassword=********"),
-            ("postgres://u@h/n?sslmode=require", "postgres://u@h/n?sslmode=require"),
-            ("sqlite:/a/b@c.sqlite?mode=ro", "sqlite:/a/b@c.sqlite?mode=ro"),
-            ("", ""),
+    fn a_line_without_a_password_is_shown_with_a_mark_under_what_is_wrong() {
+        for (text, frame) in [
+            ("[api]\nlisten = \"x\" # at home", "2 | listen = \"x\"\n  |          ^^^"),
+            ("[node]\n  name = 7", "2 |   name = 7\n  |          ^"),
+            ("[nod]\nname = \"a\"", "1 | [nod]\n  |  ^^^"),
+            ("[ari]\nuser = \"a\" app = \"b\"", "2 | user = ********\n  |        ^"),
+            ("ari = { user = 5 }", "1 | ari = ********\n  |       ^"),
         ] {
-            assert_eq!(without_password(url), shown, "{url}");
+            let error = from_text(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(frame), "{text}: {error}");
         }
     }
 

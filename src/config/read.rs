@@ -9,7 +9,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Kind, MASK, SETTINGS, Setting, Source, Value, without_password};
+use super::secret::{MASK, without_password};
+use super::{ConfigError, Kind, SETTINGS, Setting, Source, Value};
 
 /// Variables of the same prefix that are not settings: the command line's own, the container's and
 /// the tests'.
@@ -171,20 +172,58 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// A line of the file as it may be shown: without a password, or what may be one.
+/// A line of the file as it may be shown: whole where it opens a section or gives one setting that is
+/// no password, otherwise as far as its key. What is mistyped may hold a password anywhere.
 fn shown(line: &str) -> String {
-    let Some((key, value)) = line.split_once('=') else { return line.to_owned() };
-    let name = key.trim().trim_matches('"').to_ascii_lowercase();
-    if name.contains("pas") && !name.ends_with("file") {
-        return format!("{key}= {MASK}");
+    let content = line.trim();
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let name = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if content.is_empty() || name.is_some_and(|name| name.chars().all(is_bare)) {
+        return line.to_owned();
     }
-    // Of a URL all the line may be part, when its quote is open.
-    let start = value
-        .find("://")
-        .map_or(0, |at| value[..at].rfind(['"', '\'', ' ']).map_or(0, |at| at + 1));
-    let (before, url) = value.split_at(start);
-    let end = url.find(['"', '\'']).unwrap_or(url.len());
-    format!("{key}={before}{}{}", without_password(&url[..end]), &url[end..])
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let key = &content[..content.find(|c| !is_bare(c)).unwrap_or(content.len())];
+    if let Some(setting) = SETTINGS.iter().find(|s| last(s.key) == key)
+        && let Some(value) = alone(content, setting)
+    {
+        return format!("{indent}{value}");
+    }
+    let names = SETTINGS.iter().flat_map(|s| s.key.split('.'));
+    if nearest(last(key), names).is_none() {
+        return format!("{indent}{MASK}");
+    }
+    let is_between = |c: char| " \t=:".contains(c);
+    let end =
+        content[key.len()..].find(|c| !is_between(c)).map_or(content.len(), |at| key.len() + at);
+    let mask = if end < content.len() { MASK } else { "" };
+    format!("{indent}{}{mask}", &content[..end])
+}
+
+/// The line without its comment, if it gives this setting and nothing else.
+fn alone(line: &str, setting: &Setting) -> Option<String> {
+    if setting.kind == Kind::Secret {
+        return None;
+    }
+    let table = DeTable::parse(line).ok()?;
+    let (_, value) = table.get_ref().iter().next()?;
+    let span = value.span();
+    match value.get_ref() {
+        DeValue::String(text) => {
+            let masked = without_password(text);
+            let is_same = masked == **text;
+            let value = if is_same { line[span.clone()].to_owned() } else { format!("{masked:?}") };
+            Some(format!("{}{value}", &line[..span.start]))
+        }
+        DeValue::Boolean(_) | DeValue::Integer(_) | DeValue::Float(_) => {
+            Some(line[..span.end].to_owned())
+        }
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// The name of a setting without its section.
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// A message with its line of the file and a caret under the place.
@@ -201,14 +240,16 @@ pub(super) fn framed(
     let line = shown(text[begin..].lines().next().unwrap_or(""));
     let no = line_of(text, start).to_string();
     let column = text[begin..start].chars().count();
-    let rest = line.chars().count().saturating_sub(column).max(1);
+    // Under what is not shown there is one mark, at its beginning.
+    let indent = line.find(MASK).map_or(column, |at| column.min(line[..at].chars().count()));
+    let rest = line.chars().count().saturating_sub(indent).max(1);
     let wide = text.get(start..span.end).map_or(1, |part| part.chars().count()).clamp(1, rest);
     let pad = " ".repeat(no.len());
     let mut frame = format!(
         "error: {message}\n{pad}--> {}:{no}:{}\n{pad} |\n{no} | {line}\n{pad} | {}{}",
         path.display(),
         column + 1,
-        " ".repeat(column),
+        " ".repeat(indent),
         "^".repeat(wide),
     );
     if let Some(help) = help {
