@@ -45,7 +45,8 @@ pub enum Scope {
     FlowsWrite,
 }
 
-/// Makes a key: the text for its owner, which exists nowhere else, and what is kept of it.
+/// Makes a key: the text for its owner, which exists nowhere else, and what is kept of it. A scope
+/// that is named twice is kept once.
 #[must_use]
 pub fn new_key(
     id: KeyId,
@@ -56,12 +57,18 @@ pub fn new_key(
 ) -> (String, ApiKey) {
     let mut random = [0; SECRET_BYTES];
     rand::rng().fill(&mut random);
+    let mut words: Vec<String> = Vec::new();
+    for scope in scopes.iter().map(Scope::to_string) {
+        if !words.contains(&scope) {
+            words.push(scope);
+        }
+    }
     let plain = format!("{PREFIX}{}_{}", id.digits(), base32(&random));
     let key = ApiKey {
         id,
         name: name.to_owned(),
         sha256: Sha256::digest(&plain).into(),
-        scopes: scopes.iter().map(Scope::to_string).collect(),
+        scopes: words,
         created_at,
         expires_at,
         revoked_at: None,
@@ -152,6 +159,13 @@ mod tests {
         for bad in ["", "dvk_", "dvk_x_y", &plain[..plain.len() - 1], &plain[1..]] {
             assert!(PresentedKey::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_scope_that_is_named_twice_is_kept_once() {
+        let scopes = [Scope::Admin, Scope::CallsRead, Scope::Admin, Scope::Admin];
+        let (_, kept) = new_key(KeyId::new(7), "test", &scopes, Timestamp(1), None);
+        assert_eq!(kept.scopes, ["admin", "calls:read"]);
     }
 
     #[test]

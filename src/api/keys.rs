@@ -176,7 +176,6 @@ fn take_scopes(body: &mut Fields) -> Vec<Scope> {
             body.problem_at(format!("/scopes/{at}"), "unknown_value", &message, &hint);
         }
     }
-    scopes.dedup();
     scopes
 }
 

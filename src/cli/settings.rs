@@ -46,18 +46,29 @@ pub fn write_sample(args: &SampleArgs) -> anyhow::Result<()> {
     let made = File::options().write(true).create_new(true).mode(0o600).open(path);
     let written = made.and_then(|mut file| file.write_all(sample().as_bytes()));
     written.map_err(|error| {
+        let folder = path.parent().unwrap_or(path).display().to_string();
         let path = path.display();
         let hint = match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 "; it stays as it is. To see the sample: divert config sample".to_owned()
             }
             io::ErrorKind::NotFound => {
-                format!("; make its folder: mkdir -p -m 700 $(dirname {path})")
+                format!("; make its folder: mkdir -p -m 700 {}", for_a_shell(&folder))
             }
             _ => String::new(),
         };
         Failure::Failed(format!("{path} can not be made: {error}{hint}")).into()
     })
+}
+
+/// A word that a shell takes as it is (POSIX, Shell Command Language, 2.2.2).
+fn for_a_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// # Errors
@@ -85,6 +96,23 @@ pub fn run(command: &ConfigCommand, loaded: &Loaded) -> anyhow::Result<()> {
                 &[Column::Whole("KEY"), Column::Name("VALUE"), Column::Words("SOURCE")],
                 &rows,
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_to_make_is_one_word_for_a_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, shown) in
+            [("ab", "/ab"), ("a b", "/a b'"), ("a'b", r"/a'\''b'"), ("$a", "/$a'")]
+        {
+            let file = Some(dir.path().join(folder).join("divert.toml"));
+            let error = write_sample(&SampleArgs { file }).unwrap_err().to_string();
+            assert!(error.contains("mkdir -p -m 700 ") && error.ends_with(shown), "{error}");
         }
     }
 }
