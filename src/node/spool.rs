@@ -142,27 +142,36 @@ impl Spool {
         }
         (&*self.file).rewind()?;
         let mut lines = BufReader::new(&*self.file);
-        let (mut batch, mut line, mut count) = (Vec::new(), String::new(), 0);
+        let (mut batch, mut line, mut count) = (Vec::new(), Vec::new(), 0);
+        let mut refused = Vec::new();
         loop {
             line.clear();
-            let is_over = lines.read_line(&mut line)? == 0 || !line.ends_with('\n');
+            // Bytes, because a line may be torn in the middle of a character.
+            let is_over = lines.read_until(b'\n', &mut line)? == 0 || !line.ends_with(b"\n");
             if !is_over {
                 count += 1;
-                match serde_json::from_str(&line) {
+                match serde_json::from_slice(&line) {
                     Ok(row) => batch.push(row),
-                    Err(error) => self.set_aside(line.trim_end(), &error.to_string()),
+                    Err(error) => {
+                        let text = String::from_utf8_lossy(line.trim_ascii_end());
+                        refused.push((text.into_owned(), error.to_string()));
+                    }
                 }
             }
             if batch.len() == BATCH || (is_over && !batch.is_empty()) {
                 coalesce(&mut batch);
                 for (row, error) in store(db, node, &batch).await? {
-                    self.set_aside(&serde_json::to_string(&row)?, &error.to_string());
+                    refused.push((serde_json::to_string(&row)?, error.to_string()));
                 }
                 batch.clear();
             }
             if is_over {
                 break;
             }
+        }
+        // Only now: each further try would find them again.
+        for (row, why) in refused {
+            self.set_aside(&row, &why);
         }
         info!(rows = count, "rows that had waited in {} are in the store", self.path.display());
         self.clear();

@@ -262,6 +262,64 @@ async fn what_waited_when_the_process_was_killed_is_written_by_the_next_one_once
     assert_eq!(balance().await, 20 * once);
 }
 
+/// A row of a call with this caller, as a line of the spool.
+fn line(call: u128, caller: &str) -> Vec<u8> {
+    let mut call = ended(call);
+    call.caller.name = caller.into();
+    let mut line = serde_json::to_vec(&call_of(call)).unwrap();
+    line.push(b'\n');
+    line
+}
+
+#[tokio::test]
+async fn a_line_torn_in_the_middle_of_a_character_keeps_nothing_else_from_being_written() {
+    let store = Engine::Sqlite.store().await;
+    let folder = tempfile::tempdir().unwrap();
+    let torn_at = |line: &[u8]| line.iter().position(|byte| !byte.is_ascii()).unwrap() + 1;
+    let torn = line(2, "Zoë");
+    let torn = &torn[..torn_at(&torn)];
+    assert!(std::str::from_utf8(torn).is_err());
+    // Once in the middle, where the disk lost the rest, and once as the last that was written.
+    let text = [&line(1, "Zoë"), torn, b"\n", &line(3, "Chloë"), torn].concat();
+    std::fs::write(folder.path().join("a.spool"), text).unwrap();
+    replay(folder.path(), &store.db).await;
+    assert_eq!(calls_and_bills(&store.db).await, (2, 0));
+    let aside = std::fs::read_to_string(folder.path().join("a.refused")).unwrap();
+    assert_eq!(aside, format!("{}\n", String::from_utf8_lossy(torn)));
+}
+
+#[tokio::test]
+async fn what_is_refused_at_the_start_is_set_aside_once_however_often_it_is_tried() {
+    let store = Engine::Postgres.store().await;
+    let folder = tempfile::tempdir().unwrap();
+    let refuses = "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN IF new.caller_name = ''refused'' THEN RAISE EXCEPTION ''no''; END IF; \
+         RETURN new; END'";
+    store.execute(refuses).await;
+    let trigger = "CREATE TRIGGER refuses BEFORE INSERT ON call FOR EACH ROW \
+                   EXECUTE FUNCTION refuses()";
+    store.execute(trigger).await;
+    let (damaged, refused) = (b"{\"call\":damaged}\n".to_vec(), line(1, "refused"));
+    let mut text = [&damaged[..], &refused].concat();
+    // More than one batch, so that the first is written before the store goes away.
+    text.extend((2..1_102).flat_map(|call| line(call, "")));
+    let bill = serde_json::to_vec(&Record::Cdr(cdr(2, 1))).unwrap();
+    text.extend([&bill[..], b"\n"].concat());
+    std::fs::write(folder.path().join("a.spool"), text).unwrap();
+
+    lock(&store, true).await;
+    let aside = folder.path().join("a.refused");
+    let mut spool = spool(folder.path());
+    for _ in 0..2 {
+        assert!(spool.replay(&store.db, "a").await.is_err());
+        assert!(!aside.exists());
+    }
+    lock(&store, false).await;
+    spool.replay(&store.db, "a").await.unwrap();
+    let aside = std::fs::read(&aside).unwrap();
+    assert_eq!(aside, [damaged, refused].concat());
+}
+
 #[tokio::test]
 async fn a_database_that_is_only_locked_is_told_of_within_seconds() {
     let mut blocked = Blocked::new(Engine::Sqlite).await;
