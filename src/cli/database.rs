@@ -30,6 +30,7 @@ pub fn failure(error: &StoreError) -> Failure {
         StoreError::Foreign(_)
         | StoreError::Folder(_)
         | StoreError::Owned { .. }
+        | StoreError::Refused(_)
         | StoreError::Url(_) => Failure::Input(text),
         _ => Failure::Failed(text),
     }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
 use crate::model::number::Did;
@@ -39,6 +40,13 @@ pub enum StoreError {
          chown {us} {}", .file.display(), .file.display()
     )]
     Owned { file: PathBuf, owner: String, us: String },
+    /// Postgres does not let us in, or not do there what we must: no such user, password or database,
+    /// or a right that is missing.
+    #[error(
+        "the database refuses divert ({0}); check the user, the password and the database in its \
+         URL, and what this user may do there"
+    )]
+    Refused(sqlx::Error),
     /// Somebody else changed the configuration in between: read it again.
     #[error("the configuration was changed in between; it has version {found} now")]
     Stale { found: i64 },
@@ -58,6 +66,15 @@ impl StoreError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// The same error while a database is opened. One that was open already is only away, whatever
+    /// Postgres says of our login: somebody is at work on it. Before that, our settings are wrong.
+    pub(super) fn at_opening(self) -> Self {
+        match self {
+            Self::Unavailable(error) if is_of_settings(&error) => Self::Refused(error),
+            other => other,
+        }
     }
 
     /// `taken` where `error` says that a row with the same key exists.
@@ -107,6 +124,15 @@ fn is_of_statement(refused: &dyn sqlx::error::DatabaseError) -> bool {
         && !POSTGRES_OF_STATE.contains(&code.as_ref())
 }
 
+/// Whether Postgres refuses what the settings say: who we are, which database, what we may do there.
+fn is_of_settings(error: &sqlx::Error) -> bool {
+    let refused = error.as_database_error();
+    let refused = refused.and_then(|refused| refused.try_downcast_ref::<PgDatabaseError>());
+    refused.is_some_and(|refused| {
+        POSTGRES_OF_SETTINGS.iter().any(|start| refused.code().starts_with(start))
+    })
+}
+
 /// error in the SQL, too big, constraint, mismatch, misuse, not authorised by the program, out of
 /// range.
 const SQLITE_OF_STATEMENT: [i64; 7] = [1, 18, 19, 20, 21, 23, 25];
@@ -117,3 +143,5 @@ const POSTGRES_OF_STATEMENT: [&str; 10] =
     ["0A", "21", "22", "23", "38", "39", "42", "44", "54", "P0"];
 /// Of those classes: a right that is missing, and a table that is (while a backup is restored).
 const POSTGRES_OF_STATE: [&str; 2] = ["42501", "42P01"];
+/// Login (class 28), a database that does not exist (class 3D), a right that is missing.
+const POSTGRES_OF_SETTINGS: [&str; 3] = ["28", "3D", "42501"];

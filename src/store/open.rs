@@ -26,14 +26,14 @@ impl Db {
     /// connection, gone with it) or `postgres://…`, and migrates it.
     ///
     /// # Errors
-    /// [`StoreError::Url`], [`StoreError::Folder`], [`StoreError::Foreign`] and
-    /// [`StoreError::Newer`] need a person; [`StoreError::Unavailable`] may pass.
+    /// [`StoreError::Url`], [`StoreError::Folder`], [`StoreError::Foreign`], [`StoreError::Refused`]
+    /// and [`StoreError::Newer`] need a person; [`StoreError::Unavailable`] may pass.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once(':').ok_or(StoreError::Url("that is no URL"))?;
         match scheme {
             "sqlite" if rest == ":memory:" => open_memory().await,
             "sqlite" => open_file(rest.strip_prefix("//").unwrap_or(rest)).await,
-            "postgres" | "postgresql" => open_postgres(url).await,
+            "postgres" | "postgresql" => open_postgres(url).await.map_err(StoreError::at_opening),
             _ => Err(StoreError::Url("divert knows no such kind of database")),
         }
     }

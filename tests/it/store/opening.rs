@@ -200,6 +200,55 @@ async fn no_error_prints_the_password() {
     assert!(!format!("{refused} {refused:?} {refused:#?}").contains("hunter2"));
 }
 
+/// What only a person mends: a user or database that is not there, or a right that is missing.
+#[tokio::test]
+async fn a_postgres_that_refuses_the_settings_is_not_waited_for_once_it_was_open_it_is_away() {
+    let place = Engine::Postgres.place().await;
+    let with = |user: &str, database: &str| {
+        let mut url = url::Url::parse(&place.url).unwrap();
+        url.set_username(user).unwrap();
+        url.set_path(database);
+        url
+    };
+    let admin = url::Url::parse(&place.url).unwrap();
+    let (us, database) = (admin.username(), admin.path().trim_start_matches('/'));
+    let nobody = format!("nobody_{database}");
+    for (url, told) in [(with(&nobody, database), &*nobody), (with(us, "absent"), "absent")] {
+        let refused = Db::open(url.as_str()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Refused(_)), "{refused:?}");
+        assert!(!refused.may_retry());
+        let text = refused.to_string();
+        assert!(text.contains(told) && text.contains("check the user, the password"), "{text}");
+    }
+
+    let mut connection = sqlx::PgConnection::connect(&place.url).await.unwrap();
+    let mut execute = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    };
+    execute(format!("CREATE ROLE {nobody} LOGIN")).await;
+    execute("REVOKE CREATE ON SCHEMA public FROM public".to_owned()).await;
+    let url = with(&nobody, database);
+    let refused = Db::open(url.as_str()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Refused(_)), "{refused:?}");
+    assert!(refused.to_string().contains("permission denied"), "{refused}");
+
+    execute(format!("GRANT CREATE ON SCHEMA public TO {nobody}")).await;
+    let db = Db::open(url.as_str()).await.unwrap();
+    db.ping().await.unwrap();
+    execute(format!("ALTER ROLE {nobody} NOLOGIN")).await;
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{nobody}'"
+    );
+    execute(end).await;
+    let away = db.ping().await.unwrap_err();
+    assert!(matches!(away, StoreError::Unavailable(_)), "{away:?}");
+    execute(format!("ALTER ROLE {nobody} LOGIN")).await;
+    db.ping().await.unwrap();
+    let Db::Postgres(pool) = &db else { unreachable!() };
+    pool.close().await;
+    execute(format!("DROP OWNED BY {nobody}; DROP ROLE {nobody}")).await;
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_replaced() {
     let store = Engine::Postgres.store().await;
