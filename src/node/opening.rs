@@ -5,13 +5,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::DropGuard;
 use tracing::{info, warn};
 
 use super::spool::{ReplayError, Spool};
 use super::watch::{Versions, read_snapshot};
-use crate::config::Config;
+use crate::config::{Config, DatabaseUrl};
 use crate::routing::snapshot::Snapshot;
-use crate::store::Db;
+use crate::store::{Db, StoreError};
 
 /// The first pause between two tries; each is twice as long as the one before, up to the longest.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -22,33 +23,83 @@ pub struct Opened {
     pub spool: Option<Spool>,
     pub snapshot: Snapshot,
     pub versions: Versions,
+    /// For what else is read at the start.
+    pub waiting: Waiting,
 }
 
-/// Opens the store, writes what an earlier process could not, and reads the configuration; `tell`
-/// hears why that takes longer.
+/// How a node that starts waits for a store that is away. Drop it when nothing is waited for any more.
+pub struct Waiting {
+    database: DatabaseUrl,
+    pause: Duration,
+    /// Hears why it takes longer.
+    tell: watch::Sender<String>,
+    /// Whoever asks meanwhile is answered until this is gone.
+    _answering: DropGuard,
+}
+
+impl Waiting {
+    pub fn new(database: DatabaseUrl, tell: watch::Sender<String>, answering: DropGuard) -> Self {
+        Self { database, pause: PAUSE, tell, _answering: answering }
+    }
+
+    /// Tries until the store is there.
+    ///
+    /// # Errors
+    /// One that does not pass by itself.
+    pub async fn until_there<T, F>(&mut self, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match attempt().await {
+                Ok(done) => {
+                    self.is_there();
+                    return Ok(done);
+                }
+                Err(error) => self.after(error).await?,
+            }
+        }
+    }
+
+    /// Pauses before the next try.
+    ///
+    /// # Errors
+    /// This one, if it does not pass by itself.
+    async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if !error.may_retry() {
+            return Err(error);
+        }
+        let why = format!("waiting for {} ({error})", self.database);
+        warn!("{why}; next try in {} s", self.pause.as_secs_f32());
+        self.tell.send_replace(why);
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST);
+        Ok(())
+    }
+
+    fn is_there(&mut self) {
+        if std::mem::replace(&mut self.pause, PAUSE) > PAUSE {
+            info!("the database is there");
+        }
+    }
+}
+
+/// Opens the store, writes what an earlier process could not, and reads the configuration.
 ///
 /// # Errors
 /// Only a person can help: the store is not ours or newer than we are, or its settings are wrong.
-pub async fn open(config: &Config, tell: watch::Sender<String>) -> anyhow::Result<Opened> {
+pub async fn open(config: &Config, mut waiting: Waiting) -> anyhow::Result<Opened> {
     let mut spool = Spool::of(config)?;
-    let mut pause = PAUSE;
     loop {
-        match attempt(config, spool.as_mut()).await {
+        let error = match attempt(config, spool.as_mut()).await {
             Ok((db, snapshot, versions)) => {
-                if pause > PAUSE {
-                    info!("the database is there");
-                }
-                return Ok(Opened { db, spool, snapshot, versions });
+                waiting.is_there();
+                return Ok(Opened { db, spool, snapshot, versions, waiting });
             }
-            Err(ReplayError::Store(error)) if error.may_retry() => {
-                let why = format!("waiting for {} ({error})", config.database);
-                warn!("{why}; next try in {} s", pause.as_secs_f32());
-                tell.send_replace(why);
-            }
+            Err(ReplayError::Store(error)) => error,
             Err(error) => return Err(error).context("opening the store"),
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST);
+        };
+        waiting.after(error).await.context("opening the store")?;
     }
 }
 

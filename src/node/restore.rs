@@ -1,46 +1,99 @@
 //! What an earlier process of the node left in the store, taken back at the start.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::bail;
 use tracing::info;
 
 use super::core::Core;
-use super::watch;
+use super::watch::{self, Recalled};
 use crate::clock;
 use crate::engine::journal::JournalEntry;
+use crate::model::billing::Micros;
+use crate::model::call::CallRecord;
+use crate::model::id::{AccountId, LegId};
+use crate::model::slot::{Holding, Scope};
+use crate::model::time::Timestamp;
 use crate::routing::sessions;
 use crate::routing::snapshot::Snapshot;
-use crate::store::{Db, Reconciled, StoreError};
+use crate::store::{Db, JournalLine, Reconciled, StoreError};
 
-/// What earlier processes remembered of the flows of this node.
-pub async fn recall(core: &mut Core, db: &Db, snapshot: &Snapshot) -> Result<(), StoreError> {
-    core.recall(watch::recall(db, &Snapshot::default(), snapshot).await?);
-    if snapshot.has_prepaid() {
-        core.balances_are(&watch::read_balances(db, db.accounts().await?).await?);
-    }
-    Ok(())
+/// All of it, read before the first of it counts: a store that goes away meanwhile is asked again.
+pub struct Left {
+    /// What was remembered of the flows of this node.
+    recalled: Recalled,
+    /// Where there are prepaid accounts.
+    balances: Option<BTreeMap<AccountId, Micros>>,
+    startup: Option<String>,
+    heard_at: Option<Timestamp>,
+    /// The calls left open, with the lines of their journals.
+    open: Vec<(CallRecord, Vec<JournalLine>)>,
+    slots: BTreeMap<LegId, BTreeSet<Scope>>,
+    recent: Vec<CallRecord>,
 }
 
-/// The calls that an earlier process of this node left open.
-pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<()> {
-    core.remember_startup(db.startup(node).await?);
-    core.remember_heard(db.heard_at(node).await?);
-    for record in db.open_calls(node).await? {
-        let lines = db.journal(record.account, record.id).await?;
-        let mut journal = Vec::with_capacity(lines.len());
-        for line in lines {
-            match serde_json::from_value::<JournalEntry>(line.body) {
-                Ok(entry) => journal.push(entry),
-                Err(error) => bail!(
-                    "the journal of {} cannot be read by this version of divert ({error}); stop \
-                     with the version that wrote it and let its calls end",
-                    record.id
-                ),
-            }
+impl Left {
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub async fn read(db: &Db, node: &str, snapshot: &Snapshot) -> Result<Self, StoreError> {
+        let recalled = watch::recall(db, &Snapshot::default(), snapshot).await?;
+        let mut balances = None;
+        if snapshot.has_prepaid() {
+            balances = Some(watch::read_balances(db, db.accounts().await?).await?);
         }
-        core.restore(&record, &journal);
+        let mut open = Vec::new();
+        for record in db.open_calls(node).await? {
+            let lines = db.journal(record.account, record.id).await?;
+            open.push((record, lines));
+        }
+        let since = clock::now().plus_ms(-sessions::SPAN_MS);
+        Ok(Self {
+            recalled,
+            balances,
+            startup: db.startup(node).await?,
+            heard_at: db.heard_at(node).await?,
+            open,
+            slots: db.slots_of(node).await?,
+            recent: db.recent_calls(node, since).await?,
+        })
     }
-    let known = db.slots_of(node).await?;
-    let found = db.reconcile_slots(node, &core.readopt_slots(&known)).await?;
+
+    /// Gives it to the loop; returns the slots that are held.
+    ///
+    /// # Errors
+    /// The journal of an open call is of another version.
+    pub fn take_over(self, core: &mut Core) -> anyhow::Result<Vec<Holding>> {
+        core.recall(self.recalled);
+        if let Some(balances) = self.balances {
+            core.balances_are(&balances);
+        }
+        core.remember_startup(self.startup);
+        core.remember_heard(self.heard_at);
+        for (record, lines) in self.open {
+            let mut journal = Vec::with_capacity(lines.len());
+            for line in lines {
+                match serde_json::from_value::<JournalEntry>(line.body) {
+                    Ok(entry) => journal.push(entry),
+                    Err(error) => bail!(
+                        "the journal of {} cannot be read by this version of divert ({error}); \
+                         stop with the version that wrote it and let its calls end",
+                        record.id
+                    ),
+                }
+            }
+            core.restore(&record, &journal);
+        }
+        core.restore_sessions(self.recent);
+        Ok(core.readopt_slots(&self.slots))
+    }
+}
+
+/// Makes the ledger in the store say what this node holds.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be written.
+pub async fn set_slots_right(db: &Db, node: &str, held: &[Holding]) -> Result<(), StoreError> {
+    let found = db.reconcile_slots(node, held).await?;
     if found != Reconciled::default() {
         info!(
             released = found.released,
@@ -49,8 +102,6 @@ pub async fn take_over(core: &mut Core, db: &Db, node: &str) -> anyhow::Result<(
             "slots in the ledger are set right"
         );
     }
-    let since = clock::now().plus_ms(-sessions::SPAN_MS);
-    core.restore_sessions(db.recent_calls(node, since).await?);
     Ok(())
 }
 
@@ -128,7 +179,8 @@ pub(super) mod tests {
         let (writer, _) = Writer::start(db.clone(), "a".into(), None);
         let ledger = Ledger::memory(writer.clone());
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
-        recall(&mut core, &db, &snapshot).await.unwrap();
+        let left = Left::read(&db, "a", &snapshot).await.unwrap();
+        left.take_over(&mut core).unwrap();
 
         let (did, caller) = ("100".parse().unwrap(), Caller::default());
         let question = ExplainQuestion { did, caller, at: clock::now() };

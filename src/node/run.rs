@@ -21,9 +21,9 @@ use super::descriptors;
 use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
-use super::opening::{self, Opened};
+use super::opening::{self, Opened, Waiting};
 use super::port::{Port, Request};
-use super::restore::{recall, take_over};
+use super::restore::{self, Left};
 use super::trunks::Trunks;
 use super::watch::{News, Recalled, Watch};
 use super::writer::{Progress, Writer};
@@ -84,14 +84,17 @@ pub async fn run(
     claim.settle().await.map_err(|by| taken(&config.ari.app, &by))?;
     let (tell, why) = watch::channel(String::new());
     let waiting = CancellationToken::new();
-    let over = waiting.clone().drop_guard();
+    let answering = waiting.clone().drop_guard();
     tokio::spawn(listeners.answer_waiting(descriptors::room(), why, waiting)?);
-    let opened = tokio::select! {
-        opened = opening::open(&config, tell) => opened?,
+    let waiting = Waiting::new(config.database.clone(), tell, answering);
+    let start = async {
+        let opened = opening::open(&config, waiting).await?;
+        Running::start(&config, claim, opened, listeners, telemetry).await
+    };
+    let mut running = tokio::select! {
+        running = start => running?,
         () = cancel.cancelled() => return Ok(()),
     };
-    drop(over);
-    let mut running = Running::start(&config, claim, opened, listeners, telemetry).await?;
     let ended = running.turn(&cancel).await;
     running.stop().await;
     ended
@@ -140,7 +143,7 @@ impl Running {
         listeners: Listeners,
         telemetry: Telemetry,
     ) -> anyhow::Result<Self> {
-        let Opened { db, spool, snapshot, versions } = opened;
+        let Opened { db, spool, snapshot, versions, mut waiting } = opened;
         let settings = ari_settings(&config.ari);
         let client = Client::new(&settings)?;
         let name = config.node.name.clone();
@@ -156,11 +159,16 @@ impl Running {
         let lanes = Lanes::new(client.clone(), results);
         let (ledger, answers, settling) = ledger(config, &db, &writer);
         let mut core = Core::new(Arc::clone(&snapshot), lanes, writer, ledger);
-        recall(&mut core, &db, &snapshot).await.context("reading what routing remembers")?;
-        take_over(&mut core, &db, &name).await.context("reading open calls")?;
+        let left = waiting.until_there(|| Left::read(&db, &name, &snapshot)).await;
+        let left = left.context("reading what an earlier process left")?;
+        let holders = left.take_over(&mut core).context("taking over open calls")?;
+        let slots = waiting.until_there(|| restore::set_slots_right(&db, &name, &holders)).await;
+        slots.context("setting the ledger right")?;
 
         let fresh = InstallationId::new(clock::mint());
-        let installation = db.installation(fresh).await.context("reading which database it is")?;
+        let installation = waiting.until_there(|| db.installation(fresh)).await;
+        let installation = installation.context("reading which database it is")?;
+        drop(waiting);
 
         let changed = Arc::new(Notify::new());
         let (ask, requests) = mpsc::channel(64);

@@ -2,15 +2,18 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use divert::store::Db;
+use rstest::rstest;
 use serde_json::Value;
-use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::{GOOD, divert, stderr, stdout, with_database};
@@ -95,7 +98,7 @@ impl Serving {
 #[test]
 fn an_address_that_is_taken_is_named_before_anything_else_happens() {
     let dir = TempDir::new().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut second = serve(dir.path(), &sqlite(dir.path()), &[("DIVERT_API_LISTEN", &address)]);
     assert_eq!(second.until_it_ends(), Some(1));
@@ -135,11 +138,52 @@ async fn a_database_that_is_locked_is_waited_for() {
     eventually("the socket answers", || answers(dir.path(), &url));
 }
 
+/// A way to a database that is shut at first: whoever comes is sent away.
+struct Gate {
+    url: String,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn before(database: &str) -> Self {
+        let mut url = url::Url::parse(database).unwrap();
+        let server = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+        let gate = TcpListener::bind("127.0.0.1:0").unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(gate.local_addr().unwrap().port())).unwrap();
+        let is_open = Arc::new(AtomicBool::new(false));
+        let may_pass = Arc::clone(&is_open);
+        thread::spawn(move || {
+            for client in gate.incoming() {
+                let client = client.unwrap();
+                if may_pass.load(Ordering::Relaxed) {
+                    let server = TcpStream::connect((&*server.0, server.1)).unwrap();
+                    pass_on(client.try_clone().unwrap(), server.try_clone().unwrap());
+                    pass_on(server, client);
+                }
+            }
+        });
+        Self { url: url.into(), is_open }
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
+
 #[tokio::test]
 async fn a_database_that_is_not_there_yet_is_waited_for_also_by_who_asks_it_to_stop() {
     let dir = TempDir::new().unwrap();
     let place = Engine::Postgres.place().await;
-    let url = format!("{}_later", place.url);
+    let gate = Gate::before(&place.url);
+    let url = gate.url.clone();
     let mut serving = serve(dir.path(), &url, &[]);
     eventually("it says that it waits", || log(dir.path()).contains("waiting for postgres:"));
     let (ready, lives) = (raw(dir.path(), "/readyz"), raw(dir.path(), "/healthz"));
@@ -160,11 +204,49 @@ async fn a_database_that_is_not_there_yet_is_waited_for_also_by_who_asks_it_to_s
     assert_eq!(stopping.until_it_ends(), Some(0));
 
     assert_eq!(serving.0.try_wait().unwrap(), None);
-    let mut admin = sqlx::PgConnection::connect(&place.url).await.unwrap();
-    let name = url.rsplit('/').next().unwrap();
-    let create = format!("CREATE DATABASE {name} TEMPLATE template0");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+    gate.open();
     eventually("the socket answers", || answers(dir.path(), &url));
+}
+
+#[tokio::test]
+async fn a_postgres_that_refuses_the_settings_ends_it_at_once() {
+    let dir = TempDir::new().unwrap();
+    let place = Engine::Postgres.place().await;
+    let mut serving = serve(dir.path(), &format!("{}_absent", place.url), &[]);
+    assert_eq!(serving.until_it_ends(), Some(1));
+    let told = log(dir.path());
+    assert!(told.contains("_absent\" does not exist"), "{told}");
+    assert!(told.contains("check the user, the password and the database"), "{told}");
+}
+
+/// To Postgres a table that is missing is the state of a backup that is being restored.
+#[rstest]
+#[tokio::test]
+async fn a_database_that_goes_away_after_it_was_opened_is_waited_for(
+    #[values("call", "node", "slot", "installation")] table: &str,
+) {
+    let dir = TempDir::new().unwrap();
+    let store = Engine::Postgres.store().await;
+    let url = &store.place.url;
+    store.execute(&format!("ALTER TABLE {table} RENAME TO absent")).await;
+    let mut serving = serve(dir.path(), url, &[]);
+    eventually("it says that it waits", || log(dir.path()).contains("waiting for postgres:"));
+    assert!(
+        log(dir.path()).contains(&format!("{table}\\\" does not exist")),
+        "{}",
+        log(dir.path())
+    );
+    assert!(raw(dir.path(), "/healthz").starts_with("HTTP/1.1 200"));
+
+    let mut stopping = serve(dir.path(), url, &[("DIVERT_API_SOCKET", "")]);
+    eventually("the other waits too", || log(dir.path()).matches("waiting for").count() > 3);
+    let id = stopping.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(stopping.until_it_ends(), Some(0));
+
+    assert_eq!(serving.0.try_wait().unwrap(), None);
+    store.execute(&format!("ALTER TABLE absent RENAME TO {table}")).await;
+    eventually("the socket answers", || answers(dir.path(), url));
 }
 
 #[test]
