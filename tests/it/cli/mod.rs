@@ -72,7 +72,7 @@ fn an_unknown_key_names_its_line_and_the_key_that_was_meant() {
     error: unknown key `ari.usr`
      --> divert.toml:2:1
       |
-    2 | usr = "x"
+    2 | usr = ********
       | ^^^
       = help: did you mean `ari.user`?
     "#);
