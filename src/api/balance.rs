@@ -107,19 +107,21 @@ fn read_request(mut fields: Fields) -> Result<(Micros, String), ApiError> {
 fn take_amount(fields: &mut Fields) -> Micros {
     const HINT: &str = "an amount in quotes, as \"250.00\"; below zero takes it out again";
     let most = billing::Credit::MAX;
-    let (code, message) = match fields.take("amount") {
-        None => ("missing", "amount is missing".to_owned()),
+    let (code, message, hint) = match fields.take("amount") {
+        None => ("missing", "amount is missing".to_owned(), HINT),
         Some(Value::String(text)) => match text.parse() {
-            Ok(Micros(0)) => ("out_of_range", "that is nothing".to_owned()),
+            Ok(Micros(0)) => ("out_of_range", "that is nothing".to_owned(), HINT),
             Ok(Micros(amount)) if amount.unsigned_abs() > most.0.unsigned_abs() => {
-                ("out_of_range", format!("{text} is more than {most}"))
+                ("out_of_range", format!("{text} is more than {most} either way"), HINT)
             }
             Ok(amount) => return amount,
-            Err(error) => ("invalid", format!("{text:?}: {error}")),
+            Err(error) => {
+                ("invalid", format!("{text:?} is not an amount that is possible here"), error)
+            }
         },
-        Some(_) => ("wrong_type", "it is not a text".to_owned()),
+        Some(_) => ("wrong_type", "it is not a text".to_owned(), HINT),
     };
-    fields.problem("amount", code, &message, HINT);
+    fields.problem("amount", code, &message, hint);
     Micros(0)
 }
 

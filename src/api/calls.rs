@@ -205,7 +205,7 @@ pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
         session: None,
         flow: query.parsed("flow", "the id of a forwarding flow"),
         destination: query.parsed("destination", "the id of a destination"),
-        did: query.parsed("did", "the number called, as the carrier sends it"),
+        did: query.parsed("did", "a number"),
         caller: query.text("caller"),
         result: query.word("result", CallResult::VARIANTS),
         is_test,

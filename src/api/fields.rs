@@ -83,8 +83,8 @@ impl Fields {
         Some(text)
     }
 
-    /// Takes a text that is read as a `T`; `hint` says what to type.
-    pub fn parsed<T>(&mut self, name: &str, hint: &str) -> Option<T>
+    /// Takes a text that must be `what`; the parser's error says what to type.
+    pub fn parsed<T>(&mut self, name: &str, what: &str) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,
@@ -93,29 +93,25 @@ impl Fields {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.problem(
-                    name,
-                    "invalid",
-                    &format!("{text:?}: {error}"),
-                    &format!("type {hint}"),
-                );
+                let message = format!("{text:?} is not {what}");
+                self.problem(name, "invalid", &message, &error.to_string());
                 None
             }
         }
     }
 
     /// The same for a field that must be there.
-    pub fn demanded<T>(&mut self, name: &str, hint: &str) -> Option<T>
+    pub fn demanded<T>(&mut self, name: &str, what: &str) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,
     {
         if self.rest.get(name).is_none_or(Value::is_null) {
             self.rest.remove(name);
-            self.problem(name, "missing", "it is missing", &format!("type {hint}"));
+            self.problem(name, "missing", "it is missing", &format!("type {what}"));
             return None;
         }
-        self.parsed(name, hint)
+        self.parsed(name, what)
     }
 
     /// Takes a whole number.
@@ -217,5 +213,32 @@ impl Fields {
         }
         self.problems.sort();
         self.problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::ForwardingFlowId;
+    use crate::model::number::Did;
+    use crate::model::time::Zone;
+
+    #[test]
+    fn a_fault_says_what_is_wrong_once_and_what_to_type_once() {
+        let mut fields = Fields::of_query(Some("zone=x&flow=y&did=a/b"));
+        assert!(fields.parsed::<Zone>("zone", "a time zone").is_none());
+        assert!(fields.parsed::<ForwardingFlowId>("flow", "the id of a flow").is_none());
+        assert!(fields.parsed::<Did>("did", "a number").is_none());
+        let problems = fields.into_problems(&[]);
+        let told: Vec<_> = problems.iter().map(|p| (&*p.message, &*p.hint)).collect();
+        let wanted = [
+            (
+                r#""a/b" is not a number"#,
+                "'/' cannot be part of it; use letters, digits and _ - . * # + only",
+            ),
+            (r#""y" is not the id of a flow"#, "an id looks like flw_ and 26 letters and digits"),
+            (r#""x" is not a time zone"#, "type a name of the IANA database, as Europe/Berlin"),
+        ];
+        assert_eq!(told, wanted);
     }
 }

@@ -108,7 +108,7 @@ async fn list(
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
     let filter = NumberFilter {
-        did: query.parsed("did", "a number, as the carrier sends it"),
+        did: query.parsed("did", "a number"),
         flow: query.parsed("forwarding_flow", "the id of a forwarding flow"),
     };
     query.finish(&["cursor", "did", "forwarding_flow", "limit"])?;

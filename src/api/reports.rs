@@ -123,7 +123,7 @@ async fn take(
     identity: &Identity,
 ) -> Result<(ReportQuery, Option<DestinationId>), ApiError> {
     let by = query.word("by", By::VARIANTS).unwrap_or(By::Day);
-    let zone = query.parsed("zone", "a name of the IANA database, as Europe/Berlin");
+    let zone = query.parsed("zone", "a time zone");
     let flow = query.parsed("flow", "the id of a forwarding flow");
     let destination = query.parsed("destination", "the id of a destination");
     let to = query.moment("to").unwrap_or_else(clock::now);

@@ -11,18 +11,39 @@ use crate::store::By;
 
 const DIGITS: &str = "^[0-9]{1,6}$";
 const NUMBER: &str = "^[A-Za-z0-9_.*#+-]{1,50}$";
-/// Neither a space at either end nor a character that nobody sees.
-const NAME: &str = "^[^\\s\\u0000-\\u001F\\u007F-\\u00A0\\u00AD\\u200B-\\u200F\\u2028-\\u202F\
-    \\u2060-\\u206F\\uE000-\\uF8FF\\uFEFF\\uFFF9-\\uFFFF]([^\\u0000-\\u001F\\u007F-\\u00A0\\u00AD\
-    \\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u206F\\uE000-\\uF8FF\\uFEFF\\uFFF9-\\uFFFF]*[^\\s])?$";
+/// What nobody sees, of the characters beyond Latin 1: inside the brackets of a class.
+const UNSEEN: &str = "\\u034F\\u0600-\\u0605\\u061C\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u115F\\u1160\\u1680\\u17B4\\u17B5\
+    \\u180B-\\u180F\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u2800\\u3000\\u3164\\uE000-\\uF8FF\
+    \\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF9-\\uFFFB\\uFFFD-\\uFFFF";
 const DAYS: &str = "^(daily|(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?)$";
 const SPAN: &str = "^ *[0-2]?[0-9]:[0-5][0-9] *- *[0-2]?[0-9]:[0-5][0-9] *$";
+
+/// One character that people see, with what is joined to it: a key cap, an emoji in colours or made of
+/// several, letters of a script that joins them.
+fn seen() -> String {
+    let beyond = format!("[^\\u0000-\\u00A8\\u00AA-\\u00AD\\u00AF-\\u00FF{UNSEEN}]");
+    format!(
+        "(?:[#*0-9]\\uFE0F\\u20E3|[!-~\\u00A1-\\u00A8\\u00AA-\\u00AC\\u00AF-\\u00FF]|\
+         {beyond}(?:\\uFE0F?[\\u200C\\u200D]{beyond})*\\uFE0F?)"
+    )
+}
+
+/// A name: without a space at either end.
+fn name_pattern() -> String {
+    let seen = seen();
+    format!("^{seen}(?: *{seen})*$")
+}
+
+/// A text for people, or none.
+fn text_pattern() -> String {
+    format!("^(?: |{})*$", seen())
+}
 
 /// What holds for a property of this name wherever it stands in what is sent.
 fn of_property(name: &str) -> Value {
     match name {
         "address" => json!({ "pattern": "^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$" }),
-        "amount" => json!({ "pattern": r"^-?[0-9]{1,13}(\.[0-9]{1,6})?$" }),
+        "amount" => json!({ "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" }),
         "at" | "expires_at" => json!({ "format": "date-time" }),
         "country" | "international_prefix" | "national_prefix" => json!({ "pattern": DIGITS }),
         "currency" => json!({ "pattern": "^[A-Z]{3}$" }),
@@ -31,8 +52,8 @@ fn of_property(name: &str) -> Value {
         "endpoint" => json!({ "pattern": "^[A-Za-z0-9_.-]{1,60}$" }),
         "increment" => json!({ "pattern": "^0*[1-9][0-9]{0,3}/0*[1-9][0-9]{0,3}$" }),
         "max_live" => json!({ "minimum": 1, "maximum": 100_000 }),
-        "name" => json!({ "minLength": 1, "maxLength": 60, "pattern": NAME }),
-        "note" => json!({ "maxLength": 200 }),
+        "name" => json!({ "minLength": 1, "maxLength": 60, "pattern": name_pattern() }),
+        "note" => json!({ "maxLength": 200, "pattern": text_pattern() }),
         "per_minute" => json!({ "pattern": r"^[0-9]{1,4}(\.[0-9]{1,6})?$" }),
         "prefix" => json!({ "pattern": r"^(\+?[0-9]{1,15})?$" }),
         "rates" => json!({ "minItems": 1 }),
@@ -156,6 +177,8 @@ fn of_parameter(path: &str, name: &str) -> Value {
         "excel" => json!({ "enum": ["0", "1"] }),
         "flow" | "forwarding_flow" => id("flw"),
         "from" | "to" => json!({ "format": "date-time" }),
+        // Its beginning is enough.
+        "id" => json!({ "pattern": "^(call_)?[0-9a-z]{1,26}$" }),
         "result" => json!({ "enum": CallResult::VARIANTS }),
         "session" => id("call"),
         // Reports never have both kinds together.
@@ -355,5 +378,63 @@ fn flatten(schema: &Value, schemas: &Value, whole: &mut Map<String, Value>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+    use crate::model::text::unseen;
+
+    #[test]
+    fn the_description_takes_the_names_that_the_server_takes() {
+        let (name, text) =
+            (Regex::new(&name_pattern()).unwrap(), Regex::new(&text_pattern()).unwrap());
+        let good = [
+            "a",
+            "a b",
+            "a  b",
+            "Zoë",
+            "½",
+            "e\u{301}",
+            "東京",
+            "مرحبا",
+            "☎ 🙂",
+            "❤\u{fe0f}",
+            "©\u{fe0f} a",
+            "1\u{fe0f}\u{20e3}",
+            "❤\u{fe0f}\u{200d}🔥",
+            "👩\u{200d}👩\u{200d}👧",
+            "می\u{200c}خواهم",
+        ];
+        for good in good {
+            assert_eq!(unseen(good), None, "{good:?}");
+            assert!(name.is_match(good) && text.is_match(good), "{good:?}");
+            for spaced in [format!(" {good}"), format!("{good} ")] {
+                assert!(!name.is_match(&spaced) && text.is_match(&spaced), "{spaced:?}");
+            }
+        }
+        assert!(!name.is_match("") && text.is_match(""));
+        // Every character of the first plane, between two that are joined by nothing.
+        for c in (0..=0xffff).filter_map(char::from_u32) {
+            let between = format!("a{c}b");
+            if unseen(&between).is_some() && !is_unassigned(c) {
+                assert!(
+                    !name.is_match(&between) && !text.is_match(&between),
+                    "U+{:04X}",
+                    u32::from(c)
+                );
+            } else if unseen(&between).is_none() {
+                assert!(text.is_match(&between), "U+{:04X}", u32::from(c));
+            }
+        }
+    }
+
+    /// What Unicode may give a meaning later is not in the description.
+    fn is_unassigned(c: char) -> bool {
+        use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+        c.general_category() == GeneralCategory::Unassigned
     }
 }

@@ -94,7 +94,7 @@ async fn place(
 }
 
 fn read_request(mut body: Fields, flow: &ForwardingFlow) -> Result<TestCallRequest, ApiError> {
-    let did: Option<Did> = body.parsed("did", "one of the flow's DIDs");
+    let did: Option<Did> = body.parsed("did", "a number");
     if let Some(did) = did.as_ref().filter(|did| !flow.dids.contains(did)) {
         let known: Vec<&str> = flow.dids.iter().take(10).map(Did::as_str).collect();
         let message = format!("{did} is not a DID of this flow");

@@ -183,17 +183,18 @@ impl FromStr for Micros {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const HINT: &str = "type an amount as \"0.0125\", with at most 6 digits behind the point";
+        const TOO_LARGE: &str = "it is too large: type at most 12 digits before the point";
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
         let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
         let is_digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
-        if whole.is_empty() || whole.len() > 13 || rest.len() > 6 {
+        if whole.is_empty() || rest.len() > 6 || digits.ends_with('.') {
             return Err(HINT);
         }
-        if !is_digits(whole) || !is_digits(rest) || digits.ends_with('.') {
+        if !is_digits(whole) || !is_digits(rest) {
             return Err(HINT);
         }
-        let micros: i128 = format!("{whole}{rest:0<6}").parse().map_err(|_| HINT)?;
-        i64::try_from(sign * micros).map(Self).map_err(|_| HINT)
+        let micros: i128 = format!("{whole}{rest:0<6}").parse().map_err(|_| TOO_LARGE)?;
+        i64::try_from(sign * micros).map(Self).map_err(|_| TOO_LARGE)
     }
 }
 

@@ -3,31 +3,83 @@
 //! What nobody sees can make two names look the same, reverse the order of a line, or move a cursor
 //! (Unicode Technical Report #36). People are told of it; what carriers send loses it.
 
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+use std::fmt::Write as _;
+
+use unicode_properties::{GeneralCategory, UnicodeEmoji as _, UnicodeGeneralCategory as _};
 
 /// The first character of a text that nobody sees.
 #[must_use]
 pub fn unseen(text: &str) -> Option<char> {
-    text.chars().find(|c| is_unseen(*c))
+    characters(text).find(|(_, is_seen)| !is_seen).map(|(c, _)| c)
 }
 
 /// How it is told: what is wrong, and what to type.
 #[must_use]
 pub fn unseen_fault(text: &str) -> Option<(String, &'static str)> {
     let c = unseen(text)?;
-    let message = format!("{text:?} has a character that cannot be seen, U+{:04X}", u32::from(c));
+    let mut shown = String::new();
+    for (c, is_seen) in characters(text) {
+        let _ = match (c, is_seen) {
+            ('"' | '\\', _) => write!(shown, "\\{c}"),
+            (_, true) => write!(shown, "{c}"),
+            // The short form where there is one, as \n.
+            (_, false) if c.is_ascii() => write!(shown, "{}", c.escape_debug()),
+            (_, false) => write!(shown, "{}", c.escape_unicode()),
+        };
+    }
+    let message =
+        format!("\"{shown}\" has a character that cannot be seen, U+{:04X}", u32::from(c));
     Some((message, "type it anew, with ordinary letters and spaces"))
 }
 
 /// The text without what nobody sees, every kind of space as the ordinary one.
 #[must_use]
 pub fn visible(text: &str) -> String {
-    let shown = |c: char| match c.general_category() {
-        _ if !is_unseen(c) => Some(c),
+    let shown = |(c, is_seen): (char, bool)| match c.general_category() {
+        _ if is_seen => Some(c),
         GeneralCategory::SpaceSeparator => Some(' '),
         _ => None,
     };
-    text.chars().filter_map(shown).collect()
+    characters(text).filter_map(shown).collect()
+}
+
+/// Each character, and whether people see it, or see what it does to those beside it.
+fn characters(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    std::iter::from_fn(move || {
+        let c = rest.next()?;
+        let after = rest.peek().copied();
+        let is_seen = !is_unseen(c) || is_joined(before, c, after);
+        before = is_seen.then_some(c);
+        Some((c, is_seen))
+    })
+}
+
+/// VARIATION SELECTOR-16.
+const EMOJI_STYLE: char = '\u{fe0f}';
+
+/// Whether it does what it is made for: gives an emoji its colours, makes one of two emoji (Unicode
+/// Technical Standard #51), or says how two letters meet in a script that joins them (Unicode
+/// Standard, 23.2). Between others it would only make two names look the same.
+fn is_joined(before: Option<char>, c: char, after: Option<char>) -> bool {
+    let is_emoji = |c: char| !c.is_ascii() && c.is_emoji_char();
+    let is_letter = |c: char| {
+        let has_joins = matches!(c,
+            '\u{600}'..='\u{dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}');
+        has_joins && !is_unseen(c)
+    };
+    let Some(before) = before else { return false };
+    let are_both = |is: &dyn Fn(char) -> bool| is(before) && after.is_some_and(is);
+    match c {
+        EMOJI_STYLE if before.is_ascii() => before.is_emoji_char() && after == Some('\u{20e3}'),
+        EMOJI_STYLE => is_emoji(before),
+        // ZERO WIDTH NON-JOINER, and JOINER
+        '\u{200c}' => are_both(&is_letter),
+        '\u{200d}' if before == EMOJI_STYLE => after.is_some_and(is_emoji),
+        '\u{200d}' => are_both(&is_letter) || are_both(&is_emoji),
+        _ => false,
+    }
 }
 
 /// Control characters, marks of direction and of joining, spaces other than the ordinary one,
@@ -159,10 +211,51 @@ mod tests {
             "हिन्दी",
             "☎ 🙂",
             "«½»",
+            "❤\u{fe0f} ☎\u{fe0f}",
+            "1\u{fe0f}\u{20e3}",
+            "❤\u{fe0f}\u{200d}🔥",
+            "👩\u{200d}👩\u{200d}👧",
+            "👩🏽\u{200d}💻",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
             "~{|}",
         ] {
             assert_eq!(unseen(text), None, "{text}");
             assert_eq!(visible(text), text);
+        }
+    }
+
+    #[test]
+    fn what_joins_nothing_is_not_seen() {
+        for (text, shown) in [
+            ("\u{fe0f}a", "a"),
+            ("❤\u{fe0f}\u{fe0f}", "❤\u{fe0f}"),
+            ("1\u{fe0f}", "1"),
+            ("❤\u{200d}", "❤"),
+            ("❤\u{200d}a", "❤a"),
+            ("❤ \u{200d}🔥", "❤ 🔥"),
+            ("👩\u{200d}\u{200d}👧", "👩👧"),
+            ("م\u{200c}", "م"),
+            ("م\u{200c} م", "م م"),
+            ("東\u{200c}京", "東京"),
+            ("é\u{200d}é", "éé"),
+        ] {
+            assert!(unseen(text).is_some(), "{text:?}");
+            assert_eq!(visible(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_told_as_an_escape() {
+        for (text, shown) in [
+            ("a\u{3164}b", r#""a\u{3164}b""#),
+            ("a\u{2800}b", r#""a\u{2800}b""#),
+            ("\"\\\n", r#""\"\\\n""#),
+            ("é\u{202e}e\u{301}", "\"é\\u{202e}e\u{301}\""),
+        ] {
+            let (message, _) = unseen_fault(text).unwrap();
+            let (told, _) = message.split_once(" has a character").unwrap();
+            assert_eq!(told, shown);
         }
     }
 

@@ -173,8 +173,13 @@ fn what_people_type_is_read_or_refused() {
     for bad in ["", "-", ".5", "1.", "1,5", "+1", "1e3", "0.0000001", "--1", "1.-5", " 1"] {
         assert!(bad.parse::<Micros>().is_err(), "{bad}");
     }
-    for bad in ["9223372036854.775808", "-9223372036854.775809", "99999999999999", "٣"] {
-        assert!(bad.parse::<Micros>().is_err(), "{bad}");
+    for bad in ["9223372036854.775808", "-9223372036854.775809", "99999999999999"] {
+        let error = bad.parse::<Micros>().unwrap_err();
+        assert!(error.contains("too large"), "{bad}: {error}");
+    }
+    for bad in ["1,5", "0.0000001", "1e3", "٣"] {
+        let error = bad.parse::<Micros>().unwrap_err();
+        assert!(error.contains("6 digits behind the point"), "{bad}: {error}");
     }
     for bad in ["", "6", "0/6", "6/0", "6/3601", "+6/6", "6/+6", "6/6/6", "-1/6", "6 / 6"] {
         assert!(bad.parse::<Increment>().is_err(), "{bad}");

@@ -243,6 +243,16 @@ async fn a_credit_needs_the_right_and_an_amount() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", answer.text);
         assert_eq!(answer.faults(), faults, "{body}");
     }
+    for (amount, message, hint) in [
+        ("1,5", "\"1,5\" is not an amount", "type an amount as \"0.0125\""),
+        ("9999999999999", "is not an amount", "it is too large"),
+        ("1000000000.01", "is more than 1000000000.00", "an amount in quotes"),
+    ] {
+        let ask = Ask::post("/v1/account/credits").json(&json!({ "amount": amount }));
+        let error = world.local(ask).await.json["errors"][0].clone();
+        assert!(error["message"].as_str().unwrap().contains(message), "{error}");
+        assert!(error["hint"].as_str().unwrap().starts_with(hint), "{error}");
+    }
     assert_eq!(world.db.balance(DEFAULT_ACCOUNT).await.unwrap().amount, Micros(0));
     let before: Vec<_> = world.db.credits(DEFAULT_ACCOUNT, None, 10).await.unwrap();
     assert_eq!(before, []);
