@@ -137,7 +137,8 @@ fn in_quotes(word: &str) -> String {
 /// text: `*77`, `#99`, `@home`. A comment in words is one.
 fn signed(line: &str) -> Option<&str> {
     let mut quote = None;
-    let mut is_begin = true;
+    // A word begins; a value does, too; how many brackets are open; the line has its key.
+    let (mut is_begin, mut is_value, mut depth, mut has_key) = (true, true, 0_usize, false);
     for (at, c) in line.char_indices() {
         if let Some(open) = quote {
             if c == open {
@@ -147,16 +148,36 @@ fn signed(line: &str) -> Option<&str> {
         }
         let rest = &line[at..];
         let word = &rest[..rest.find([' ', '\t', ',', ']', '}']).unwrap_or(rest.len())];
+        let is_alone = rest[c.len_utf8()..].chars().next().is_none_or(char::is_whitespace);
         match c {
-            '"' | '\'' if is_begin => quote = Some(c),
             '#' if is_begin => {
                 let is_number = |c: char| c.is_ascii_digit() || "*#+".contains(c);
                 return Some(word).filter(|word| word.len() > 1 && word.chars().all(is_number));
             }
-            '*' | '&' | '!' | '%' | '@' | '`' if is_begin && word.len() > 1 => return Some(word),
+            '"' | '\'' if is_value => quote = Some(c),
+            '*' | '&' | '!' | '%' | '@' | '`' if is_value && word.len() > 1 => return Some(word),
             _ => {}
         }
         is_begin = matches!(c, ' ' | '\t' | '[' | '{' | ',');
+        is_value = match c {
+            ' ' | '\t' => is_value,
+            '[' | '{' if is_value => {
+                depth += 1;
+                true
+            }
+            ']' | '}' => {
+                depth = depth.saturating_sub(1);
+                false
+            }
+            ',' => depth > 0,
+            '-' => is_value && is_alone,
+            // Outside of brackets a line has one key; what looks like a second one is text.
+            ':' if is_alone && (depth > 0 || !has_key) => {
+                has_key = true;
+                true
+            }
+            _ => false,
+        };
     }
     None
 }
@@ -520,6 +541,10 @@ mod tests {
             ("did: %77\n", 1, "%77"),
             ("did: @home\n", 1, "@home"),
             ("did: `x`\n", 1, "`x`"),
+            ("- did: @home\n", 1, "@home"),
+            ("- - @home\n", 1, "@home"),
+            ("- {name: a, did: @home}\n", 1, "@home"),
+            ("name: {a: [b, c], did: @home}\n", 1, "@home"),
         ] {
             let problems = told(text);
             let wanted = format!("put it in quotes: \"{word}\"");
@@ -528,6 +553,19 @@ mod tests {
                 assert!(hint.ends_with(&wanted), "{text:?}: {problems:?}");
                 assert_eq!(*found, Some(line), "{text:?}");
             }
+        }
+        // A sign within a text is no sign: the fault is another one.
+        for text in [
+            "name: call @home: now\n",
+            "name: a: b *77\n",
+            "name: sales & support: x\n",
+            "name: a - @home: x\n",
+            "name: a, *77: x\n",
+            "name: it's @home: x\n",
+            "name: a: @home\n",
+        ] {
+            let problem = read(text).unwrap_err();
+            assert!(!problem.hint.contains("in quotes"), "{text:?}: {problem:?}");
         }
         // What is a comment, or text all the same.
         for text in [
