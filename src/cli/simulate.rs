@@ -4,6 +4,8 @@
 //! A phone behaves by the number that is dialled, as in `asterisk/phones`, whichever trunk leads to
 //! it, or as `--outcome` says. Nothing is connected, nothing is written, and no settings are read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 
 use super::Failure;
@@ -20,7 +22,9 @@ use crate::model::billing::Micros;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::Outcome;
 use crate::model::configuration::Configuration;
+use crate::model::destination::Landing;
 use crate::model::document::Unnamed;
+use crate::model::forwarding_flow::Fallback;
 use crate::model::id::CallId;
 use crate::model::number::{Caller, DialNumber, Did};
 use crate::model::timeline::TimelineEntry;
@@ -43,8 +47,11 @@ pub struct SimulateArgs {
     talk: u32,
     /// What becomes of a number that is dialled, as 12025550100=busy; may be given again
     #[arg(long = "outcome", value_name = "NUMBER=OUTCOME", value_parser = outcome)]
-    outcomes: Vec<(String, Outcome)>,
+    outcomes: Vec<(DialNumber, Outcome)>,
 }
+
+/// So many numbers are named where one was meant.
+const MOST_NAMED: usize = 8;
 
 /// The table of the numbering plan, for the help.
 pub const PLAN: &str = "\
@@ -64,19 +71,19 @@ Examples:
   divert simulate flows.yaml --did 8005550199
   divert simulate flows.yaml --outcome 12025550100=busy --outcome 1002=no_answer";
 
-fn outcome(typed: &str) -> Result<(String, Outcome), String> {
+fn outcome(typed: &str) -> Result<(DialNumber, Outcome), String> {
     let words = || Phones::CHOICES.map(|outcome| outcome.to_string()).join(", ");
     let hint =
         || format!("type NUMBER=OUTCOME, as 12025550100=busy; an outcome is one of {}", words());
     let (number, outcome) = typed.split_once('=').ok_or_else(hint)?;
     let outcome = outcome.parse().ok().filter(|outcome| Phones::CHOICES.contains(outcome));
-    let number: DialNumber = number.parse().map_err(|_| hint())?;
-    Ok((number.as_str().to_owned(), outcome.ok_or_else(hint)?))
+    let number = number.parse().map_err(|_| hint())?;
+    Ok((number, outcome.ok_or_else(hint)?))
 }
 
 /// # Errors
-/// [`Failure::Input`] for a document with faults or without a number; [`Failure::Quiet`] when
-/// nobody answered.
+/// [`Failure::Input`] for a document with faults or without a number, and for an outcome of a number
+/// that it never dials; [`Failure::Quiet`] when nobody answered.
 pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let configuration = configuration(&args.file)?;
     let mut dids = configuration.forwarding_flows.iter().flat_map(|flow| &flow.dids);
@@ -84,9 +91,9 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         Failure::Input(format!("{}: no forwarding flow has a number to call", args.file))
     })?;
 
+    let chosen = chosen(&args.outcomes, &configuration)?;
     let mut sim = Sim::new(clock::now(), snapshot(configuration, &did));
-    sim.phones =
-        Phones { chosen: args.outcomes.iter().cloned().collect(), others: Some(Outcome::Answered) };
+    sim.phones = Phones { chosen, others: Some(Outcome::Answered) };
     let call = play(&mut sim, &did, Caller::clean(&args.caller, ""), i64::from(args.talk) * 1_000);
     let call = seen(&sim, call).ok_or_else(|| Failure::Failed("the call left no record".into()))?;
 
@@ -105,6 +112,53 @@ fn configuration(file: &str) -> Result<Configuration, Failure> {
     warn(&reading.warnings, file);
     warn(&advise(&reading.configuration, &reading.places), file);
     Ok(reading.configuration)
+}
+
+/// By the number as it stands in the endpoint. Whoever types a number need not know whether the
+/// document has it with a +.
+fn chosen(
+    outcomes: &[(DialNumber, Outcome)],
+    configuration: &Configuration,
+) -> Result<BTreeMap<String, Outcome>, Failure> {
+    let dialled = dialled(configuration);
+    let bare = |number: &DialNumber| number.as_str().trim_start_matches('+').to_owned();
+    let mut chosen = BTreeMap::new();
+    for (typed, outcome) in outcomes {
+        let mut meant = dialled.iter().filter(|number| bare(number) == bare(typed)).peekable();
+        if meant.peek().is_none() {
+            return Err(never_dialled(typed, &dialled));
+        }
+        chosen.extend(meant.map(|number| (number.sip_user(), *outcome)));
+    }
+    Ok(chosen)
+}
+
+fn never_dialled(typed: &DialNumber, dialled: &BTreeSet<DialNumber>) -> Failure {
+    let mut known: Vec<&str> = dialled.iter().map(DialNumber::as_str).take(MOST_NAMED).collect();
+    if dialled.len() > MOST_NAMED {
+        known.push("…");
+    }
+    let known = if known.is_empty() {
+        "the document dials none".to_owned()
+    } else {
+        format!("there is {}", known.join(", "))
+    };
+    Failure::Input(format!("--outcome {typed}: no destination has this number\n  = help: {known}"))
+}
+
+/// Every number that a flow of the document may dial.
+fn dialled(configuration: &Configuration) -> BTreeSet<DialNumber> {
+    let flows = &configuration.forwarding_flows;
+    let destinations = flows.iter().flat_map(|flow| &flow.destinations);
+    let landings = destinations.map(|destination| match &destination.landing {
+        Landing::Slave { did: number, .. } | Landing::Trunk { number, .. } => number.clone(),
+        Landing::TollFree { number } => number.dialled(),
+    });
+    let fallbacks = flows.iter().filter_map(|flow| match &flow.fallback {
+        Fallback::Number { number, .. } => Some(number.clone()),
+        Fallback::Dialplan | Fallback::HangUp(_) => None,
+    });
+    landings.chain(fallbacks).collect()
 }
 
 /// What the node of that number's master routes by: two masters may have the same number.

@@ -85,6 +85,37 @@ fn unknown_numbers_answer_and_any_outcome_can_be_chosen() {
 }
 
 #[test]
+fn an_outcome_is_of_a_number_that_the_document_dials_with_or_without_its_plus() {
+    let dir = TempDir::new().unwrap();
+    let run = |number: &str, typed: &str| {
+        let landing = format!("trunk: to-slave-a, number: \"{number}\"");
+        let document = GOOD.replace("server: slave-a, did: \"1001\"", &landing)
+            + "    fallback: { trunk: to-slave-a, number: \"1002\" }\n";
+        fs::write(dir.path().join("flows.yaml"), document).unwrap();
+        let outcome = format!("{typed}=busy");
+        let mut command = divert(dir.path());
+        let output =
+            command.args(["simulate", "flows.yaml", "--outcome", &outcome]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    for (number, typed) in
+        [("+12025550143", "12025550143"), ("12025550143", "+12025550143"), ("#21", "#21")]
+    {
+        let (_, text) = run(number, typed);
+        assert!(text.contains("Busy          slave-a-sales"), "{number}: {text}");
+    }
+    let (code, text) = run("1001", "1002");
+    assert_eq!(code, Some(0), "the number of the fallback is one: {text}");
+    for typed in ["slave-a-sales", "12025550144"] {
+        let (code, text) = run("+12025550143", typed);
+        assert_eq!(code, Some(2), "{text}");
+        let told = format!("--outcome {typed}: no destination has this number");
+        assert!(text.contains(&told) && text.contains("there is +12025550143, 1002"), "{text}");
+    }
+}
+
+#[test]
 fn a_document_with_faults_is_not_simulated() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("flows.yaml"), GOOD.replace("role: master", "rol: x")).unwrap();
