@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::json;
 
+use super::find::pick;
 use super::input::{When, when};
 use super::plan::{Source, propose, warn};
 use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
@@ -37,8 +38,8 @@ pub struct ReplayDayArgs {
     /// Leave out what the document does not name
     #[arg(long)]
     prune: bool,
-    /// Show one forwarding flow; the others still take part in the limits
-    #[arg(long, value_name = "NAME")]
+    /// Name or id of the one forwarding flow to show; the others still take part in the limits
+    #[arg(long)]
     flow: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -78,7 +79,7 @@ pub async fn run(args: &ReplayDayArgs, config: &Config) -> anyhow::Result<()> {
     let source = Source { file: args.draft.clone(), prune: args.prune };
     let proposal = propose(&source, &db).await?;
     warn(&proposal.warnings, &source.file);
-    let flow = args.flow.as_deref().map(|name| find(name, &proposal.old, &proposal.new));
+    let flow = args.flow.as_deref().map(|wanted| find(wanted, &proposal.old, &proposal.new));
     let period = Period { from, to, flow: flow.transpose()? };
     let comparison = compare(&db, period, proposal.old, proposal.new).await;
     let comparison = comparison.map_err(|error| database::failure(&error))?;
@@ -92,15 +93,19 @@ pub async fn run(args: &ReplayDayArgs, config: &Config) -> anyhow::Result<()> {
     say(&comparison.show(period, Terminal::of_stdout()))
 }
 
-fn find(name: &str, old: &Configuration, new: &Configuration) -> Result<ForwardingFlowId, Failure> {
-    let mut flows = new.forwarding_flows.iter().chain(&old.forwarding_flows);
-    let found = flows.find(|flow| flow.name.to_lowercase() == name.to_lowercase());
-    found.map(|flow| flow.id).ok_or_else(|| {
-        let names: BTreeSet<&str> =
-            new.forwarding_flows.iter().map(|flow| flow.name.as_str()).collect();
-        let names = names.into_iter().collect::<Vec<_>>().join(", ");
-        Failure::Input(format!("no forwarding flow is named {name:?}\n  = help: one of {names}"))
-    })
+/// As the draft calls it, or the present configuration.
+fn find(
+    wanted: &str,
+    old: &Configuration,
+    new: &Configuration,
+) -> Result<ForwardingFlowId, Failure> {
+    let of = |configuration: &Configuration| {
+        let flows = &configuration.forwarding_flows;
+        let ids: Vec<String> = flows.iter().map(|flow| flow.id.to_string()).collect();
+        let named = ids.iter().zip(flows).map(|(id, flow)| (id.as_str(), flow.name.as_str()));
+        pick(wanted, named, "forwarding flow").map(|nth| flows[nth].id)
+    };
+    of(new).or_else(|error| of(old).map_err(|_| error))
 }
 
 async fn compare(

@@ -204,6 +204,24 @@ fn calls_of_two_masters_stay_apart() {
 }
 
 #[test]
+fn a_flow_is_known_by_either_name_and_by_its_id_or_the_beginning_of_it() {
+    let dir = world();
+    let mut id = String::new();
+    log(dir.path(), "n", |configuration| {
+        id = configuration.forwarding_flows[0].id.to_string();
+        Vec::new()
+    });
+    let renamed = format!("name: solar\n    id: {id}");
+    fs::write(dir.path().join("draft.yaml"), GOOD.replace("name: sales", &renamed)).unwrap();
+    for wanted in ["sales", "SOLAR", &id, &id[..14], &id["flw_".len()..14]] {
+        let mut command = with_database(dir.path());
+        command.args(PERIOD).args(["--with", "draft.yaml", "--json", "--flow", wanted]);
+        let json: Value = serde_json::from_str(&stdout(&mut command)).unwrap();
+        assert_eq!(json["logged"]["calls"], 3, "{wanted}: {json}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_question_is_told() {
     let dir = world();
     let tell = |args: &[&str]| {
@@ -213,10 +231,7 @@ fn what_is_wrong_with_the_question_is_told() {
     };
     assert!(tell(&["--with", "none.yaml"]).contains("none.yaml"));
     let text = tell(&["--with", "present.yaml", "--flow", "lunar"]);
-    assert!(
-        text.contains("no forwarding flow is named \"lunar\"") && text.contains("sales"),
-        "{text}"
-    );
+    assert!(text.contains("no forwarding flow \"lunar\"\n  = help: there is \"sales\""), "{text}");
     let mut command = with_database(dir.path());
     command.args(["replay-day", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-20T00:00:00Z"]);
     command.args(["--with", "present.yaml"]).assert().code(2);
