@@ -68,7 +68,8 @@ pub(super) fn read_file(
         Ok(table) => table,
         Err(error) => {
             let span = error.span().unwrap_or_default();
-            faults.push(framed(path, text, &span, error.message(), None));
+            let help = twice(text, &span, error.message());
+            faults.push(framed(path, text, &span, error.message(), help));
             return;
         }
     };
@@ -117,6 +118,29 @@ pub(super) fn read_file(
             }
         }
     }
+}
+
+/// What to do with a section or key that stands there twice, as what was copied to the end of a file
+/// does.
+fn twice(text: &str, span: &Range<usize>, message: &str) -> Option<String> {
+    if message != "duplicate key" {
+        return None;
+    }
+    let name = text.get(span.clone())?;
+    let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let is_section = |line: &str| line.trim_start().starts_with('[');
+    let this_is_one = is_section(&text[begin..]);
+    let is_first = |line: &str| {
+        let key = line.trim_start_matches([' ', '\t', '[']).split(['=', ']']).next();
+        is_section(line) == this_is_one && key.is_some_and(|key| key.trim() == name)
+    };
+    let first = text[..begin].lines().enumerate().filter(|(_, line)| is_first(line)).last();
+    let first = first.map_or_else(String::new, |(at, _)| format!(" in line {}", at + 1));
+    Some(if this_is_one {
+        format!("[{name}] stands{first} already: put there what is below this one")
+    } else {
+        format!("{name} stands{first} already: keep one of the two")
+    })
 }
 
 pub(super) fn read_variables(

@@ -174,6 +174,66 @@ fn the_sample_is_a_good_file() {
     divert(dir.path()).args(["config", "check"]).assert().success().stdout("divert.toml is good\n");
 }
 
+#[test]
+fn what_was_copied_to_the_end_of_a_sample_belongs_where_its_section_stands() {
+    let dir = TempDir::new().unwrap();
+    let sample = stdout(divert(dir.path()).args(["config", "sample"]));
+    let told = |text: &str| {
+        fs::write(dir.path().join("divert.toml"), text).unwrap();
+        let mut command = divert(dir.path());
+        command.args(["config", "check"]).assert().code(2);
+        stderr(&mut command)
+    };
+    let no = |line: &str| sample.lines().position(|one| one == line).unwrap() + 1;
+    let text = told(&format!("{sample}[ari]\npassword = \"x\"\n"));
+    let help = format!("help: [ari] stands in line {} already: put there what", no("[ari]"));
+    assert!(text.contains(&help), "{text}");
+    let text = told(&sample.replace("password = \"\"", "password = \"\"\npassword = \"x\""));
+    let first = no("password = \"\"");
+    let help = format!("help: password stands in line {first} already: keep one of the two");
+    assert!(text.contains(&help), "{text}");
+    let text = told("ari.user = \"x\"\n[ari]\n");
+    assert!(text.contains("help: [ari] stands already"), "{text}");
+}
+
+/// The commands of the README's step, without those of the system.
+#[test]
+fn the_readme_writes_the_password_into_whatever_file_is_there() {
+    let page = include_str!("../../../README.md");
+    let (_, step) = page.split_once("**5. Run it.**").unwrap();
+    let (_, block) = step.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("divert config check\n").unwrap();
+    for before in [None, Some("[ari]\npassword=\"old\"\n"), Some("sample")] {
+        let dir = TempDir::new().unwrap();
+        let home = dir.path().join("divert");
+        let file = home.join("divert.toml");
+        let script = block.replace("/etc/divert", home.to_str().unwrap());
+        if let Some(before) = before {
+            let sample = || stdout(divert(dir.path()).args(["config", "sample"]));
+            let text = if before == "sample" { sample() } else { before.to_owned() };
+            fs::create_dir(&home).unwrap();
+            fs::write(&file, text).unwrap();
+        }
+        let folder = Path::new(env!("CARGO_BIN_EXE_divert")).parent().unwrap();
+        let shell = |variable: &str| {
+            Command::new("bash")
+                .args(["-euo", "pipefail", "-c", &script])
+                .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+                .env(variable, "secret1")
+                .assert()
+        };
+        shell("PASSWORD").success();
+        shell("PASSWORD").success();
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(text.matches("\npassword = \"secret1\"\n").count(), 1, "{before:?}: {text}");
+        let mut check = divert(dir.path());
+        check.args(["config", "check", "--config"]).arg(&file).assert().success();
+        // In a shell that does not have it any more.
+        shell("OTHER").failure();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
 // ---- help, completions, files
 
 #[test]
