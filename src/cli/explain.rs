@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::client::{Client, ServerArgs};
 use super::find::find_flow;
 use super::input::{When, when};
-use super::terminal::{Column, Style, Terminal, plain, say, say_json, table, wrap};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, shorten, table, wrap};
 use crate::config::Config;
 use crate::model::time::Zone;
 use crate::model::timeline::did_you_mean;
@@ -85,7 +85,7 @@ const STANDING: [Column<'_>; 6] = [
     Column::Whole("WEIGHT"),
     Column::Whole("SHARE"),
     Column::Name("NAME"),
-    Column::Name("LIVE"),
+    Column::Words("LIVE"),
     Column::Words("WHY NOT, CAPS"),
 ];
 
@@ -110,8 +110,11 @@ fn explanation(answer: &Value, terminal: Terminal) -> String {
     }
     let destination = &answer["destination"];
     if let Some(name) = destination["name"].as_str() {
-        let arrow = terminal.paint(Style::Good, &format!("→ {}", plain(name)));
-        let _ = writeln!(out, "{arrow}  {}{}", text(&destination["endpoint"]), price(destination));
+        let name = shorten(&format!("→ {}", plain(name)), terminal.width);
+        let mut parts = vec![name.clone(), plain(&text(&destination["endpoint"]))];
+        parts.extend(price(destination));
+        let line = wrap(&parts, "  ", terminal.width);
+        out.push_str(&line.replacen(&name, &terminal.paint(Style::Good, &name), 1));
     } else {
         let why = format!("→ nobody: {}", reason(answer, "reason", &zone));
         let _ = writeln!(out, "{}", terminal.paint(Style::Warn, &why));
@@ -292,13 +295,11 @@ fn row(one: &Value, zone: &TimeZone) -> Vec<(Style, String)> {
     ]
 }
 
-fn price(destination: &Value) -> String {
+fn price(destination: &Value) -> Option<String> {
     let rate = &destination["rate"];
-    let Some(per_minute) = rate["per_minute"].as_str() else {
-        return String::new();
-    };
-    let (currency, increment) = (text(&rate["currency"]), text(&rate["increment"]));
-    format!("  {per_minute} {currency} a minute, {increment}")
+    let per_minute = plain(rate["per_minute"].as_str()?);
+    let (currency, increment) = (plain(&text(&rate["currency"])), plain(&text(&rate["increment"])));
+    Some(format!("{per_minute} {currency} a minute, {increment}"))
 }
 
 fn used(cap: &Value) -> String {
@@ -318,6 +319,7 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::width_of;
 
     const PIPE: Terminal = Terminal { colour: false, width: 100 };
 
@@ -377,6 +379,39 @@ then: c, nobody more (1 closed, 2 full), fallback dialplan
         ] {
             assert_eq!(fallback(&value), said);
         }
+    }
+
+    #[test]
+    fn long_names_and_limits_go_on_in_the_next_line() {
+        let narrow = Terminal { width: 80, ..PIPE };
+        let fits = |text: &str| {
+            assert!(text.lines().all(|line| width_of(line) <= 80), "{text}");
+        };
+        let endpoint = "PJSIP/+12025550143@divert-01m7y97x2ye5zrzv23f5dme1hb";
+        let name = "a destination with a name of fifty or so letters";
+        let mut answer = json!({
+            "did": "+12025550100", "at": "2026-11-21T14:03:07.000Z", "zone": "UTC",
+            "forwarding_flow": { "name": "solar" },
+            "destination": { "name": name, "endpoint": endpoint },
+        });
+        let text = explanation(&answer, narrow);
+        fits(&text);
+        assert!(text.contains(&format!("→ {name}\n{endpoint}\n")), "{text}");
+        answer["destination"]["name"] = json!("東".repeat(60));
+        fits(&explanation(&answer, narrow));
+
+        let limit = |scope: &str| json!({ "scope": scope, "live": 0, "max": 100_000 });
+        let answer = json!({ "upcoming": [], "reason": "all_full", "destinations": [{
+            "name": "東".repeat(60), "priority": 1, "weight": 1, "share_permille": 1000,
+            "reason": "full 100000/100000, and some more words about it",
+            "limits": [limit("destination"), limit("trunk"), limit("account")],
+        }]});
+        let text = standing("solar", &answer, narrow);
+        fits(&text);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let limits = ["destination", "trunk", "account"];
+        assert!(limits.iter().all(|limit| words.contains(limit)), "{text}");
+        assert_eq!(text.matches("0/100000").count() - text.matches("100000/100000").count(), 3);
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::terminal::{Style, Terminal, plain, shorten};
+use unicode_width::UnicodeWidthChar as _;
+
+use super::terminal::{Style, Terminal, plain, shorten, width_of};
 use super::view::{Call, Entry, offset};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use crate::model::timeline::{Step, duration};
@@ -157,7 +159,7 @@ impl<'a> Ladder<'a> {
         } else {
             (offset(entry.offset_ms), Style::Dim)
         };
-        row.text(TIME.saturating_sub(time.chars().count()), &time, style);
+        row.text(TIME.saturating_sub(width_of(&time)), &time, style);
         row
     }
 
@@ -394,7 +396,7 @@ fn head(call: &Call, terminal: Terminal) -> String {
     let verdict = call.verdict().replace('_', " ");
     let tag = if call.is_test() { "  test" } else { "" };
     let id = plain(&call.id);
-    let room = terminal.width.saturating_sub(id.chars().count() + verdict.len() + tag.len());
+    let room = terminal.width.saturating_sub(width_of(&id) + verdict.len() + tag.len());
     let first = [
         terminal.paint(Style::Bold, &id),
         " ".repeat(room),
@@ -469,34 +471,60 @@ fn phrase(code: u16) -> &'static str {
     }
 }
 
-/// Characters with their styles; grows as they are put.
+/// Columns with what stands in them and its style; grows as they are put. A wide letter has two, of
+/// which the second is empty.
 #[derive(Clone, Default)]
-struct Row(Vec<(char, Style)>);
+struct Row(Vec<(String, Style)>);
 
 impl Row {
-    fn put(&mut self, at: usize, c: char, style: Style) {
-        if self.0.len() <= at {
-            self.0.resize(at + 1, (' ', Style::Plain));
-        }
-        self.0[at] = (c, style);
+    fn put(&mut self, at: usize, letter: char, style: Style) {
+        self.set(at, letter.to_string(), style);
     }
 
-    fn text(&mut self, at: usize, text: &str, style: Style) {
-        for (nth, c) in text.chars().enumerate() {
-            self.put(at + nth, c, style);
+    fn set(&mut self, at: usize, text: String, style: Style) {
+        if self.0.len() <= at {
+            self.0.resize(at + 1, (" ".to_owned(), Style::Plain));
+        }
+        self.0[at] = (text, style);
+    }
+
+    fn text(&mut self, mut at: usize, text: &str, style: Style) {
+        for letter in text.chars() {
+            let width = letter.width().unwrap_or(0);
+            if width > 0 {
+                self.put(at, letter, style);
+                (1..width).for_each(|more| self.set(at + more, String::new(), style));
+            } else if let Some((before, _)) = at.checked_sub(1).and_then(|at| self.0.get_mut(at)) {
+                before.push(letter);
+            }
+            at += width;
         }
     }
 
     fn centred(&mut self, at: usize, text: &str, style: Style) {
-        self.text(at.saturating_sub(text.chars().count() / 2), text, style);
+        self.text(at.saturating_sub(width_of(text) / 2), text, style);
     }
 
     fn render(&self, terminal: Terminal) -> String {
         let mut text = String::new();
         for run in self.0.chunk_by(|a, b| a.1 == b.1) {
-            let part: String = run.iter().map(|(c, _)| c).collect();
+            let part: String = run.iter().map(|(text, _)| text.as_str()).collect();
             text.push_str(&terminal.paint(run[0].1, &part));
         }
         text.trim_end().to_owned() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_letter_takes_two_columns_and_a_mark_none() {
+        let mut row = Row::default();
+        row.text(0, "東e\u{301}", Style::Plain);
+        row.put(5, '│', Style::Plain);
+        let pipe = Terminal { colour: false, width: 80 };
+        assert_eq!(row.render(pipe), "東e\u{301}  │\n");
     }
 }

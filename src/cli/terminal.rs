@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::model::text::visible;
 
@@ -117,13 +118,20 @@ pub fn plain(text: &str) -> String {
     visible(text)
 }
 
-/// At most `width` characters; what is cut is marked.
+/// Columns that a terminal needs for it: two for a wide letter (UAX #11), none for a mark above one.
+#[must_use]
+pub fn width_of(text: &str) -> usize {
+    text.width()
+}
+
+/// At most `width` columns; what is cut is marked.
 #[must_use]
 pub fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if width_of(text) <= width {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    let ends = text.char_indices().map(|(at, letter)| &text[..at + letter.len_utf8()]);
+    let kept = ends.take_while(|kept| width_of(kept) < width).last().unwrap_or_default();
     kept.trim_end().to_owned() + "…"
 }
 
@@ -134,8 +142,8 @@ pub fn wrap(parts: &[String], between: &str, width: usize) -> String {
     let mut used = 0;
     for (at, part) in parts.iter().enumerate() {
         let end = if at + 1 < parts.len() { between.trim_end() } else { "" };
-        let long = part.chars().count() + end.chars().count();
-        let gap = between.chars().count() - between.trim_end().chars().count();
+        let long = width_of(part) + width_of(end);
+        let gap = width_of(between) - width_of(between.trim_end());
         if used > 0 && used + gap + long > width {
             text.push('\n');
             used = 0;
@@ -159,13 +167,13 @@ pub enum Column<'a> {
     Name(&'a str),
     /// Never cut: numbers, times, states.
     Whole(&'a str),
-    /// In the last column: goes on in the next line, below itself.
+    /// Goes on in the next line, below itself.
     Words(&'a str),
 }
 
 /// What is left of a name at least, and what words have at least.
 const LEAST_NAME: usize = 8;
-const LEAST_WORDS: usize = 24;
+const LEAST_WORDS: usize = 20;
 /// Of an id: the millisecond it was made in.
 const LEAST_ID: usize = 10;
 const GAP: usize = 2;
@@ -179,7 +187,7 @@ impl Column<'_> {
 
     /// What of a width it insists on.
     fn least(&self, width: usize) -> usize {
-        let head = self.head().chars().count();
+        let head = width_of(self.head());
         match self {
             Self::Name(_) => width.min(LEAST_NAME.max(head)),
             Self::Words(_) => width.min(LEAST_WORDS.max(head)),
@@ -209,8 +217,8 @@ pub fn table(terminal: Terminal, columns: &[Column<'_>], rows: &[Vec<(Style, Str
         }
     }
     let widest = |(at, column): (usize, &Column<'_>)| {
-        let widest = cells.iter().map(|row| row[at].1.chars().count()).max().unwrap_or(0);
-        widest.max(column.head().chars().count())
+        let widest = cells.iter().map(|row| width_of(&row[at].1)).max().unwrap_or(0);
+        widest.max(width_of(column.head()))
     };
     let mut widths: Vec<usize> = columns.iter().enumerate().map(widest).collect();
     let gaps = GAP * widths.len().saturating_sub(1);
@@ -227,36 +235,35 @@ pub fn table(terminal: Terminal, columns: &[Column<'_>], rows: &[Vec<(Style, Str
     lines.map(|row| line(terminal, &columns, &widths, row)).collect()
 }
 
-/// One row, in several lines if its last cell has many words.
+/// One row, in as many lines as the cell with the most words has.
 fn line(
     terminal: Terminal,
     columns: &[Column<'_>],
     widths: &[usize],
     row: &[(Style, String)],
 ) -> String {
+    let lines = |(at, (_, cell)): (usize, &(Style, String))| match columns[at] {
+        Column::Words(_) => {
+            let words: Vec<String> = cell.split(' ').map(str::to_owned).collect();
+            wrap(&words, " ", widths[at]).lines().map(str::to_owned).collect()
+        }
+        Column::Name(_) => vec![shorten(cell, widths[at])],
+        Column::Id(_) | Column::Whole(_) => vec![cell.clone()],
+    };
+    let cells: Vec<Vec<String>> = row.iter().enumerate().map(lines).collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
     let mut text = String::new();
-    let mut column = 0;
-    for (at, (style, cell)) in row.iter().enumerate() {
-        let width = widths[at];
-        match columns[at] {
-            Column::Words(_) => {
-                let words: Vec<String> = cell.split(' ').map(str::to_owned).collect();
-                let lines = wrap(&words, " ", width);
-                let indent = format!("\n{}", " ".repeat(column));
-                let painted = lines.lines().map(|part| terminal.paint(*style, part));
-                text.push_str(&painted.collect::<Vec<_>>().join(&indent));
-            }
-            Column::Name(_) => text.push_str(&terminal.paint(*style, &shorten(cell, width))),
-            Column::Id(_) | Column::Whole(_) => text.push_str(&terminal.paint(*style, cell)),
+    for nth in 0..height {
+        let mut line = String::new();
+        for ((lines, (style, _)), width) in cells.iter().zip(row).zip(widths) {
+            let part = lines.get(nth).map_or("", String::as_str);
+            line.push_str(&terminal.paint(*style, part));
+            line.push_str(&" ".repeat(width.saturating_sub(width_of(part)) + GAP));
         }
-        if at + 1 < row.len() {
-            text.push_str(
-                &" ".repeat((width + GAP).saturating_sub(cell.chars().count().min(width))),
-            );
-            column += width + GAP;
-        }
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
-    text.trim_end().to_owned() + "\n"
+    text
 }
 
 /// Of each id what tells it from the others, which commands take for the whole; with `--wide` the whole.
@@ -326,6 +333,37 @@ mod tests {
         assert_eq!(wrap(&parts, ", ", 16), "full 1, busy 20,\nno answer 300\n");
         assert_eq!(wrap(&parts, ", ", 15), "full 1,\nbusy 20,\nno answer 300\n");
         assert_eq!(wrap(&parts[..1], ", ", 2), "full 1\n");
+    }
+
+    #[test]
+    fn wide_letters_count_twice_and_marks_not_at_all() {
+        assert_eq!(shorten("東京本社", 8), "東京本社");
+        assert_eq!(shorten("東京本社", 7), "東京本…");
+        assert_eq!(shorten("東京本社", 6), "東京…");
+        assert_eq!(shorten("e\u{301}tat", 4), "e\u{301}tat");
+        let parts = ["東京", "大阪"].map(str::to_owned);
+        assert_eq!(wrap(&parts, ", ", 10), "東京, 大阪\n");
+        assert_eq!(wrap(&parts, ", ", 9), "東京,\n大阪\n");
+        let rows = [cells(&[&"東".repeat(60), "1", "満"]), cells(&["e\u{301}", "2", "b"])];
+        let columns = [Column::Name("NAME"), Column::Whole("N"), Column::Words("WHY")];
+        let text = table(PIPE, &columns, &rows);
+        assert!(text.lines().all(|line| width_of(line) <= 80), "{text}");
+        let before = |part: &str| text.lines().find_map(|line| Some(line.split_once(part)?.0));
+        assert_eq!(before("  1  満").map(width_of), before("  2  b").map(width_of), "{text}");
+    }
+
+    #[test]
+    fn two_columns_of_words_go_on_side_by_side() {
+        let (left, right) = ("one two three four five", "six seven eight nine ten");
+        let long = "a".repeat(30);
+        let rows = [cells(&[&long, left, right]), cells(&["b", "", "x"])];
+        let columns = [Column::Whole("NAME"), Column::Words("LEFT"), Column::Words("RIGHT")];
+        let text = table(PIPE, &columns, &rows);
+        let row = format!("{long}  one two three four     six seven eight nine\n");
+        assert!(text.contains(&row), "{text}");
+        let text = table(PIPE, &columns, &[cells(&[&long, &long, "six seven eight nine ten"])]);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().nth(2).is_some_and(|line| line.trim_start() == "ten"), "{text}");
     }
 
     #[test]
