@@ -68,14 +68,14 @@ fn an_unknown_key_names_its_line_and_the_key_that_was_meant() {
     fs::write(dir.path().join("divert.toml"), "[ari]\nusr = \"x\"\n").unwrap();
     let mut command = divert(dir.path());
     command.args(["config", "check"]).assert().code(2);
-    insta::assert_snapshot!(stderr(&mut command), @r#"
+    insta::assert_snapshot!(stderr(&mut command), @r"
     error: unknown key `ari.usr`
      --> divert.toml:2:1
       |
     2 | usr = ********
       | ^^^
       = help: did you mean `ari.user`?
-    "#);
+    ");
 }
 
 #[test]
