@@ -321,7 +321,7 @@ impl Client {
 
     pub async fn set_global(&self, name: Global, value: &str) -> Result<(), AriError> {
         let request = post("set_global", &["asterisk", "variable"])
-            .query("variable", name.name())
+            .query("variable", &name.name(&self.app))
             .query("value", value)
             .refuse_if(variable::fault(value));
         self.http.send(request).await?.done()

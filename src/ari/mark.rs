@@ -61,6 +61,8 @@ pub struct CallerMark {
     pub since: Timestamp,
     pub did: Did,
     pub caller: Identity,
+    /// The application it was sent to.
+    pub app: String,
 }
 
 /// The end of a leg, with all that a row and a bill need.
@@ -82,7 +84,8 @@ impl CallerMark {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split('|').collect();
-        let [channel, at, state, cause, how, since, pres, did, number, name] = fields[..] else {
+        let [channel, at, state, cause, how, since, pres, did, number, name, app] = fields[..]
+        else {
             return None;
         };
         let privacy = Privacy::of([pres]);
@@ -93,6 +96,7 @@ impl CallerMark {
             since: time(since)?,
             did: decoded(did).parse().ok()?,
             caller: Identity::of(&decoded(number), &decoded(name), privacy),
+            app: app.to_owned(),
         })
     }
 }
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn the_end_of_a_caller_is_read_as_asterisk_wrote_it() {
         let text = "1795744974.6|1795744976.800|Ring|16|gone|1795744974.267|prohib|%2b1202|\
-                    %2b12025550199|Zo%c3%ab%2c%20%7cx";
+                    %2b12025550199|Zo%c3%ab%2c%20%7cx|divert-a";
         let mark = CallerMark::parse(text).unwrap();
         assert_eq!(mark.channel.0, "1795744974.6");
         let end = End {
@@ -186,7 +190,7 @@ mod tests {
         };
         assert_eq!((mark.end, mark.has_left), (end, false));
         assert_eq!(mark.since, Timestamp(1_795_744_974_267));
-        assert_eq!(mark.did.as_str(), "+1202");
+        assert_eq!((mark.did.as_str(), &*mark.app), ("+1202", "divert-a"));
         assert_eq!(mark.caller.caller, Caller::default(), "withheld");
         let shown = CallerMark::parse(&text.replace("prohib", "allowed")).unwrap().caller.caller;
         assert_eq!((&*shown.number, &*shown.name), ("+12025550199", "Zoë, |x"));

@@ -170,7 +170,7 @@ pub async fn snapshot(
     Ok(snapshot)
 }
 
-/// The marks of callers who came shortly before `died_at`, and of legs that are theirs, or those of
+/// The marks of callers who came to our application shortly before `died_at`, and of legs that are theirs, or those of
 /// callers who are there still.
 async fn lost(
     client: &Client,
@@ -181,7 +181,8 @@ async fn lost(
     let since = died_at.plus_ms(-UNWRITTEN_MS);
     let callers: Vec<String> = read(client, (0..mark::SLOTS).map(mark::of_caller)).await?;
     let callers = callers.iter().filter_map(|text| CallerMark::parse(text));
-    let callers: Vec<CallerMark> = callers.filter(|mark| mark.since >= since).collect();
+    let is_ours = |mark: &CallerMark| mark.app == client.app() && mark.since >= since;
+    let callers: Vec<CallerMark> = callers.filter(is_ours).collect();
     let here = snapshot.channels.iter();
     let here = here.filter(|(_, found)| matches!(found.role, Role::Caller { .. }));
     let theirs = callers.iter().map(|mark| &mark.channel);

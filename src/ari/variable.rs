@@ -74,22 +74,23 @@ impl Variable {
     }
 }
 
-/// A variable of the whole Asterisk.
+/// A variable of the whole Asterisk, of which each application has its own.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Global {
     /// Unix time in seconds of our last sign of life: the dialplan falls back when it is old.
     Beat,
-    /// How many percent of the calls the dialplan keeps from us, because there are too many.
+    /// How many percent of the calls the dialplan keeps from us, because there are too many or we
+    /// are about to stop.
     Shed,
 }
 
 impl Global {
     /// The name as Asterisk wants it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self, app: &str) -> String {
         match self {
-            Self::Beat => "DIVERT_BEAT",
-            Self::Shed => "DIVERT_SHED",
+            Self::Beat => format!("DIVERT_BEAT_{app}"),
+            Self::Shed => format!("DIVERT_SHED_{app}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -204,7 +204,7 @@ impl Running {
             core,
             trunks: Trunks::start(client.clone(), installation, Arc::clone(&ask_endpoints)),
             door,
-            outside: Outside { client, name, hear },
+            outside: Outside { client, name, hear, died_at: Arc::default() },
             snapshot,
             readiness,
             socket,
@@ -256,13 +256,14 @@ impl Running {
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.core.fire_timers();
                 }
-                _ = beat.tick(), if self.is_connected && self.drain_until.is_none() => {
+                // Before the first reading, the sign of the process before tells when that one died.
+                _ = beat.tick(), if self.is_connected && !self.core.is_new() => {
                     self.outside.beat(clock::wall());
                 }
                 _ = compare.tick(), if self.is_ready() && self.core.is_sure() => {
                     self.outside.resync(self.generation, Resync::Periodic, Vec::new(), false);
                 }
-                _ = regulate.tick() => {
+                _ = regulate.tick(), if self.drain_until.is_none() => {
                     let share = self.core.regulate();
                     self.door.send_if_modified(|told| std::mem::replace(told, share) != share);
                 }
@@ -308,8 +309,7 @@ impl Running {
     fn drain(&mut self) {
         info!("stopping: new calls go to the dialplan's fallback");
         self.drain_until = Some(Instant::now() + DRAIN);
-        // The dialplan takes so old a sign of life for our death.
-        self.outside.beat(Timestamp(0));
+        self.door.send_replace(100);
     }
 
     fn socket_event(&mut self, event: Option<SocketEvent>) -> anyhow::Result<()> {
@@ -404,6 +404,13 @@ impl Running {
 
     /// Conversations stay up in Asterisk; every row is written.
     async fn stop(mut self) {
+        // Not where another divert has taken the application: the sign is its own by now.
+        if self.drain_until.is_some() {
+            let goodbye = self.outside.say_goodbye();
+            if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
+                debug!("Asterisk did not hear that divert stops");
+            }
+        }
         self.stop.cancel();
         let left = self.core.engine.calls().count();
         self.core.remember_wheels();
@@ -495,6 +502,8 @@ struct Outside {
     client: Client,
     name: String,
     hear: mpsc::Sender<Heard>,
+    /// When the process before this one died, once that was asked.
+    died_at: Arc<OnceCell<Option<Timestamp>>>,
 }
 
 impl Outside {
@@ -509,15 +518,27 @@ impl Outside {
         });
     }
 
-    /// Reads Asterisk's state and sends it to the loop.
-    /// `is_first`: nothing was read yet by this process.
+    /// The last act: so old a sign of life tells the dialplan, and the next process, that this one
+    /// stopped and did not die.
+    async fn say_goodbye(&self) {
+        if let Err(error) = self.client.set_global(Global::Beat, "0").await {
+            debug!(%error, "the sign of life was not taken");
+        }
+    }
+
+    /// Reads Asterisk's state and sends it to the loop. `is_first`: nothing was read yet by this
+    /// process.
     fn resync(&self, generation: u64, why: Resync, known: Vec<Known>, is_first: bool) {
         let (client, hear) = (self.client.clone(), self.hear.clone());
+        let before = Arc::clone(&self.died_at);
         tokio::spawn(async move {
             let result = async {
                 let mut died_at = None;
                 if why == Resync::Connected {
-                    died_at = last_death(&client, is_first).await?;
+                    if is_first {
+                        // Once: from here on it is our own sign.
+                        died_at = *before.get_or_try_init(|| last_death(&client)).await?;
+                    }
                     // First of all, or a stale sign of life turns the first calls away.
                     let seconds = (clock::wall().0 / 1_000).to_string();
                     client.set_global(Global::Beat, &seconds).await?;
@@ -538,11 +559,8 @@ impl Outside {
 
 /// When the process before this one gave its last sign of life, if it died: one that was asked to
 /// stop says so by a sign from the year 1970, and an Asterisk that was restarted knows of none.
-async fn last_death(client: &Client, is_first: bool) -> Result<Option<Timestamp>, AriError> {
-    if !is_first {
-        return Ok(None);
-    }
-    let beat = client.global(Global::Beat.name()).await?;
+async fn last_death(client: &Client) -> Result<Option<Timestamp>, AriError> {
+    let beat = client.global(&Global::Beat.name(client.app())).await?;
     let seconds = beat.parse::<i64>().ok().filter(|seconds| *seconds > 0);
     Ok(seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000))))
 }

@@ -213,6 +213,33 @@ async fn who_declines_while_the_connection_is_cut_is_left_for_the_next_one() {
     .await;
 }
 
+/// The first phone is busy only after divert was told to stop, which waits for calls that ring.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_being_connected_while_divert_stops_talks_on() {
+    with_divert(&stage::one(&["1401", "1001"]), async |lab| {
+        let line = lab.phones.call(&stage::own_did(), &stage::ann()).await;
+        eventually("the first phone to be called", Duration::from_secs(5), async || {
+            (!lab.phones.called("1401").is_empty()).then_some(())
+        })
+        .await;
+        lab.divert.stop().await;
+        line.until_up(Duration::from_secs(1)).await;
+        // Longer than the second that Asterisk would leave them.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(line.seen().gone.is_none(), "the caller was hung up: {:?}", line.seen());
+        let (phone, _) = lab.phones.called("1001").into_iter().next().unwrap();
+        lab.phones.hang_up(&phone).await;
+        line.until_gone(LIMIT).await;
+        lab.divert.start().await;
+        let call = lab.divert.newest(1).await;
+        let (detail, _) = lab.divert.ended(call, Duration::from_secs(5)).await;
+        let outcomes: Vec<_> = detail.legs.iter().filter_map(|leg| leg.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Busy, Outcome::Answered]);
+        assert_eq!(detail.call.ended_by, Some(EndedBy::Destination));
+    })
+    .await;
+}
+
 /// From before the answer to after it, in steps in which Asterisk and divert get at most one thing
 /// done.
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::files::Expected;
 use super::{Finding, modules};
+use crate::ari::variable::Global;
 use crate::ari::version::Version;
 use crate::clock;
 use crate::config::Config;
@@ -325,7 +326,8 @@ impl Seen<'_> {
     }
 
     async fn heartbeat(&self, http: &reqwest::Client) -> Finding {
-        let Ok(value) = self.global(http, "DIVERT_BEAT").await else {
+        let name = Global::Beat.name(&self.config.ari.app);
+        let Ok(value) = self.global(http, &name).await else {
             let show = "asterisk -rx 'dialplan show globals' | grep DIVERT_BEAT";
             return Finding::unchecked("heartbeat", "no answer", show);
         };
@@ -454,7 +456,7 @@ fn judge_beat(value: &str, now_sec: i64, serving: bool) -> Finding {
         }
         (Err(_), true) => Finding::bad(
             "heartbeat",
-            "divert runs, but DIVERT_BEAT was never set here",
+            "divert runs, but its sign of life was never set here",
             "does ari.url lead to this Asterisk? journalctl -u divert -n 50",
         ),
         (Err(_), false) => {

@@ -232,7 +232,7 @@ mod tests {
     const TALKED: CallId = CallId::new(0x0193_5000_0000_7000_8000_0000_0000_0001);
 
     fn caller(channel: &str, end: &str, how: &str) -> CallerMark {
-        let text = format!("{channel}|{end}|16|{how}|1795744974.000|allowed|100|%2B1|Ann");
+        let text = format!("{channel}|{end}|16|{how}|1795744974.000|allowed|100|%2B1|Ann|divert-a");
         CallerMark::parse(&text).unwrap()
     }
 

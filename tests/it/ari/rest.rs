@@ -108,7 +108,7 @@ async fn each_command_is_sent_as_asterisk_expects_it() {
     DELETE /channels/d-00000000000000000000000007-1?reason_code=26
     POST /channels/1795.1/continue
     POST /channels/1795.1/variable?variable=TIMEOUT%28absolute%29&value=0
-    POST /asterisk/variable?variable=DIVERT_BEAT&value=1795223621
+    POST /asterisk/variable?variable=DIVERT_BEAT_divert-a&value=1795223621
     POST /bridges/b%2B1?type=mixing%2Cdtmf_events&name=divert%2Fa%2Fx
     POST /bridges/b%2B1/addChannel?channel=1795.1%2Cd-00000000000000000000000007-1&inhibitConnectedLineUpdates=true
     DELETE /bridges/b%2B1
