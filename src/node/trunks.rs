@@ -20,6 +20,9 @@ use crate::routing::snapshot::Snapshot;
 const CLASS: &str = "res_pjsip";
 const PREFIX: &str = "divert-";
 const RETRY: Duration = Duration::from_secs(2);
+/// How often it is looked whether Asterisk has forgotten an endpoint, and after what pauses.
+const LOOKS: u32 = 50;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells the provisioning task what is wanted; only the newest wish counts.
 #[derive(Debug)]
@@ -163,6 +166,9 @@ impl Asterisk {
 
     /// Whether the endpoint is there, exactly as it would be pushed.
     async fn exists(&self, trunk: &Trunk, address: &SipAddress) -> Result<bool, AriError> {
+        if !self.is_listed(&trunk.endpoint()).await? {
+            return Ok(false);
+        }
         let Some(aor) = self.client.dynamic(CLASS, "aor", &trunk.endpoint()).await? else {
             return Ok(false);
         };
@@ -179,6 +185,14 @@ impl Asterisk {
     async fn push(&self, trunk: &Trunk, address: &SipAddress) -> Result<(), AriError> {
         let name = trunk.endpoint();
         self.remove(&name).await?;
+        // Asterisk takes it out of its list a moment later, and one of this name that was made anew
+        // by then would go with it.
+        for _ in 0..LOOKS {
+            if !self.is_listed(&name).await? {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
         let contact = contact(address);
         self.client.put_dynamic(CLASS, "aor", &name, &[("contact", contact.as_str())]).await?;
         let mut endpoint = vec![("aors", name.as_str()), ("context", &self.context)];
@@ -187,6 +201,14 @@ impl Asterisk {
         // Afterwards: a contact that is watched from the first moment on counts as absent until it was
         // asked for the first time, some seconds later.
         self.client.put_dynamic(CLASS, "aor", &name, QUALIFY).await
+    }
+
+    /// Whether it is among the endpoints that can be called.
+    async fn is_listed(&self, name: &str) -> Result<bool, AriError> {
+        match self.client.endpoint("PJSIP", name).await {
+            Err(AriError::NotFound { .. }) => Ok(false),
+            found => found.map(|_| true),
+        }
     }
 
     async fn remove(&self, name: &str) -> Result<(), AriError> {
