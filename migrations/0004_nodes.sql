@@ -4,5 +4,7 @@
 CREATE TABLE node (
     name TEXT PRIMARY KEY,
     -- When the Asterisk it was connected to last was started, in Asterisk's own words.
-    asterisk_startup TEXT NOT NULL
+    asterisk_startup TEXT,
+    -- When its process last said that it runs.
+    alive_at BIGINT
 );

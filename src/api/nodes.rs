@@ -95,7 +95,7 @@ async fn forget(
         ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
             .hint("GET /v1/nodes lists them")
     })?;
-    if node.is_serving(clock::now()) {
+    if node.is_serving(clock::wall()) {
         let detail = "The node is serving.";
         let hint = "stop it first; one that has just died may be forgotten half a minute later";
         return Err(ApiError::conflict("serving", "Cannot be forgotten", detail).hint(hint));

@@ -1,11 +1,12 @@
-//! What is answered while the node waits for its database: that it lives, and why it is not ready.
+//! What is answered while the node waits for its database: that it lives, and that it is not ready.
+//! Keys are in the database, so anybody may be asking: where that is, and what is wrong with it, only
+//! the log tells.
 
 use std::future::Future;
 use std::io::Result;
 use std::os::fd::AsFd as _;
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -21,7 +22,7 @@ use super::serve::Listeners;
 use super::{Readiness, RowCounts};
 
 impl Listeners {
-    /// Answers until `cancel`, once there is a reason to wait; whoever comes before that waits for
+    /// Answers until `cancel`, from the first word of `is_late` on; whoever comes before that waits for
     /// [`serve`](super::serve). The listeners themselves stay for that.
     ///
     /// # Errors
@@ -29,7 +30,7 @@ impl Listeners {
     pub fn answer_waiting(
         &self,
         room: Room,
-        mut why: watch::Receiver<String>,
+        mut is_late: watch::Receiver<()>,
         cancel: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static + use<>> {
         let tcp = TcpListener::from_std(self.tcp.as_fd().try_clone_to_owned()?.into())?;
@@ -40,14 +41,13 @@ impl Listeners {
             None => None,
         };
         Ok(async move {
-            if why.changed().await.is_err() {
+            if is_late.changed().await.is_err() {
                 return;
             }
             let router = Router::new()
                 .route("/healthz", get(healthz))
                 .route("/readyz", get(readyz))
-                .fallback(everything_else)
-                .with_state(why);
+                .fallback(everything_else);
             let remote = Door::new("tcp", router.clone(), room.tcp, room.head);
             let local = Door::new("unix", router, room.unix, room.head);
             let over_unix = async {
@@ -60,21 +60,20 @@ impl Listeners {
     }
 }
 
-async fn readyz(State(why): State<watch::Receiver<String>>) -> Response {
+const WAITING: &str = "waiting for the database; the log of divert tells why";
+
+async fn readyz() -> Response {
     report(Readiness {
         asterisk: Err("not connected to Asterisk yet".to_owned()),
-        store: Err(why.borrow().clone()),
+        store: Err(WAITING.to_owned()),
         trunks: Ok(()),
         rows: RowCounts::default(),
     })
 }
 
-async fn everything_else(
-    State(why): State<watch::Receiver<String>>,
-    headers: HeaderMap,
-) -> Response {
-    let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, why.borrow().clone());
-    let refusal = ApiError::new(status, "store_unavailable", "Database unavailable", detail)
+async fn everything_else(headers: HeaderMap) -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let refusal = ApiError::new(status, "store_unavailable", "Database unavailable", WAITING)
         .hint("divert starts as soon as its database is there")
         .header(header::RETRY_AFTER, HeaderValue::from_static("2"));
     render(refusal.into_response(), &RequestId::of(&headers))

@@ -201,8 +201,9 @@ impl Client {
     /// Writes warnings of the answer to a change to standard error.
     ///
     /// # Errors
-    /// [`Failure::NotConnected`] when nobody answers, [`Failure::Input`] when the server refuses
-    /// what was asked, [`Failure::Failed`] when it fails itself.
+    /// [`Failure::NotConnected`] when nobody answers, [`Failure::Unavailable`] when what the server
+    /// needs is away, [`Failure::Input`] when it refuses what was asked, [`Failure::Failed`] when it
+    /// fails itself.
     async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -302,9 +303,9 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         StatusCode::UNAUTHORIZED => Failure::Input(format!(
             "{text}\n  = help: divert keys create --name NAME --scope SCOPE"
         )),
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Failure::NotConnected(text),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable(text),
         StatusCode::CONFLICT if problem.code == "asterisk_unreachable" => {
-            Failure::NotConnected(format!("{text}\n  = help: divert doctor"))
+            Failure::Unavailable(format!("{text}\n  = help: divert doctor"))
         }
         StatusCode::CONFLICT if problem.code.starts_with("asterisk_") => {
             Failure::Failed(format!("{text}\n  = help: divert doctor"))

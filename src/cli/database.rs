@@ -11,23 +11,20 @@ use super::Failure;
 /// See [`failure`].
 pub async fn open(config: &Config) -> Result<Db, Failure> {
     let opened = Db::open(config.database.expose()).await;
-    opened.map_err(|error| match failure(&error) {
-        Failure::Quiet(code) => Failure::Quiet(code),
-        Failure::Failed(text) => Failure::Failed(format!("{}: {text}", config.database)),
-        Failure::Input(text) => Failure::Input(format!("{}: {text}", config.database)),
-        Failure::NotConnected(text) => {
-            Failure::NotConnected(format!("{}: {text}", config.database))
-        }
-    })
+    opened.map_err(|error| of_kind(&error, format!("{}: {error}", config.database)))
 }
 
 /// An unreachable database is not connected, a wrong one is bad input, the rest has failed.
 #[must_use]
 pub fn failure(error: &StoreError) -> Failure {
-    let text = error.to_string();
+    of_kind(error, error.to_string())
+}
+
+fn of_kind(error: &StoreError, text: String) -> Failure {
     match error {
         StoreError::Unavailable(_) => Failure::NotConnected(text),
-        StoreError::Foreign(_)
+        StoreError::Altered(_)
+        | StoreError::Foreign(_)
         | StoreError::Folder(_)
         | StoreError::Owned { .. }
         | StoreError::Refused(_)

@@ -189,12 +189,15 @@ pub enum Failure {
     /// What was typed is wrong.
     #[error("{0}")]
     Input(String),
-    /// The server, the database or Asterisk does not answer; trying again may help.
+    /// The server or the database does not answer; trying again may help.
     #[error("{0}")]
     NotConnected(String),
     /// All is said already.
     #[error("")]
     Quiet(u8),
+    /// The server answers, but what it needs for this does not; trying again may help.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 impl Failure {
@@ -203,7 +206,7 @@ impl Failure {
         match self {
             Self::Failed(_) => 1,
             Self::Input(_) => 2,
-            Self::NotConnected(_) => 3,
+            Self::NotConnected(_) | Self::Unavailable(_) => 3,
             Self::Quiet(code) => *code,
         }
     }

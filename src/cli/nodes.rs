@@ -52,7 +52,7 @@ pub async fn run(command: &NodesCommand, config: &Config) -> anyhow::Result<()> 
                 let text = format!("no node {name:?} is known: see 'divert nodes list'");
                 return Err(Failure::Input(text).into());
             };
-            if node.is_serving(clock::now()) {
+            if node.is_serving(clock::wall()) {
                 let text = format!(
                     "the node {name:?} is serving: stop it first. If it has just died, try again \
                      in {} s",

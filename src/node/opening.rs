@@ -31,14 +31,14 @@ pub struct Opened {
 pub struct Waiting {
     database: DatabaseUrl,
     pause: Duration,
-    /// Hears why it takes longer.
-    tell: watch::Sender<String>,
+    /// Hears that it takes longer; why, only the log: whoever asks then may be anybody.
+    tell: watch::Sender<()>,
     /// Whoever asks meanwhile is answered until this is gone.
     _answering: DropGuard,
 }
 
 impl Waiting {
-    pub fn new(database: DatabaseUrl, tell: watch::Sender<String>, answering: DropGuard) -> Self {
+    pub fn new(database: DatabaseUrl, tell: watch::Sender<()>, answering: DropGuard) -> Self {
         Self { database, pause: PAUSE, tell, _answering: answering }
     }
 
@@ -71,7 +71,7 @@ impl Waiting {
         }
         let why = format!("waiting for {} ({error})", self.database);
         warn!("{why}; next try in {} s", self.pause.as_secs_f32());
-        self.tell.send_replace(why);
+        self.tell.send_replace(());
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST);
         Ok(())

@@ -47,6 +47,10 @@ use crate::store::{Db, Record};
 const BEAT: Duration = Duration::from_secs(2);
 /// How often Asterisk's own list is compared while all is well.
 const COMPARE: Duration = Duration::from_secs(15);
+/// How often the store is told that this process runs: some times within [`SERVING_MS`].
+///
+/// [`SERVING_MS`]: crate::store::nodes::SERVING_MS
+const ALIVE: Duration = Duration::from_secs(5);
 const TIDY: Duration = Duration::from_secs(1);
 /// How often the dialplan may be told another share of the calls to keep.
 const REGULATE: Duration = Duration::from_millis(250);
@@ -82,10 +86,10 @@ pub async fn run(
     let us = whoami(&config.node.name);
     let claim = Claim::new(&ari_settings(&config.ari), us, takes_over)?;
     claim.settle().await.map_err(|by| taken(&config.ari.app, &by))?;
-    let (tell, why) = watch::channel(String::new());
+    let (tell, is_late) = watch::channel(());
     let waiting = CancellationToken::new();
     let answering = waiting.clone().drop_guard();
-    tokio::spawn(listeners.answer_waiting(descriptors::room(), why, waiting)?);
+    tokio::spawn(listeners.answer_waiting(descriptors::room(), is_late, waiting)?);
     let waiting = Waiting::new(config.database.clone(), tell, answering);
     let start = async {
         let opened = opening::open(&config, waiting).await?;
@@ -232,6 +236,7 @@ impl Running {
     async fn turn(&mut self, cancel: &CancellationToken) -> anyhow::Result<()> {
         let mut beat = ticker(BEAT);
         let mut compare = ticker(COMPARE);
+        let mut alive = ticker(ALIVE);
         let mut tidy = ticker(TIDY);
         let mut regulate = ticker(REGULATE);
         let mut audit = ticker(AUDIT);
@@ -263,6 +268,7 @@ impl Running {
                 _ = compare.tick(), if self.is_ready() && self.core.is_sure() => {
                     self.outside.resync(self.generation, Resync::Periodic, Vec::new(), false);
                 }
+                _ = alive.tick() => self.core.keep(Record::Alive { at: clock::wall() }),
                 _ = regulate.tick(), if self.drain_until.is_none() => {
                     let share = self.core.regulate();
                     self.door.send_if_modified(|told| std::mem::replace(told, share) != share);

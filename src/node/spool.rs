@@ -94,14 +94,17 @@ impl Spool {
     }
 
     /// Adds rows, as far as there is room for them. Slots are left out: what holds one is seen in
-    /// Asterisk.
+    /// Asterisk; and signs of life, which say nothing later.
     ///
     /// # Errors
     /// Nothing was added.
     pub async fn append<'a>(&mut self, rows: impl Iterator<Item = &'a Record>) -> io::Result<()> {
         let (mut text, mut added) = (Vec::new(), 0);
         for row in rows {
-            if matches!(row, Record::SlotReleased { .. } | Record::SlotTaken(_)) {
+            if matches!(
+                row,
+                Record::Alive { .. } | Record::SlotReleased { .. } | Record::SlotTaken(_)
+            ) {
                 continue;
             }
             let room = if row.is_detail() { self.most / 4 * 3 } else { self.most };

@@ -364,12 +364,13 @@ pub(super) fn coalesce(batch: &mut Vec<Record>) {
     let mut seen = BTreeSet::new();
     let mut gone = BTreeSet::new();
     let mut passing = BTreeSet::new();
-    let mut has_heard = false;
+    let (mut is_alive, mut has_heard) = (false, false);
     let mut at = batch.len();
     let mut keep = vec![true; at];
     for row in batch.iter().rev() {
         at -= 1;
         keep[at] = match row {
+            Record::Alive { .. } => !std::mem::replace(&mut is_alive, true),
             Record::Heard { .. } => !std::mem::replace(&mut has_heard, true),
             Record::Call(call) => seen.insert((call.id, None)),
             Record::Leg { leg, .. } => seen.insert((leg.call, Some(leg.no))),
@@ -445,5 +446,13 @@ mod tests {
             vec![taken(1), taken(2), released(3), released(1), taken(4), released(4), released(3)];
         coalesce(&mut batch);
         assert_eq!(batch, [taken(2), released(3)]);
+    }
+
+    #[test]
+    fn of_the_signs_of_life_within_a_batch_only_the_last_is_written() {
+        let alive = |at| Record::Alive { at: Timestamp(at) };
+        let mut batch = vec![alive(1), Record::Heard { at: Timestamp(2) }, alive(3)];
+        coalesce(&mut batch);
+        assert_eq!(batch, [Record::Heard { at: Timestamp(2) }, alive(3)]);
     }
 }

@@ -12,6 +12,13 @@ use crate::model::number::Did;
 
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// A version of divert that was never released made the database, by other migrations.
+    #[error(
+        "this database was made by another development version of divert (its migration {0} is \
+         another): save its configuration by 'divert export' of that version, name an empty \
+         database or a new file, and apply it there"
+    )]
+    Altered(i64),
     /// A change refers to something that does not exist in the account, or deletes something that
     /// is still referred to.
     #[error("it refers to something that does not exist, or is still referred to")]

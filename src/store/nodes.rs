@@ -15,19 +15,20 @@ pub struct NodeUse {
     pub legs: u32,
     /// When the last of them is given back by itself, should the node never be heard of again.
     pub until: Option<Timestamp>,
-    /// When it last heard of its Asterisk.
-    pub heard_at: Option<Timestamp>,
+    /// When its process last said that it runs, whether or not Asterisk was there.
+    pub alive_at: Option<Timestamp>,
 }
 
 impl NodeUse {
-    /// It was heard of so lately that it is taken to be alive: nobody may forget it.
+    /// It said so lately that it runs that it is taken to do so still: nobody may forget it. `now` is
+    /// what the wall clock says, for the node may be on another machine.
     #[must_use]
     pub fn is_serving(&self, now: Timestamp) -> bool {
-        self.heard_at.is_some_and(|at| now.since_ms(at) < SERVING_MS)
+        self.alive_at.is_some_and(|at| now.since_ms(at) < SERVING_MS)
     }
 }
 
-/// How long after it was last heard of a node is taken to be alive.
+/// How long after its last sign of life a node is taken to run, in milliseconds.
 pub const SERVING_MS: i64 = 30_000;
 
 impl Db {
@@ -36,7 +37,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn nodes(&self) -> Result<Vec<NodeUse>, StoreError> {
-        const NAMES: &str = "SELECT name, heard_at FROM node";
+        const NAMES: &str = "SELECT name, alive_at FROM node";
         const LEGS: &str = "SELECT node, COUNT(*), MAX(expires_at) \
             FROM (SELECT node, call_id, no, MAX(expires_at) AS expires_at FROM slot \
                   GROUP BY node, call_id, no) AS leg GROUP BY node";
@@ -46,13 +47,13 @@ impl Db {
             on!(self, db => sqlx::query_as(LEGS).fetch_all(db).await)?;
         let mut nodes: BTreeMap<String, NodeUse> = names
             .into_iter()
-            .map(|(Text(name), heard_at)| {
-                let heard_at = heard_at.map(|Int(at)| at);
-                (name.clone(), NodeUse { name, legs: 0, until: None, heard_at })
+            .map(|(Text(name), alive_at)| {
+                let alive_at = alive_at.map(|Int(at)| at);
+                (name.clone(), NodeUse { name, legs: 0, until: None, alive_at })
             })
             .collect();
         for (Text(name), Int(legs), Int(until)) in legs {
-            let node = NodeUse { name: name.clone(), legs: 0, until: None, heard_at: None };
+            let node = NodeUse { name: name.clone(), legs: 0, until: None, alive_at: None };
             let node = nodes.entry(name).or_insert(node);
             (node.legs, node.until) = (legs, Some(until));
         }
@@ -81,10 +82,10 @@ impl Db {
     /// [`StoreError::Unavailable`].
     pub async fn startup(&self, node: &str) -> Result<Option<String>, StoreError> {
         const FIND: &str = "SELECT asterisk_startup FROM node WHERE name = $1";
-        let found = on!(self, db => {
+        let found: Option<Option<String>> = on!(self, db => {
             sqlx::query_scalar(FIND).bind(node).fetch_optional(db).await
         })?;
-        Ok(found)
+        Ok(found.flatten())
     }
 
     /// Up to which moment `node` heard all that happened in its Asterisk.
@@ -114,7 +115,21 @@ impl Tx {
         Ok(())
     }
 
-    /// Of a node whose Asterisk is known already.
+    /// That the process of `node` ran at that moment, also before it ever reached its Asterisk.
+    pub(super) async fn remember_alive(
+        &mut self,
+        node: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        const KEEP: &str = "INSERT INTO node (name, alive_at) VALUES ($1, $2) \
+            ON CONFLICT (name) DO UPDATE SET alive_at = excluded.alive_at";
+        on!(in self, db => {
+            sqlx::query(KEEP).bind(Text(node)).bind(Int(at)).execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Of a node that is known already.
     pub(super) async fn remember_heard(
         &mut self,
         node: &str,

@@ -26,8 +26,8 @@ impl Db {
     /// connection, gone with it) or `postgres://…`, and migrates it.
     ///
     /// # Errors
-    /// [`StoreError::Url`], [`StoreError::Folder`], [`StoreError::Foreign`], [`StoreError::Refused`]
-    /// and [`StoreError::Newer`] need a person; [`StoreError::Unavailable`] may pass.
+    /// [`StoreError::Url`], [`StoreError::Folder`], [`StoreError::Foreign`], [`StoreError::Altered`],
+    /// [`StoreError::Refused`] and [`StoreError::Newer`] need a person; [`StoreError::Unavailable`] may pass.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once(':').ok_or(StoreError::Url("that is no URL"))?;
         match scheme {
@@ -219,9 +219,7 @@ fn migration_failed(error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         MigrateError::VersionMissing(version) => StoreError::Newer(version),
-        MigrateError::VersionMismatch(version) => {
-            StoreError::Foreign(format!("its migration {version} is another"))
-        }
+        MigrateError::VersionMismatch(version) => StoreError::Altered(version),
         other => StoreError::Internal(sqlx::Error::Migrate(Box::new(other))),
     }
 }

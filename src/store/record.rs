@@ -27,6 +27,11 @@ use crate::model::timeline::TimelineEntry;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
+    /// The process of the node ran at that moment, by the wall clock.
+    #[serde(skip)]
+    Alive {
+        at: Timestamp,
+    },
     Call(CallRecord),
     /// The bill of a leg: the first one that is written counts, and lowers the balance.
     Cdr(Cdr),
@@ -122,6 +127,9 @@ impl Db {
         if let Some(startup) = rows.startup {
             tx.remember_startup(node, startup).await?;
         }
+        if let Some(at) = rows.alive_at {
+            tx.remember_alive(node, at).await?;
+        }
         if let Some(at) = rows.heard_at {
             tx.remember_heard(node, at).await?;
         }
@@ -144,6 +152,7 @@ struct Rows<'a> {
     journal: Vec<Line>,
     memory: Vec<(AccountId, &'a Remembered)>,
     startup: Option<&'a str>,
+    alive_at: Option<Timestamp>,
     heard_at: Option<Timestamp>,
     /// What each leg holds in the end; `None` is nothing.
     slots: BTreeMap<LegId, Option<&'a Holding>>,
@@ -167,9 +176,10 @@ impl<'a> Rows<'a> {
         let mut journal: BTreeMap<(CallId, u32), Line> = BTreeMap::new();
         let mut memory = Memory::default();
         let mut slots = BTreeMap::new();
-        let (mut startup, mut heard_at) = (None, None);
+        let (mut startup, mut alive_at, mut heard_at) = (None, None, None);
         for record in batch {
             match record {
+                Record::Alive { at } => alive_at = Some(*at),
                 Record::Call(call) => {
                     let kept = calls.entry(call.id).or_insert(call);
                     if supersedes(call, kept) {
@@ -209,6 +219,7 @@ impl<'a> Rows<'a> {
             journal: journal.into_values().collect(),
             memory: memory.into_rows(),
             startup,
+            alive_at,
             heard_at,
             slots,
         })

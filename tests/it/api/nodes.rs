@@ -39,7 +39,7 @@ async fn a_node_that_holds_slots_is_forgotten_by_force_only() {
     for ask in [Ask::get("/v1/nodes"), Ask::delete("/v1/nodes/b")] {
         world.keyed(ask.bearer(&key)).await.assert_problem(403, "missing_scope");
     }
-    world.db.record("a", &[Record::Heard { at: clock::now() }]).await.unwrap();
+    world.db.record("a", &[Record::Alive { at: clock::wall() }]).await.unwrap();
     for force in ["", "?force=true"] {
         let refused = world.local(Ask::delete(format!("/v1/nodes/a{force}"))).await;
         refused.assert_problem(409, "serving");

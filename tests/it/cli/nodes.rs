@@ -46,21 +46,16 @@ fn a_node_that_serves_is_not_forgotten() {
     let url = format!("sqlite:{}", dir.path().join("d.sqlite").display());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let db = runtime.block_on(Db::open(&url)).unwrap();
-    let heard = |seconds_ago: i64| {
-        let at = clock::now().plus_ms(-1_000 * seconds_ago);
-        runtime.block_on(db.record("a", &[Record::Heard { at }])).unwrap();
+    let alive = |seconds_ago: i64| {
+        let at = clock::wall().plus_ms(-1_000 * seconds_ago);
+        runtime.block_on(db.record("a", &[Record::Alive { at }])).unwrap();
     };
-    runtime
-        .block_on(
-            db.record("a", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }]),
-        )
-        .unwrap();
-    heard(2);
+    alive(2);
     for more in [None, Some("--yes")] {
         let run = with_database(dir.path()).args(["nodes", "forget", "a"]).args(more).assert();
         let text = String::from_utf8_lossy(&run.code(2).get_output().stderr).into_owned();
         assert!(text.contains("is serving: stop it first"), "{text}");
     }
-    heard(31);
+    alive(31);
     with_database(dir.path()).args(["nodes", "forget", "a"]).assert().success();
 }

@@ -134,6 +134,11 @@ async fn a_database_that_is_locked_is_waited_for() {
     let mut serving = serve(dir.path(), &url, &[]);
     eventually("it says that it waits", || log(dir.path()).contains("waiting for sqlite:"));
     assert_eq!(serving.0.try_wait().unwrap(), None);
+    // It was reached, and answered.
+    let mut status = divert(dir.path());
+    status.envs(SETTINGS).arg("status").assert().code(3);
+    let told = stderr(&mut status);
+    assert!(told.starts_with("error: Database unavailable (503): waiting for the"), "{told}");
     lock.rollback().await.unwrap();
     eventually("the socket answers", || answers(dir.path(), &url));
 }
@@ -187,15 +192,22 @@ async fn a_database_that_is_not_there_yet_is_waited_for_also_by_who_asks_it_to_s
     let mut serving = serve(dir.path(), &url, &[]);
     eventually("it says that it waits", || log(dir.path()).contains("waiting for postgres:"));
     let (ready, lives) = (raw(dir.path(), "/readyz"), raw(dir.path(), "/healthz"));
-    assert!(
-        ready.starts_with("HTTP/1.1 503") && ready.contains("waiting for postgres:"),
-        "{ready}"
-    );
+    let flows = raw(dir.path(), "/v1/flows");
+    // Without a key nobody is told where the database is, nor what is wrong there.
+    let name = url.rsplit('/').next().unwrap();
+    for answer in [&ready, &flows] {
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(
+            answer.contains("waiting for the database; the log of divert tells why"),
+            "{answer}"
+        );
+        assert!(!answer.contains("postgres") && !answer.contains(name), "{answer}");
+    }
     assert!(lives.starts_with("HTTP/1.1 200"), "{lives}");
     let mut asked = divert(dir.path());
     asked.envs(SETTINGS).env("DIVERT_DATABASE", &url).args(["flows", "list"]);
     let told = stderr(&mut asked);
-    assert!(told.contains("Database unavailable (503): waiting for postgres:"), "{told}");
+    assert!(told.contains("Database unavailable (503): waiting for the database"), "{told}");
 
     let mut stopping = serve(dir.path(), &url, &[("DIVERT_API_SOCKET", "")]);
     eventually("the other waits too", || log(dir.path()).matches("waiting for").count() > 3);
@@ -247,6 +259,35 @@ async fn a_database_that_goes_away_after_it_was_opened_is_waited_for(
     assert_eq!(serving.0.try_wait().unwrap(), None);
     store.execute(&format!("ALTER TABLE absent RENAME TO {table}")).await;
     eventually("the socket answers", || answers(dir.path(), url));
+}
+
+#[tokio::test]
+async fn a_node_that_reaches_no_asterisk_says_that_it_runs_and_is_not_forgotten() {
+    let dir = TempDir::new().unwrap();
+    let url = sqlite(dir.path());
+    let db = Db::open(&url).await.unwrap();
+    let mut serving = serve(dir.path(), &url, &[("DIVERT_NODE_NAME", "lonely")]);
+    let mut signs = Vec::new();
+    let start = Instant::now();
+    while signs.len() < 2 {
+        assert!(start.elapsed() < Duration::from_secs(20), "no sign of life after {signs:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let nodes = db.nodes().await.unwrap();
+        signs.extend(nodes.iter().filter_map(|node| node.alive_at));
+        signs.dedup();
+    }
+    let since_ms = signs[1].since_ms(signs[0]);
+    assert!((1_000..15_000).contains(&since_ms), "some times within half a minute: {since_ms} ms");
+    assert_eq!(serving.0.try_wait().unwrap(), None);
+
+    let listed = stdout(with_database(dir.path()).args(["nodes", "list"]));
+    assert!(listed.contains("lonely"), "{listed}");
+    for more in [None, Some("--yes")] {
+        let mut forget = with_database(dir.path());
+        forget.args(["nodes", "forget", "lonely"]).args(more).assert().code(2);
+        let told = stderr(&mut forget);
+        assert!(told.contains("is serving: stop it first"), "{told}");
+    }
 }
 
 #[test]

@@ -55,6 +55,33 @@ async fn each_node_remembers_up_to_when_it_listened(
 
 #[rstest]
 #[tokio::test]
+async fn a_node_that_never_reached_its_asterisk_is_known_and_serves(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let (first, then) = (NOW, NOW.plus_ms(60_000));
+    for at in [first, then] {
+        store.db.record("a", &[Record::Alive { at }]).await.unwrap();
+    }
+    assert_eq!(store.db.startup("a").await.unwrap(), None);
+    assert_eq!(store.db.heard_at("a").await.unwrap(), None);
+    let serves = async |now| {
+        let nodes = store.db.nodes().await.unwrap();
+        assert_eq!(nodes.len(), 1, "{nodes:?}");
+        nodes[0].is_serving(now)
+    };
+    assert!(serves(then.plus_ms(29_999)).await);
+    assert!(!serves(then.plus_ms(30_000)).await);
+    // What is heard of Asterisk says nothing of the process: a spool may hold it for long.
+    let startup = Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() };
+    let heard = Record::Heard { at: then.plus_ms(60_000) };
+    store.db.record("a", &[startup, heard]).await.unwrap();
+    assert!(serves(then.plus_ms(29_999)).await);
+    assert!(!serves(then.plus_ms(60_000)).await);
+}
+
+#[rstest]
+#[tokio::test]
 async fn nodes_are_listed_with_what_they_hold(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
@@ -75,12 +102,12 @@ async fn nodes_are_listed_with_what_they_hold(
         };
         store.db.settle_slots("busy", &[&held], &[]).await.unwrap();
     }
-    store.db.record("idle", &[Record::Heard { at: NOW }]).await.unwrap();
-    let node = |name: &str, legs, until, heard_at| NodeUse {
+    store.db.record("idle", &[Record::Alive { at: NOW }]).await.unwrap();
+    let node = |name: &str, legs, until, alive_at| NodeUse {
         name: name.to_owned(),
         legs,
         until,
-        heard_at,
+        alive_at,
     };
     let listed = [node("busy", 2, Some(NOW.plus_ms(2)), None), node("idle", 0, None, Some(NOW))];
     assert!(

@@ -85,13 +85,23 @@ async fn the_database_of_another_program_is_refused_and_left_alone(
     assert!(refused.to_string().contains("not made by divert"), "{refused}");
     // Refused before anything was written.
     assert!(matches!(Db::open(&store.place.url).await, Err(StoreError::Foreign(_))));
+}
 
+#[rstest]
+#[tokio::test]
+async fn the_database_of_a_version_with_other_migrations_is_refused_with_what_to_do(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let other = engine.store().await;
     let mend = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations \
                 WHERE version = 3) WHERE version = 2";
     other.execute(mend).await;
     let refused = Db::open(&other.place.url).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Foreign(_)), "{refused:?}");
+    assert!(matches!(refused, StoreError::Altered(2)), "{refused:?}");
+    let text = refused.to_string();
+    assert!(text.contains("another development version of divert (its migration 2"), "{text}");
+    assert!(text.contains("'divert export' of that version"), "{text}");
+    assert!(!refused.may_retry());
 }
 
 #[tokio::test]
