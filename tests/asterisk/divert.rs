@@ -217,8 +217,9 @@ impl Divert {
         let db = self.db().await;
         let filter = CallFilter { did: Some(did.clone()), ..CallFilter::default() };
         eventually("the call to be in the log", Duration::from_secs(5), async || {
-            let calls = db.calls(DEFAULT_ACCOUNT, &filter, None, 1).await.unwrap();
-            calls.first().map(|call| call.id)
+            // The filter finds numbers that differ by a + as well.
+            let calls = db.calls(DEFAULT_ACCOUNT, &filter, None, 1_000).await.unwrap();
+            calls.iter().find(|call| call.did == *did).map(|call| call.id)
         })
         .await
     }
