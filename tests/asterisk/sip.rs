@@ -1,7 +1,7 @@
 //! SIP by hand (RFC 3261 over UDP): a peer that records every INVITE byte for byte, and a carrier
 //! that sends whatever bytes a test wants. Asterisk's own headers would be made clean by Asterisk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -121,8 +121,6 @@ struct Peered {
     questions: usize,
     invites: BTreeMap<String, Message>,
     order: Vec<String>,
-    /// Of INVITEs that were taken back before Asterisk had heard the answer.
-    cancelled: BTreeSet<String>,
 }
 
 /// The far end of a trunk: one socket, one manner, every INVITE kept.
@@ -137,14 +135,8 @@ impl Peer {
     pub async fn start(manner: Manner) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = socket.local_addr().unwrap().port();
-        let shared = Peered {
-            manner,
-            port,
-            questions: 0,
-            invites: BTreeMap::new(),
-            order: Vec::new(),
-            cancelled: BTreeSet::new(),
-        };
+        let shared =
+            Peered { manner, port, questions: 0, invites: BTreeMap::new(), order: Vec::new() };
         let shared = Arc::new(Mutex::new(shared));
         let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
         Self { port, shared, task }
@@ -171,13 +163,6 @@ impl Peer {
     pub fn invites(&self) -> Vec<Message> {
         let shared = self.shared.lock().unwrap();
         shared.order.iter().map(|branch| shared.invites[branch].clone()).collect()
-    }
-
-    /// Those that were not taken back.
-    pub fn kept_invites(&self) -> Vec<Message> {
-        let shared = self.shared.lock().unwrap();
-        let kept = shared.order.iter().filter(|branch| !shared.cancelled.contains(*branch));
-        kept.map(|branch| shared.invites[branch].clone()).collect()
     }
 
     /// The INVITE with this number, counted from 0, once it is there.
@@ -232,7 +217,6 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
         };
     }
     if message.is("CANCEL") {
-        peered.cancelled.insert(message.branch());
         let invite = peered.invites.get(&message.branch());
         let over = invite.map(|invite| invite.answer(487, ""));
         return [Some(message.answer(200, "")), over].into_iter().flatten().collect();
