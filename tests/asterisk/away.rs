@@ -321,19 +321,14 @@ async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
                 lost.push(*call);
             }
         }
-        // Nobody was connected, so they went to the fallback; some hung up before a phone was called.
-        let log = lab.asterisk_log();
-        let is_refused = |line: &&str| line.contains("not active") && line.contains("[C-");
-        let refused = log.lines().filter(is_refused).count();
         let placed = ROUNDS * CALLS;
         eprintln!(
-            "{placed} calls: {} rows, {} bills of {} answers, {refused} to the fallback",
+            "{placed} calls: {} rows, {} bills of {} answers",
             known.len(),
             bills.len(),
             answered,
         );
         assert_eq!(lost, [], "calls without a row, or answers without a bill");
-        assert!(known.len() + refused >= placed, "callers without a row");
     })
     .await;
 }
