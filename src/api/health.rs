@@ -1,4 +1,5 @@
-//! Probes for whoever watches the process. They need no key and tell nothing about the account.
+//! Probes for whoever watches the process. They need no key, so they tell what is missing and not why:
+//! reasons hold addresses and names, which are for the log and for `/v1/status`.
 
 use axum::Json;
 use axum::extract::State;
@@ -34,8 +35,14 @@ struct Check {
     name: &'static str,
     ok: bool,
     /// What is missing, in plain words.
-    reason: Option<String>,
+    reason: Option<&'static str>,
 }
+
+pub(super) const NO_ASTERISK: &str = "no connection to Asterisk; the log of divert tells why";
+pub(super) const NO_STORE: &str =
+    "the database is away or takes no rows; the log of divert tells why";
+const NO_TRUNK: &str =
+    "Asterisk lacks a trunk that divert makes there; the log of divert tells which";
 
 /// Whether the process runs
 #[utoipa::path(
@@ -57,20 +64,29 @@ pub(super) async fn healthz() -> Json<Health> {
     ),
 )]
 async fn readyz(State(api): State<Api>) -> Response {
-    report(api.node.readiness())
+    let Readiness { asterisk, store, trunks, rows } = api.node.readiness();
+    report(
+        asterisk.map_err(|_| NO_ASTERISK),
+        store.map_err(|_| NO_STORE),
+        trunks.map_err(|_| NO_TRUNK),
+        rows,
+    )
 }
 
-pub(super) fn report(readiness: Readiness) -> Response {
-    let check =
-        |name, result: Result<(), String>| Check { name, ok: result.is_ok(), reason: result.err() };
-    let checks = vec![
-        check("asterisk", readiness.asterisk),
-        check("store", readiness.store),
-        check("trunks", readiness.trunks),
-    ];
+/// Takes no words but our own.
+pub(super) fn report(
+    asterisk: Result<(), &'static str>,
+    store: Result<(), &'static str>,
+    trunks: Result<(), &'static str>,
+    rows: RowCounts,
+) -> Response {
+    let checks: Vec<Check> = [("asterisk", asterisk), ("store", store), ("trunks", trunks)]
+        .into_iter()
+        .map(|(name, result)| Check { name, ok: result.is_ok(), reason: result.err() })
+        .collect();
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadinessReport { ready, checks, rows: readiness.rows })).into_response()
+    (status, Json(ReadinessReport { ready, checks, rows })).into_response()
 }
 
 /// Metrics for Prometheus

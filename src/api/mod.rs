@@ -132,7 +132,8 @@ pub struct TestCallRefused {
     pub message: String,
 }
 
-/// What stands between the node and its next call; each `Err` is a reason in plain words.
+/// What stands between the node and its next call; each `Err` says why, for who runs
+/// divert: it may hold addresses and names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Readiness {
     pub asterisk: Result<(), String>,

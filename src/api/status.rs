@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::auth::Identity;
 use super::error::ApiError;
+use super::health::{NO_ASTERISK, NO_STORE};
 use super::key::Scope;
 use super::{Api, NodeStatus, RowCounts};
 use crate::model::account::DEFAULT_ACCOUNT;
@@ -63,7 +64,7 @@ struct ThisNode {
 #[derive(Serialize, ToSchema)]
 struct Asterisk {
     connected: bool,
-    /// Why it is not, in plain words.
+    /// Why it is not; for whom `nodes` is not, only that it is so.
     reason: Option<String>,
     /// Of the one it is, or was last, connected to.
     #[schema(example = "22.10.1")]
@@ -76,7 +77,7 @@ struct Asterisk {
 #[derive(Serialize, ToSchema)]
 struct Store {
     ok: bool,
-    /// What is wrong with it, in plain words.
+    /// What is wrong with it; for whom `nodes` is not, only that something is.
     reason: Option<String>,
     rows: RowCounts,
 }
@@ -159,6 +160,10 @@ async fn status(State(api): State<Api>, identity: Identity) -> Result<Response, 
     } else {
         (Vec::new(), Vec::new())
     };
+    // Addresses of servers may be in it.
+    let reason = |why: Result<(), String>, plain: &str| {
+        why.err().map(|why| if is_operator { why } else { plain.to_owned() })
+    };
     let is_theirs = |trunk: &&TrunkStanding| match &trunks {
         Some(theirs) => theirs.contains(&trunk.trunk),
         None => is_operator,
@@ -169,13 +174,13 @@ async fn status(State(api): State<Api>, identity: Identity) -> Result<Response, 
         node: ThisNode { name, version: env!("CARGO_PKG_VERSION"), up_since: up_since.rfc3339() },
         asterisk: Asterisk {
             connected: readiness.asterisk.is_ok(),
-            reason: readiness.asterisk.err(),
+            reason: reason(readiness.asterisk, NO_ASTERISK),
             version,
             up_since: started.map(Timestamp::rfc3339),
         },
         store: Store {
             ok: readiness.store.is_ok(),
-            reason: readiness.store.err(),
+            reason: reason(readiness.store, NO_STORE),
             rows: readiness.rows,
         },
         nodes: nodes.into_iter().map(OtherNode::from).collect(),

@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::RowCounts;
 use super::connections::{Door, Room};
 use super::error::{ApiError, render};
 use super::health::{healthz, report};
 use super::request_id::RequestId;
 use super::serve::Listeners;
-use super::{Readiness, RowCounts};
 
 impl Listeners {
     /// Answers until `cancel`, from the first word of `is_late` on; whoever comes before that waits for
@@ -63,12 +63,7 @@ impl Listeners {
 const WAITING: &str = "waiting for the database; the log of divert tells why";
 
 async fn readyz() -> Response {
-    report(Readiness {
-        asterisk: Err("not connected to Asterisk yet".to_owned()),
-        store: Err(WAITING.to_owned()),
-        trunks: Ok(()),
-        rows: RowCounts::default(),
-    })
+    report(Err("not connected to Asterisk yet"), Err(WAITING), Ok(()), RowCounts::default())
 }
 
 async fn everything_else(headers: HeaderMap) -> Response {

@@ -10,7 +10,7 @@ use divert::model::id::ServerId;
 use divert::store::Db;
 use serde_json::{Value, json};
 
-use super::{Ask, World};
+use super::{Ask, OTHER_ACCOUNT, World};
 
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_a_clear_problem() {
@@ -173,14 +173,14 @@ async fn a_panic_is_caught() {
 }
 
 #[tokio::test]
-async fn readiness_gives_its_reasons() {
+async fn readiness_says_what_is_missing() {
     let world = World::new().await;
     let answer = world.keyed(Ask::get("/readyz")).await;
     assert_eq!((answer.status, &answer.json["ready"]), (StatusCode::OK, &json!(true)));
     *world.node.readiness.lock().unwrap() = Readiness {
-        asterisk: Err("no connection to Asterisk since 14:03".into()),
+        asterisk: Err("no connection to Asterisk: 10.1.2.3 refused it".into()),
         store: Ok(()),
-        trunks: Err("Asterisk lost the endpoint".into()),
+        trunks: Err("Asterisk lost the endpoint of trunk \"acme\"".into()),
         rows: RowCounts { waiting: 7, spooled: 5, lost: 1 },
     };
     let answer = world.keyed(Ask::get("/readyz")).await;
@@ -190,16 +190,58 @@ async fn readiness_gives_its_reasons() {
         json!({ "ready": false, "checks": [
             {
                 "name": "asterisk", "ok": false,
-                "reason": "no connection to Asterisk since 14:03",
+                "reason": "no connection to Asterisk; the log of divert tells why",
             },
             { "name": "store", "ok": true, "reason": null },
-            { "name": "trunks", "ok": false, "reason": "Asterisk lost the endpoint" },
+            {
+                "name": "trunks", "ok": false,
+                "reason": "Asterisk lacks a trunk that divert makes there; the log of divert tells \
+                           which",
+            },
         ], "rows": { "waiting": 7, "spooled": 5, "lost": 1 } })
     );
     assert_eq!(world.keyed(Ask::get("/healthz")).await.json, json!({ "status": "ok" }));
     let metrics = world.keyed(Ask::get("/metrics")).await;
     assert_eq!(metrics.text, "divert_up 1\n");
     assert!(metrics.header("content-type").starts_with("text/plain"));
+}
+
+/// What drivers and Asterisk say holds addresses, names of users and of trunks.
+#[tokio::test]
+async fn why_divert_is_not_ready_is_told_to_who_runs_it_only() {
+    const WHY: &str = "postgres at 10.1.2.3 refused user \"divert_prod\"";
+    let world = World::new().await;
+    world.flow().await;
+    *world.node.readiness.lock().unwrap() = Readiness {
+        asterisk: Err(WHY.into()),
+        store: Err(WHY.into()),
+        trunks: Err(WHY.into()),
+        rows: RowCounts::default(),
+    };
+    let open = ["/readyz", "/healthz", "/metrics", "/openapi.json", "/v1/status", "/v1", "/"];
+    for path in open {
+        let answer = world.keyed(Ask::get(path)).await;
+        assert!(!answer.text.contains("10.1.2.3"), "{path}: {}", answer.text);
+    }
+    let ready = world.keyed(Ask::get("/readyz")).await.json;
+    let plain = "the database is away or takes no rows; the log of divert tells why";
+    assert_eq!(ready["checks"][1], json!({ "name": "store", "ok": false, "reason": plain }));
+
+    let status = world.local(Ask::get("/v1/status")).await.json;
+    assert_eq!(
+        (&status["store"]["reason"], &status["asterisk"]["reason"]),
+        (&json!(WHY), &json!(WHY))
+    );
+    let admin = world.key(&[Scope::Admin]).await;
+    let status = world.keyed(Ask::get("/v1/status").bearer(&admin)).await.json;
+    assert_eq!(status["store"]["reason"], WHY);
+    let reader = world.key(&[Scope::CallsRead]).await;
+    let (other, _) = world.key_of(OTHER_ACCOUNT, &[Scope::Admin], None).await;
+    for key in [reader, other] {
+        let answer = world.keyed(Ask::get("/v1/status").bearer(&key)).await;
+        assert_eq!(answer.json["store"]["reason"], plain);
+        assert!(!answer.text.contains("10.1.2.3"), "{}", answer.text);
+    }
 }
 
 /// What was logged, line by line.
