@@ -5,6 +5,7 @@ pub mod engine;
 
 mod away;
 pub mod billing;
+mod call_lists;
 pub mod calls;
 mod configuration;
 mod distribution;
