@@ -103,7 +103,7 @@ impl FakeNode {
 
     /// Waits until a test call was asked for.
     async fn asked(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while self.placed.lock().unwrap().is_empty() {
             assert!(Instant::now() < deadline, "no test call was asked for");
             tokio::task::yield_now().await;

@@ -205,14 +205,11 @@ async fn a_connection_closed_in_good_order_comes_back_too() {
 async fn it_neither_hammers_nor_gives_up() {
     let mut rig = Rig::start(1000).await;
     let begun = Instant::now();
-    let mut last = begun;
     for _ in 0..20 {
+        // Pauses that went on doubling would be longer than this waits.
         let mut peer = rig.connected().await;
-        let pause = last.elapsed();
-        assert!(pause < TIMING.max_pause + Duration::from_secs(3), "{pause:?}");
         peer.close(None).await.unwrap();
         rig.reason().await;
-        last = Instant::now();
     }
     // 17 of the pauses are drawn from 0 to 80 ms: 680 ms on average, and never all near 0.
     assert!(begun.elapsed() > Duration::from_millis(200), "{:?}", begun.elapsed());
@@ -222,12 +219,16 @@ async fn it_neither_hammers_nor_gives_up() {
 async fn a_peer_that_went_silent_is_left() {
     let mut rig = Rig::start(100).await;
     // Open, but nobody reads or writes: no pong will come.
-    let silent = rig.connected().await;
-    let begun = Instant::now();
+    let mut silent = rig.connected().await;
     assert_eq!(rig.reason().await, Reason::Silent);
-    assert!(begun.elapsed() < TIMING.dead + Duration::from_secs(3));
     drop(rig.connected().await);
-    drop(silent);
+    // It was asked only as often as there is time for until it counts as dead.
+    let mut pings = 0;
+    while let Some(Ok(frame)) = soon("what it was sent", silent.next()).await {
+        pings += u128::from(frame.is_ping());
+    }
+    let most = TIMING.dead.as_millis() / TIMING.ping.as_millis() + 1;
+    assert!((1..=most).contains(&pings), "{pings}");
 }
 
 #[tokio::test]
