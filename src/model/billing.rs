@@ -312,15 +312,6 @@ impl FromIterator<Rate> for Rates {
     }
 }
 
-impl<'a> IntoIterator for &'a Rates {
-    type Item = &'a Rate;
-    type IntoIter = std::slice::Iter<'a, Rate>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
-
 impl RateDeck {
     /// Digits behind the point unless a deck says otherwise.
     pub const DECIMALS: u8 = 4;

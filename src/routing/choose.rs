@@ -14,7 +14,6 @@ use super::sticky;
 use crate::model::cause::Outcome;
 use crate::model::destination::{DestinationState, Landing};
 use crate::model::forwarding_flow::{Fallback, ForwardingFlowState};
-use crate::model::id::TrunkId;
 use crate::model::memory::Binding;
 use crate::model::stickiness::RepeatAction;
 use crate::model::timeline::{PassedOver, Unroutable, Verdict};
@@ -117,12 +116,6 @@ impl Choice {
         let mut limits: Vec<Limit> = way.limits.iter().map(limit).collect();
         limits.sort_by_key(|limit| limit.scope);
         limits
-    }
-
-    /// The trunk that was chosen.
-    #[must_use]
-    pub fn trunk(&self, plan: &FlowPlan) -> Option<TrunkId> {
-        self.way(plan).map(|way| way.offer.trunk)
     }
 
     /// Turns the wheel past who was picked; `false` if it does not move for that.

@@ -31,7 +31,7 @@ pub(super) struct LineState {
 }
 
 /// What a schedule said, and for how long that certainly holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Hours {
     since: Timestamp,
     until: Timestamp,
@@ -40,20 +40,22 @@ struct Hours {
 
 impl Hours {
     fn is_open(self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> bool {
-        match schedule {
-            None => true,
-            Some(_) if self.since <= at && at < self.until => self.is_open,
-            Some(schedule) => schedule.state(zone, at).0,
-        }
+        schedule.is_none_or(|schedule| self.at(schedule, zone, at).is_open)
     }
 
     fn refresh(&mut self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) {
-        if let Some(schedule) = schedule
-            && !(self.since <= at && at < self.until)
-        {
-            let (is_open, until) = schedule.state(zone, at);
-            *self = Self { since: at, until, is_open };
+        if let Some(schedule) = schedule {
+            *self = self.at(schedule, zone, at);
         }
+    }
+
+    /// These, or others if they say nothing of that moment.
+    fn at(self, schedule: &Schedule, zone: &Zone, at: Timestamp) -> Self {
+        if (self.since..self.until).contains(&at) {
+            return self;
+        }
+        let (is_open, until) = schedule.state(zone, at);
+        Self { since: at, until, is_open }
     }
 }
 
@@ -123,18 +125,18 @@ impl FlowState {
         plan: &FlowPlan,
         cleared: &mut impl FnMut(&CallerKey),
     ) {
-        let is_gone = |id: DestinationId| !may_have_callers(plan, id);
-        let had_callers = |old: &FlowPlan| {
-            old.flow.destinations.iter().any(|one| may_have_callers(old, one.id) && is_gone(one.id))
-        };
-        if self.ties.is_empty() || !old.is_some_and(had_callers) {
-            return;
-        }
-        let ties = self.ties.iter().filter(|(_, binding)| is_gone(binding.destination));
-        let callers: Vec<CallerKey> = ties.map(|(caller, _)| caller.clone()).collect();
-        for caller in callers {
-            self.ties.remove(&caller);
-            cleared(&caller);
+        let had_callers = old.into_iter().flat_map(|old| old.flow.destinations.iter());
+        let gone = had_callers
+            .filter(|one| one.state != DestinationState::Disabled)
+            .filter(|one| !may_have_callers(plan, one.id));
+        // Most changes disable none, and callers are many.
+        for gone in gone {
+            let ties = self.ties.iter().filter(|(_, binding)| binding.destination == gone.id);
+            let callers: Vec<CallerKey> = ties.map(|(caller, _)| caller.clone()).collect();
+            for caller in callers {
+                self.ties.remove(&caller);
+                cleared(&caller);
+            }
         }
     }
 }
@@ -142,4 +144,33 @@ impl FlowState {
 pub(super) fn may_have_callers(plan: &FlowPlan, id: DestinationId) -> bool {
     let known = plan.flow.destinations.iter().find(|one| one.id == id);
     known.is_some_and(|one| one.state != DestinationState::Disabled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_looked_up_once_for_as_long_as_they_hold() {
+        const HOUR: i64 = 3_600_000;
+        let daily = || vec!["09:00-17:00".parse().unwrap()];
+        let schedule = Schedule { weekly: std::array::from_fn(|_| daily()), ..Schedule::default() };
+        let at = |hour: i64, ms: i64| Timestamp(hour * HOUR + ms);
+        let mut hours = Hours::default();
+        hours.refresh(None, &Zone::UTC, at(10, 0));
+        assert_eq!(hours, Hours::default(), "without a schedule there is nothing to look up");
+        assert!(hours.is_open(None, &Zone::UTC, at(3, 0)));
+        hours.refresh(Some(&schedule), &Zone::UTC, at(10, 0));
+        assert_eq!(hours, Hours { since: at(10, 0), until: at(17, 0), is_open: true });
+        // Another schedule would say the contrary, and is asked only outside that time.
+        let closed = Schedule::default();
+        for (when, is_known) in
+            [(at(10, -1), false), (at(10, 0), true), (at(17, -1), true), (at(17, 0), false)]
+        {
+            assert_eq!(hours.is_open(Some(&closed), &Zone::UTC, when), is_known, "{when}");
+            let mut again = hours;
+            again.refresh(Some(&closed), &Zone::UTC, when);
+            assert_eq!((again.is_open, again == hours), (is_known, is_known), "{when}");
+        }
+    }
 }

@@ -68,15 +68,19 @@ impl Visits {
     /// The newest that matter: as many as the rule counts, and as many that may still be answered.
     fn trim(&mut self, rule: &RepeatRule) {
         let most = rule.calls as usize;
-        let is_of = |visit: &Visit, answered| match rule.count {
-            RepeatCount::Any => true,
-            RepeatCount::Answered => visit.is_answered == answered,
-        };
-        for answered in [false, true] {
-            while self.seen.iter().filter(|visit| is_of(visit, answered)).count() > most {
-                if let Some(oldest) = self.seen.iter().position(|visit| is_of(visit, answered)) {
-                    self.seen.remove(oldest);
-                }
+        match rule.count {
+            RepeatCount::Any => self.keep_newest(most, |_| true),
+            RepeatCount::Answered => {
+                self.keep_newest(most, |visit| visit.is_answered);
+                self.keep_newest(most, |visit| !visit.is_answered);
+            }
+        }
+    }
+
+    fn keep_newest(&mut self, most: usize, is_of: impl Fn(&Visit) -> bool) {
+        while self.seen.iter().filter(|visit| is_of(visit)).count() > most {
+            if let Some(oldest) = self.seen.iter().position(&is_of) {
+                self.seen.remove(oldest);
             }
         }
     }
@@ -164,5 +168,14 @@ mod tests {
         }
         assert_eq!(visits.seen.len(), 3);
         assert_eq!(visits.seen[0].at, Timestamp(97));
+        // Of those that are answered, and of those that may still be, as many each.
+        let rule = RepeatRule { count: RepeatCount::Answered, ..rule };
+        let mut visits = Visits::default();
+        for no in 0..100 {
+            let visit = unanswered(no, i64::try_from(no).unwrap());
+            visits.add(&rule, Visit { is_answered: no % 2 == 0, ..visit });
+        }
+        let kept: Vec<i64> = visits.seen.iter().map(|visit| visit.at.0).collect();
+        assert_eq!(kept, [94, 95, 96, 97, 98, 99]);
     }
 }

@@ -10,6 +10,9 @@ use crate::model::throttle::{CapCount, CapPeriod, Throttle, VolumeCap};
 use crate::model::time::{Timestamp, Zone};
 use crate::model::timeline::Verdict;
 
+/// Until when what was never counted lies in a period.
+const NEVER: Timestamp = Timestamp(i64::MIN);
+
 /// A throttle, ready to be asked.
 #[derive(Debug)]
 pub struct Gate {
@@ -107,7 +110,7 @@ impl Meter {
                 return Volume::new(*cap);
             };
             let mut volume = *old;
-            if old.until > old.since {
+            if old.until != NEVER {
                 volume.lie_in(&gate.zone);
                 volume.is_news |= volume.since != old.since;
             }
@@ -195,7 +198,7 @@ impl Volume {
             per: cap.per,
             count: cap.count,
             since: Timestamp(0),
-            until: Timestamp(i64::MIN),
+            until: NEVER,
             counted_at: Timestamp(0),
             used: 0,
             is_news: false,

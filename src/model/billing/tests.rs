@@ -145,6 +145,13 @@ fn the_longest_prefix_holds() {
 }
 
 #[test]
+fn rates_are_listed_in_the_order_of_their_prefixes() {
+    let deck = deck(&["49", "1800", "", "1"]);
+    let listed: Vec<String> = deck.rates.iter().map(|rate| rate.prefix.to_string()).collect();
+    assert_eq!(listed, ["", "1", "1800", "49"]);
+}
+
+#[test]
 fn a_tariff_has_all_that_its_rate_and_deck_say() {
     let deck = RateDeck { bills_ring_time: true, decimals: 2, ..deck(&["1", "1800"]) };
     let euro: Currency = "EUR".parse().unwrap();
