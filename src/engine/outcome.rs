@@ -221,6 +221,35 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_says_it_where_no_sip_response_is_known() {
+        for (cause, wanted) in [
+            (1, Outcome::BadNumber),
+            (2, Outcome::Unreachable),
+            (17, Outcome::Busy),
+            (19, Outcome::NoAnswer),
+            (21, Outcome::Declined),
+            (23, Outcome::Redirected),
+            (26, Outcome::LostRace),
+            (28, Outcome::BadNumber),
+            (34, Outcome::TrunkFailed),
+            (58, Outcome::CodecMismatch),
+            (65, Outcome::CodecMismatch),
+            (79, Outcome::CodecMismatch),
+            (88, Outcome::CodecMismatch),
+        ] {
+            assert_eq!(of_leg(Some(HangupCause(cause)), None, Ringing), wanted, "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_provisional_response_ends_nothing_and_our_own_cancelling_is_no_failure() {
+        let busy = Some(HangupCause::USER_BUSY);
+        assert_eq!(of_leg(busy, Some(183), Ringing), Outcome::Busy, "as the cause says");
+        assert_eq!(of_leg(busy, Some(299), Ringing), Outcome::Busy);
+        assert_eq!(of_leg(None, Some(487), Ringing), Outcome::Cancelled);
+    }
+
+    #[test]
     fn a_rejected_caller_is_told_why() {
         let cause = |outcome| rejection(outcome).0;
         assert_eq!(cause(Outcome::Busy), 17);

@@ -233,7 +233,8 @@ mod tests {
             ("22:00-02:00", "22:00-02:00"),
             ("22:00-00:00", "22:00-24:00"),
         ] {
-            assert_eq!(typed.parse::<Span>().unwrap().to_string(), shown);
+            let span: Span = typed.parse().unwrap();
+            assert_eq!((span.to_string(), String::from(span)), (shown.into(), shown.into()));
         }
         for bad in [
             "",

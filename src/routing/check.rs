@@ -87,3 +87,56 @@ pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
     }
     advice
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{DestinationId, ForwardingFlowId, ServerId};
+
+    /// The codes of what is said of one flow with one destination.
+    fn advice(edit: impl FnOnce(&mut ForwardingFlow)) -> Vec<&'static str> {
+        let landing = Landing::Slave { server: ServerId::new(1), did: "1001".parse().unwrap() };
+        let mut flow = ForwardingFlow::new(ForwardingFlowId::new(1), "flow", ServerId::new(1));
+        flow.destinations.push(Destination::new(DestinationId::new(1), "a", landing));
+        edit(&mut flow);
+        let whole = Configuration { forwarding_flows: vec![flow], ..Configuration::default() };
+        advise(&whole, &Places::of(&whole)).iter().map(|problem| problem.code).collect()
+    }
+
+    #[test]
+    fn somebody_must_take_new_callers() {
+        use DestinationState::{Active, Disabled, Draining, Paused};
+        for (state, weight, is_told) in [
+            (Active, 1, false),
+            (Active, 2, false),
+            (Active, 0, true),
+            (Draining, 1, true),
+            (Paused, 2, true),
+            (Disabled, 0, true),
+        ] {
+            let advice = advice(|flow| {
+                (flow.destinations[0].state, flow.destinations[0].weight) = (state, weight);
+            });
+            let is_there = advice.contains(&"no_active_destination");
+            assert_eq!(is_there, is_told, "{state:?} {weight}");
+        }
+    }
+
+    #[test]
+    fn one_may_ring_as_long_as_all_together() {
+        for (ring_timeout_sec, is_told) in [(59, false), (60, false), (61, true)] {
+            let advice = advice(|flow| {
+                (flow.ring_timeout_sec, flow.ring_budget_sec) = (ring_timeout_sec, 60);
+            });
+            assert_eq!(advice.contains(&"no_effect"), is_told, "{ring_timeout_sec}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_would_refuse_is_a_problem_of_what_is_there() {
+        let flow = ForwardingFlow::new(ForwardingFlowId::new(1), "flow", ServerId::new(1));
+        let whole = Configuration { forwarding_flows: vec![flow], ..Configuration::default() };
+        assert!(check(&whole).iter().any(|problem| problem.pointer.contains("/master")));
+        assert_eq!(check(&Configuration::default()), []);
+    }
+}

@@ -108,6 +108,37 @@ mod tests {
         assert!(index.is_empty());
     }
 
+    /// By which a product of `odd` is brought back to what it was made of.
+    fn inverse(odd: u64) -> u64 {
+        // Newton's method: each step doubles the digits that are right, of which there are three.
+        (0..5).fold(odd, |inverse, _| {
+            inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
+        })
+    }
+
+    #[test]
+    fn no_digit_of_a_word_gets_lost_on_the_way() {
+        let written = |state: u64, word: u64| {
+            let mut mixer = Mixer(state);
+            mixer.write_u64(word);
+            mixer.0
+        };
+        let finished = |state: u64| Mixer(state).finish();
+        for high in [0, u64::MAX] {
+            assert_ne!(written(high, 1), written(high, 2), "whatever was written before");
+            // What is folded into the low digits are all ones, or all zeros.
+            let product = |low: u64| high << 32 | low;
+            let word = |low| product(low).wrapping_mul(inverse(Mixer::ODD));
+            assert_ne!(written(0, word(1)), written(0, word(2)));
+            let state = |low| product(low).wrapping_mul(inverse(Mixer::OTHER_ODD));
+            assert_ne!(finished(state(1)), finished(state(2)));
+        }
+        // The highest digit, which no product moves, reaches the low ones.
+        let low = |hash: u64| hash & 0xffff_ffff;
+        assert_ne!(low(written(0, 1 << 63)), low(written(0, 0)));
+        assert_ne!(finished(1 << 63) << 1, finished(0) << 1);
+    }
+
     #[test]
     fn numbers_in_a_row_are_spread_over_all_places() {
         const KEYS: u64 = 1 << 14;

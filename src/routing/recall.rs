@@ -115,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_a_cap_or_a_rule_alone_is_something_new() {
+        let plain = snapshot(|_| {});
+        let capped = snapshot(|flow| flow.throttle.caps = vec![cap(CapPeriod::Day)]);
+        let (calls, within_sec) = (2, 60);
+        let (count, then) = (RepeatCount::Any, RepeatAction::Tag);
+        let ruled = snapshot(|flow| {
+            flow.repeat_caller = Some(RepeatRule { calls, within_sec, count, then });
+        });
+        for (old, new) in [(&Snapshot::default(), &plain), (&plain, &capped), (&plain, &ruled)] {
+            assert!(!Recall::between(old, new).is_empty());
+        }
+    }
+
+    #[test]
     fn a_cap_or_rule_that_is_new_brings_what_it_counts() {
         let old = snapshot(|flow| flow.throttle.caps = vec![cap(CapPeriod::Day)]);
         let rule = RepeatRule {
