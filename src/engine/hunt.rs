@@ -141,8 +141,8 @@ impl Call {
                 out.push(Command::Release { leg: LegId { call: self.id(), no } });
             }
             Decision::Unroutable { reason, candidates } if is_awaited => {
-                if self.tried.is_empty() && self.refusal.is_none() {
-                    self.refusal = outcome::refusal(reason, &candidates);
+                if self.tried.is_empty() {
+                    self.refusal = self.refusal.or_else(|| outcome::refusal(reason, &candidates));
                 }
                 let is_plain = candidates.iter().all(|one| one.verdict != Verdict::NumberTried);
                 if reason != Unroutable::AllTried || !is_plain {

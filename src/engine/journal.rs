@@ -58,7 +58,56 @@ fn feed(engine: &mut Engine, entry: &JournalEntry) -> Vec<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{CallId, ChannelId, LegId};
+    use crate::engine::{Arrival, CallEvent};
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
+    use crate::model::number::Caller;
+
+    /// Of a call that goes straight back to the dialplan.
+    fn journal() -> Vec<JournalEntry> {
+        let call = CallId::new(1);
+        let arrival = Arrival {
+            call,
+            account: DEFAULT_ACCOUNT,
+            channel: ChannelId("1.1".into()),
+            did: "100".parse().unwrap(),
+            alike: None,
+            caller: Caller::default(),
+            caller_key: None,
+            session: call,
+            repeat: None,
+            counts_as_visit: false,
+            is_test: false,
+            is_up: false,
+            is_found: false,
+            bridge: BridgeId("b".into()),
+            route: None,
+        };
+        let end = Input::Call { call, event: CallEvent::EndRequested };
+        let mut engine = Engine::default();
+        let inputs = [Input::Arrived(Box::new(arrival)), end];
+        let entries = inputs.into_iter().map(|input| {
+            let mut entry = JournalEntry { at: Timestamp(0), input, commands: Vec::new() };
+            entry.commands = feed(&mut engine, &entry);
+            entry
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn the_first_entry_that_is_no_longer_done_so_is_told_whatever_rows_say() {
+        let mut journal = journal();
+        assert_eq!(replay(&journal).unwrap().calls().count(), 1);
+        for entry in &mut journal {
+            entry.commands.retain(Command::is_effect);
+        }
+        assert!(replay(&journal).is_ok(), "rows and timeline are not compared");
+        let recorded = std::mem::take(&mut journal[1].commands);
+        assert!(matches!(recorded[..], [Command::HangUp { .. }]), "{recorded:?}");
+        let difference = replay(&journal).unwrap_err();
+        assert_eq!((difference.entry, &difference.recorded), (1, &Vec::new()));
+        assert_eq!(difference.replayed, recorded);
+    }
 
     #[test]
     fn a_journal_of_before_legs_of_tests_said_so_can_be_read() {

@@ -474,6 +474,16 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_who_left_while_it_rang_was_not_answered() {
+        use ChannelState::Ringing;
+        let ringing = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        let marks = [(caller(), 9_000, Ringing, None), (leg(), 9_100, Ringing, None)];
+        let commands = told(ringing, &with_marks(&marks), 2_000);
+        let (call, leg) = rows(&commands);
+        assert_eq!((call.result, leg.answered_at), (Some(CallResult::Abandoned), None));
+    }
+
+    #[test]
     fn a_leg_that_went_while_another_one_answered_was_in_no_conversation() {
         let mut engine = engine(&[ChannelEvent::Ready]);
         // The first one gives no sign, and the next one is asked for.

@@ -6,7 +6,7 @@ use crate::engine::{
     Input, Presence, Route, Timer,
 };
 use crate::model::account::DEFAULT_ACCOUNT;
-use crate::model::call::{CallRecord, CallStatus};
+use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::{CallResult, EndedBy, HangupCause};
 use crate::model::forwarding_flow::Ringback;
 use crate::model::id::{
@@ -53,7 +53,15 @@ fn in_words(command: &Command) -> Option<String> {
             format!("connect {}", channels.join(" "))
         }
         Command::Create { leg, limit_ms, .. } => format!("create {} within {limit_ms}", leg.no),
-        Command::Decide(ask) => format!("decide {}", ask.leg.no),
+        Command::Decide(ask) => {
+            let what = match (ask.is_last, ask.is_fallback) {
+                (false, false) => "",
+                (true, false) => " by another trunk",
+                (false, true) => " as fallback",
+                (true, true) => " by another trunk as fallback",
+            };
+            format!("decide {}{what}", ask.leg.no)
+        }
         Command::Dial { leg, timeout_ms, .. } => format!("dial {} for {timeout_ms}", leg.no),
         Command::Guard { limit_ms, .. } => format!("guard for {limit_ms}"),
         Command::HangUp { channel, cause } => format!("hang up {} {}", who(channel), cause.0),
@@ -73,6 +81,7 @@ struct Told {
     engine: Engine,
     timeline: Vec<TimelineEntry>,
     record: Option<CallRecord>,
+    leg: Option<LegRecord>,
 }
 
 /// What may be different from call to call.
@@ -85,39 +94,70 @@ struct Kind {
 
 const ORDINARY: Kind = Kind { ringback: Ringback::Ring, is_up: false, to_dialplan: false };
 
+fn arrival(kind: Kind) -> Arrival {
+    let fallback =
+        if kind.to_dialplan { FallbackRoute::Dialplan } else { FallbackRoute::HangUp(None) };
+    let route = Route {
+        flow: ForwardingFlowId::new(1),
+        name: "flow".into(),
+        ringback: kind.ringback,
+        ring_budget_ms: 50_000,
+        max_attempts: 9,
+        max_call_ms: 30_000,
+        fallback,
+    };
+    Arrival {
+        call: CALL,
+        account: DEFAULT_ACCOUNT,
+        channel: caller_channel(),
+        did: "100".parse().unwrap(),
+        alike: None,
+        caller: Caller::default(),
+        caller_key: None,
+        session: CALL,
+        repeat: None,
+        counts_as_visit: false,
+        is_test: false,
+        is_up: kind.is_up,
+        is_found: false,
+        bridge: BridgeId("b-1".into()),
+        route: Some(route),
+    }
+}
+
+fn offer(leg: u16) -> Offer {
+    Offer {
+        destination: Some(DestinationId::new(u128::from(leg))),
+        name: "a".into(),
+        trunk: TrunkId::new(1),
+        endpoint: "PJSIP/1@a".into(),
+        ring_timeout_ms: 20_000,
+        tariff: None,
+    }
+}
+
 impl Told {
     /// A call that arrives at 0, before its first destination is known.
     fn new(kind: Kind) -> Self {
-        let fallback =
-            if kind.to_dialplan { FallbackRoute::Dialplan } else { FallbackRoute::HangUp(None) };
-        let route = Route {
-            flow: ForwardingFlowId::new(1),
-            name: "flow".into(),
-            ringback: kind.ringback,
-            ring_budget_ms: 50_000,
-            max_attempts: 9,
-            max_call_ms: 30_000,
-            fallback,
-        };
-        let arrival = Arrival {
-            call: CALL,
-            account: DEFAULT_ACCOUNT,
-            channel: caller_channel(),
-            did: "100".parse().unwrap(),
-            alike: None,
-            caller: Caller::default(),
-            caller_key: None,
-            session: CALL,
-            repeat: None,
-            counts_as_visit: false,
-            is_test: false,
-            is_up: kind.is_up,
-            is_found: false,
-            bridge: BridgeId("b-1".into()),
-            route: Some(route),
-        };
-        let mut told = Self { engine: Engine::default(), timeline: Vec::new(), record: None };
-        assert_eq!(told.feed(0, Input::Arrived(Box::new(arrival))), ["decide 1"]);
+        Self::after(arrival(kind), &["decide 1"])
+    }
+
+    /// One on a route with this fallback, and as many destinations as may be tried.
+    fn falling_back(fallback: FallbackRoute, max_attempts: u32) -> Self {
+        let mut arrival = arrival(ORDINARY);
+        arrival.route = arrival.route.map(|route| Route { max_attempts, fallback, ..route });
+        Self::after(arrival, &["decide 1"])
+    }
+
+    /// One that an earlier process took at 0, whose first leg is not known of yet.
+    fn found() -> Self {
+        Self::after(Arrival { is_found: true, ..arrival(ORDINARY) }, &NOTHING)
+    }
+
+    fn after(arrival: Arrival, done: &[&str]) -> Self {
+        let (engine, timeline) = (Engine::default(), Vec::new());
+        let mut told = Self { engine, timeline, record: None, leg: None };
+        assert_eq!(told.feed(0, Input::Arrived(Box::new(arrival))), done);
         told
     }
 
@@ -155,6 +195,7 @@ impl Told {
             match command {
                 Command::Note(entry) => self.timeline.push(entry),
                 Command::Save(record) => self.record = Some(*record),
+                Command::SaveLeg(record) => self.leg = Some(*record),
                 _ => {}
             }
         }
@@ -174,16 +215,18 @@ impl Told {
     }
 
     fn decided(&mut self, ms: i64, leg: u16) -> Vec<String> {
-        let offer = Offer {
-            destination: Some(DestinationId::new(u128::from(leg))),
-            name: "a".into(),
-            trunk: TrunkId::new(1),
-            endpoint: "PJSIP/1@a".into(),
-            ring_timeout_ms: 20_000,
-            tariff: None,
-        };
-        let decision = Decision::Picked { offer, candidates: Vec::new(), would: None };
+        let (offer, candidates) = (offer(leg), Vec::new());
+        let decision = Decision::Picked { offer, candidates, would: None };
         self.call(ms, CallEvent::Decided { leg, decision })
+    }
+
+    fn nobody(&mut self, ms: i64, leg: u16, reason: Unroutable) -> Vec<String> {
+        let decision = Decision::Unroutable { reason, candidates: Vec::new() };
+        self.call(ms, CallEvent::Decided { leg, decision })
+    }
+
+    fn may_have_lost(&self, no: u16) -> bool {
+        self.engine.may_have_lost(LegId { call: CALL, no })
     }
 
     /// The timer that is due at this moment, and was not a millisecond before.
@@ -341,9 +384,7 @@ fn a_command_that_failed_ends_what_it_was_for() {
     let mut told = Told::dialled();
     assert_eq!(told.leg(300, 1, failed(Create)), ["release 1", "decide 2"]);
     let mut told = Told::new(Kind { to_dialplan: true, ..ORDINARY });
-    let (reason, candidates) = (Unroutable::AllFull, Vec::new());
-    let decision = Decision::Unroutable { reason, candidates };
-    assert_eq!(told.call(10, CallEvent::Decided { leg: 1, decision }), ["pass on"]);
+    assert_eq!(told.nobody(10, 1, Unroutable::AllFull), ["pass on"]);
     assert_eq!(told.next_timeout(), None, "the dialplan's own business from here on");
     assert_eq!(told.caller(20, failed(PassOn)), ["hang up caller 38"]);
 }
@@ -363,6 +404,77 @@ fn a_decision_that_comes_after_the_caller_left_only_gives_its_slots_back() {
     let mut told = Told::new(ORDINARY);
     told.caller(10, gone());
     assert_eq!(told.decided(20, 1), ["release 1", "close"]);
+}
+
+#[test]
+fn a_leg_that_an_earlier_process_dialled_is_followed_to_its_end() {
+    let mut told = Told::found();
+    assert_eq!(told.next_timeout(), Some(50_000), "it rings no longer than all may together");
+    let found = CallEvent::LegFound { leg: 1, offer: offer(1) };
+    assert_eq!(told.call(100, found.clone()), ["guard for 140000"]);
+    assert_eq!(told.next_timeout(), Some(100 + 22_000), "as if it were dialled now");
+    assert_eq!(told.call(200, found), NOTHING, "once");
+    assert_eq!(told.leg(300, 1, Ringing), ["ring"]);
+    assert_eq!(told.leg(400, 1, busy()), ["release 1", "decide 2"]);
+}
+
+#[test]
+fn legs_that_may_have_been_dialled_unheard_of_are_those_behind_the_last_known() {
+    let lost = |told: &Told| [1, 2, 3].map(|no| told.may_have_lost(no));
+    assert_eq!(lost(&Told::found()), [true, true, true]);
+    assert_eq!(lost(&Told::new(ORDINARY)), [true, true, true], "the answer may be lost");
+    assert_eq!(lost(&Told::dialled()), [false, true, true]);
+    let mut told = Told::dialled();
+    told.leg(300, 1, busy());
+    assert_eq!(lost(&told), [false, true, true]);
+    assert_eq!(lost(&Told::talking()), [false, false, false]);
+    assert!(!told.engine.may_have_lost(LegId { call: CallId::new(8), no: 2 }));
+}
+
+#[test]
+fn only_another_trunk_is_asked_for_when_as_many_as_may_be_were_tried() {
+    let mut told = Told::falling_back(FallbackRoute::Number, 1);
+    told.decided(0, 1);
+    let state = ChannelState::Down;
+    let failed = ChannelEvent::Gone { cause: None, sip_code: Some(503), state };
+    assert_eq!(told.leg(100, 1, failed), ["release 1", "decide 2 by another trunk"]);
+    let done = told.nobody(200, 2, Unroutable::AllTried);
+    assert_eq!(done, ["decide 3 as fallback"]);
+}
+
+#[test]
+fn a_fallback_number_of_an_earlier_version_is_dialled_as_the_next_leg() {
+    let mut told = Told::falling_back(FallbackRoute::Dial(offer(9)), 9);
+    told.decided(0, 1);
+    assert_eq!(told.leg(100, 1, busy()), ["release 1", "decide 2"]);
+    let done = told.nobody(200, 2, Unroutable::AllTried);
+    assert_eq!(done, ["create 3 within 140000"]);
+    assert_eq!(told.leg(300, 3, Ready), ["dial 3 for 20000", "guard for 140000"]);
+}
+
+#[test]
+fn a_call_that_was_tried_somewhere_is_not_one_that_was_refused() {
+    let mut told = Told::new(Kind { to_dialplan: true, ..ORDINARY });
+    told.decided(0, 1);
+    told.leg(100, 1, busy());
+    assert_eq!(told.nobody(200, 2, Unroutable::FlowPaused), ["pass on"]);
+    told.caller(300, gone());
+    assert_eq!(told.how_it_ended().0, Some(CallResult::Unrouted));
+    // Of several reasons, the first one.
+    let mut told = Told::falling_back(FallbackRoute::Number, 9);
+    assert_eq!(told.nobody(0, 1, Unroutable::FlowPaused), ["decide 2 as fallback"]);
+    assert_eq!(told.nobody(100, 2, Unroutable::FlowClosed), ["pass on"]);
+    told.caller(200, gone());
+    assert_eq!(told.how_it_ended().0, Some(CallResult::Paused));
+}
+
+#[test]
+fn a_leg_that_went_unheard_ends_no_earlier_than_the_last_that_was_heard_of_it() {
+    let mut told = Told::dialled();
+    told.leg(500, 1, Ringing);
+    let (seen_at, state) = (Timestamp(200), ChannelState::Ringing);
+    told.leg(900, 1, ChannelEvent::Missing { seen_at, state });
+    assert_eq!(told.leg.unwrap().ended_at, Some(Timestamp(500)));
 }
 
 #[test]
@@ -396,9 +508,7 @@ fn a_call_that_is_taken_over_does_again_what_may_have_been_lost() {
     answered.caller(300, Up);
     assert_eq!(adopt(answered), again(&["connect caller 1"]));
     let mut passed_on = Told::new(Kind { to_dialplan: true, ..ORDINARY });
-    let (reason, candidates) = (Unroutable::AllFull, Vec::new());
-    let decision = Decision::Unroutable { reason, candidates };
-    passed_on.call(10, CallEvent::Decided { leg: 1, decision });
+    passed_on.nobody(10, 1, Unroutable::AllFull);
     assert_eq!(adopt(passed_on), again(&["pass on"]));
     let mut over = Told::talking();
     over.leg(300, 1, gone());
