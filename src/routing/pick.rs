@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn debts_that_nobody_can_have_are_cut_when_they_are_put_back() {
         for (weights, reach) in
-            [(&[1_u32, 1][..], 2), (&[1, 0, 1], 2), (&[1, 1, 1, 1], 8), (&[], 0)]
+            [(&[1_u32, 1][..], 2), (&[1, 0, 1, 0], 2), (&[1, 1, 1, 1], 8), (&[], 0)]
         {
             for standing in [i64::MAX, reach + 1, reach, -reach, -reach - 1, i64::MIN] {
                 let mut wheel = wheel();
@@ -296,6 +296,27 @@ mod tests {
         }
         let picks = spin(&mut wheel, &eligible, 30);
         assert!(picks.iter().position(|&at| at == 0).is_some_and(|waits| waits <= 3 * 8));
+    }
+
+    #[test]
+    fn eight_calls_in_a_row_are_charged_whatever_the_weights() {
+        for (weights, taker) in [(&[1, 1, 1][..], 0), (&[3, 1], 0), (&[3, 1], 1), (&[5, 2, 4], 2)] {
+            let (mut wheel, eligible) = (wheel(), weighted(weights));
+            let charged = (0..20).filter(|_| wheel.charge(&eligible, taker)).count();
+            assert_eq!(charged, 8, "{weights:?} {taker}");
+        }
+        assert!(!wheel().charges(&weighted(&[1]), 0), "there is nobody who could catch up");
+        assert!(!wheel().charges(&weighted(&[1, 1]), 2), "it does not stand at the wheel");
+    }
+
+    #[test]
+    fn who_was_charged_owes_it_also_when_others_drop_out() {
+        let (mut wheel, all) = (wheel(), weighted(&[1, 1, 1]));
+        for _ in 0..8 {
+            wheel.charge(&all, 0);
+        }
+        assert_eq!((wheel.standing(0), wheel.standing(1)), (-16, 8));
+        assert_eq!(spin(&mut wheel, &all[..2], 13), [&[1; 12][..], &[0]].concat());
     }
 
     fn weights(most: u32) -> impl Strategy<Value = Vec<u32>> {
