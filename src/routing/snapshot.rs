@@ -194,11 +194,13 @@ impl Snapshot {
         let key = CallerKey::of(&caller.number, numbers)?;
         let digits = key.as_str();
         let is_own = |did: &str| self.owners(did).any(|owner| owner.flow.id == plan.flow.id);
-        let is_known = is_own(&caller.number) || is_own(digits) || is_own(&format!("+{digits}"));
+        let abroad = format!("+{digits}");
         let at_home = numbers.at_home(digits);
         let before = numbers.national_prefix.as_ref().map_or("", |prefix| prefix.as_str());
-        let is_known_at_home = is_own(at_home) || is_own(&format!("{before}{at_home}"));
-        (!is_known && !is_known_at_home).then_some(key)
+        let national = format!("{before}{at_home}");
+        let written = [&*caller.number, digits, &*abroad, at_home, &*national];
+        let is_known = written.into_iter().any(is_own);
+        (!is_known).then_some(key)
     }
 }
 

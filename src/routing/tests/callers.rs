@@ -242,6 +242,19 @@ fn nobody_is_known_by_a_number_of_the_flow_itself_or_by_none() {
         assert_eq!(key(nobody), None, "{nobody}");
     }
     assert_eq!(key("+1 202 555 0100").as_deref(), Some("12025550100"));
+    // Nor by what is dialled at home with a prefix; a number of another flow is one like any other.
+    world.change(|world| {
+        world.flow().dids = vec!["030123456".parse().unwrap()];
+        let numbers = &mut world.flow().caller_numbers;
+        (numbers.country, numbers.national_prefix) = ("49".parse().ok(), "0".parse().ok());
+        let mut other = ForwardingFlow::new(ForwardingFlowId::new(2), "other", ServerId::new(9));
+        other.dids = vec!["030123457".parse().unwrap()];
+        world.configuration.forwarding_flows.push(other);
+    });
+    let plan = world.snapshot.flow(FLOW).unwrap();
+    let key = |number: &str| world.snapshot.caller_key(plan, &Caller::clean(number, ""));
+    assert_eq!(key("+4930123456"), None);
+    assert_eq!(key("+4930123457").map(|key| key.to_string()).as_deref(), Some("4930123457"));
 }
 
 /// A flow whose rule holds from the second call within a minute on.
