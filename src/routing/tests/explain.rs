@@ -1,9 +1,12 @@
 //! Explaining, and looking ahead.
 
-use super::super::explain::{explain, live};
+use super::super::explain::{Closed, explain, explain_call, live};
 use super::*;
 use crate::model::destination::DestinationState;
 use crate::model::forwarding_flow::Fallback;
+use crate::model::id::AccountId;
+use crate::model::number::{Caller, Did};
+use crate::model::schedule::Schedule;
 use crate::model::stickiness::{RepeatCount, RepeatRule};
 use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
 use crate::model::timeline::LimitScope;
@@ -43,6 +46,44 @@ fn what_is_explained_is_what_happens_and_explaining_changes_nothing() {
         assert_eq!(names[1..], foretold);
         assert_eq!(told.ends, name(&decision).err());
     }
+}
+
+#[test]
+fn who_was_not_tried_says_why_at_the_end() {
+    let mut world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 2, 1)]);
+    world.change(|world| world.line(1).state = DestinationState::Paused);
+    let ask = world.question(&Asked::default());
+    let told = explain(&world.snapshot, &world.state, &ask);
+    let names: Vec<_> = told.then.iter().map(|next| next.name.as_str()).collect();
+    assert_eq!((names, told.ends), (vec!["c"], Some(Unroutable::Mixed)));
+    assert_eq!(told.ends_with, [Verdict::Paused]);
+}
+
+#[test]
+fn a_call_is_explained_by_its_number_to_the_account_that_owns_it() {
+    let mut world = World::new(&[(1, 1, 1), (1, 2, 1)]);
+    let did: Did = "+12025550111".parse().unwrap();
+    let never = || Some(Schedule::default());
+    world.change(|world| {
+        world.flow().dids = vec![did.clone()];
+        world.line(1).schedule = never();
+    });
+    let explain = |world: &World, account, did: &Did| {
+        let caller = Caller::clean("+12025550100", "");
+        explain_call(&world.snapshot, &world.state, account, (did, &caller, world.now))
+    };
+    let told = explain(&world, DEFAULT_ACCOUNT, &did).unwrap();
+    assert_eq!((told.flow, told.closed), (FLOW, None));
+    assert_eq!(name(&told.explanation.decision).unwrap(), "a");
+    assert_eq!(told.caller_key, Some(CallerKey::kept("12025550100")));
+    let closed = Closed { today: Vec::new(), opens_at: None };
+    assert_eq!(told.closed_lines, [(destination(1), closed.clone())]);
+    assert_eq!(explain(&world, AccountId::new(7), &did), None);
+    assert_eq!(explain(&world, DEFAULT_ACCOUNT, &"100".parse().unwrap()), None);
+    world.change(|world| world.flow().schedule = never());
+    assert_eq!(explain(&world, DEFAULT_ACCOUNT, &did).unwrap().closed, Some(closed.clone()));
+    let seen = live(&world.snapshot, &world.state, FLOW, world.now).unwrap();
+    assert_eq!((seen.closed, seen.closed_lines.len()), (Some(closed), 1));
 }
 
 #[test]
@@ -140,6 +181,8 @@ fn the_next_twenty_are_foretold() {
         (LimitScope::Account, 3, None),
     ];
     assert_eq!(scopes, wanted);
+    let trunks = seen.destinations[2].limits.iter().map(|one| one.trunk.as_deref());
+    assert_eq!(trunks.collect::<Vec<_>>(), [None, None, Some("trunk-2"), None]);
     assert_eq!(world.take(20), foretold);
     assert_eq!(foretold.matches('c').count(), 2, "then it is full");
     assert_eq!(seen.ends, None);
@@ -173,6 +216,16 @@ fn limits_and_caps_end_what_is_foretold() {
     world.change(|world| world.line(0).max_live = Some(1));
     world.change(|world| world.flow().throttle.caps = cap(9));
     assert_eq!(foretell(&world), ("a".to_owned(), Some(Unroutable::AllFull)));
+
+    // What comes behind the twentieth is not asked, whatever would limit it.
+    for (of_flow, of_line) in [(20, 99), (99, 20)] {
+        let mut world = World::new(&[(1, 1, 1)]);
+        world.change(|world| {
+            world.flow().throttle.caps = cap(of_flow);
+            world.line(0).throttle.caps = cap(of_line);
+        });
+        assert_eq!(foretell(&world), ("a".repeat(20), None));
+    }
 }
 
 #[test]

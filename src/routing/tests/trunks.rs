@@ -9,7 +9,7 @@ use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
 use crate::model::forwarding_flow::Fallback;
 use crate::model::throttle::{CapCount, CapPeriod, Throttle, VolumeCap};
-use crate::model::timeline::{Down, PassedOver, Step};
+use crate::model::timeline::{Down, LimitScope, PassedOver, Step};
 
 fn deck(prefix: &str) -> RateDeck {
     RateDeck {
@@ -144,6 +144,22 @@ fn a_trunk_for_toll_free_calls_is_chosen_for_the_user() {
         }
     });
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::NoTrunk]);
+}
+
+#[test]
+fn of_trunks_that_lead_equally_far_the_first_says_why() {
+    let mut world = toll_free();
+    world.change(|world| {
+        for (trunk, max) in world.configuration.trunks.iter_mut().zip([2, 1]) {
+            trunk.max_live = Some(max);
+        }
+    });
+    assert_eq!(world.take(3), "aaa");
+    let full = Verdict::Full { scope: LimitScope::Trunk, live: 1, max: 1 };
+    assert_eq!(world.verdicts(&Asked::default()), [full], "of the first by name");
+    world.state.set_endpoint(TrunkId::new(2), Some(false));
+    let full = Verdict::Full { scope: LimitScope::Trunk, live: 2, max: 2 };
+    assert_eq!(world.verdicts(&Asked::default()), [full], "which leads farther");
 }
 
 #[test]
