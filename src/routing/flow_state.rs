@@ -149,6 +149,39 @@ pub(super) fn may_have_callers(plan: &FlowPlan, id: DestinationId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::configuration::Configuration;
+    use crate::model::destination::{Destination, Landing};
+    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::id::{ForwardingFlowId, ServerId, TrunkId};
+    use crate::model::trunk::{Reach, Trunk};
+    use crate::routing::snapshot::Snapshot;
+
+    #[test]
+    fn hours_of_a_flow_and_of_its_destinations_are_looked_up_together() {
+        let until = |end: &str| {
+            let span = format!("00:00-{end}").parse().unwrap();
+            let weekly = std::array::from_fn(|_| vec![span]);
+            Some(Schedule { weekly, ..Schedule::default() })
+        };
+        let (id, trunk) = (ForwardingFlowId::new(1), TrunkId::new(1));
+        let landing = Landing::Trunk { trunk, number: "1001".parse().unwrap() };
+        let mut line = Destination::new(DestinationId::new(1), "a", landing);
+        line.schedule = until("02:00");
+        let mut flow = ForwardingFlow::new(id, "flow", ServerId::new(1));
+        (flow.schedule, flow.destinations) = (until("03:00"), vec![line]);
+        let all = Configuration {
+            trunks: vec![Trunk::new(trunk, "trunk", Reach::Endpoint("x".parse().unwrap()))],
+            forwarding_flows: vec![flow],
+            ..Configuration::default()
+        };
+        let snapshot = Snapshot::build(&[(DEFAULT_ACCOUNT, all)], None);
+        let plan = snapshot.flow(id).unwrap();
+        let mut state = FlowState::default().follow(None, plan, |_| {});
+        state.look_up_hours(plan, Timestamp(0));
+        let ends = [state.hours, state.lines[0].hours].map(|hours| hours.until);
+        assert_eq!(ends, [Timestamp(3 * 3_600_000), Timestamp(2 * 3_600_000)]);
+    }
 
     #[test]
     fn hours_are_looked_up_once_for_as_long_as_they_hold() {

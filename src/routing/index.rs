@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(index.insert("a".to_owned(), 1), None);
         assert_eq!(index.insert("a".to_owned(), 2), Some(1));
         assert_eq!((index.get("a"), index.get("b"), index.len()), (Some(2), None, 1));
+        assert!(!index.is_empty());
         assert_eq!(index.remove("a"), Some(2));
         assert!(index.is_empty());
     }

@@ -148,6 +148,7 @@ mod tests {
                 let walked: Vec<_> = recent.iter().map(|(k, v)| (*k, *v)).collect();
                 prop_assert_eq!(&walked, &list);
                 prop_assert_eq!(recent.len(), list.len());
+                prop_assert_eq!(recent.is_empty(), list.is_empty());
                 for (key, value) in &list {
                     prop_assert_eq!(recent.get(key), Some(value));
                 }
