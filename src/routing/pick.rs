@@ -317,6 +317,13 @@ mod tests {
         }
         assert_eq!((wheel.standing(0), wheel.standing(1)), (-16, 8));
         assert_eq!(spin(&mut wheel, &all[..2], 13), [&[1; 12][..], &[0]].concat());
+        // Besides what it owed before.
+        let mut wheel = Wheel::new(3);
+        spin(&mut wheel, &all, 2);
+        while wheel.charge(&all, 0) {}
+        assert_eq!(wheel.standing(0), -17);
+        spin(&mut wheel, &all[..2], 1);
+        assert_eq!(wheel.standing(0), -16);
     }
 
     fn weights(most: u32) -> impl Strategy<Value = Vec<u32>> {

@@ -148,7 +148,8 @@ mod tests {
         assert!(Recall::between(&new, &old).is_empty());
         let with = |rule| snapshot(|flow| flow.repeat_caller = Some(rule));
         let rules = |before, after| Recall::between(&with(before), &with(after)).rules.len();
-        assert_eq!(rules(rule, RepeatRule { then: RepeatAction::Reject, calls: 1, ..rule }), 0);
+        assert_eq!(rules(rule, RepeatRule { then: RepeatAction::Reject, ..rule }), 0);
+        assert_eq!(rules(rule, RepeatRule { calls: 1, within_sec: 59, ..rule }), 0);
         assert_eq!(rules(rule, RepeatRule { calls: 3, ..rule }), 1);
         assert_eq!(rules(rule, RepeatRule { within_sec: 61, ..rule }), 1);
         assert_eq!(rules(rule, RepeatRule { count: RepeatCount::Answered, ..rule }), 1);

@@ -43,12 +43,6 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.entries[at].held.as_ref().map(|(_, value)| value)
     }
 
-    /// Without making it any newer.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let at = self.index.get(key)?;
-        self.entries[at].held.as_mut().map(|(_, value)| value)
-    }
-
     /// Makes `key` the newest. With more than `most` of them the oldest goes, and is given back.
     pub fn put(&mut self, key: K, value: V, most: usize) -> Option<(K, V)> {
         let at = if let Some(at) = self.index.get(&key) {

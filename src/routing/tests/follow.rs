@@ -4,6 +4,7 @@ use super::super::choose::{Choice, Ledger, choose};
 use super::super::pick::Wheel;
 use super::*;
 use crate::model::memory::Remembered;
+use crate::model::number::Did;
 
 #[test]
 fn the_wheels_of_what_is_left_keep_their_standing() {
@@ -18,6 +19,33 @@ fn the_wheels_of_what_is_left_keep_their_standing() {
     world.change(|world| world.configuration.forwarding_flows.clear());
     assert_eq!(world.next(), Err(Unroutable::FlowGone));
     assert!(world.state.turned_wheels().is_empty());
+}
+
+#[test]
+fn a_change_that_touches_no_number_keeps_all_of_them() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    let did: Did = "+12025550111".parse().unwrap();
+    world.change(|world| world.flow().dids = vec![did.clone()]);
+    let mut without = world.configuration.clone();
+    without.forwarding_flows[0].dids.clear();
+    without.forwarding_flows[0].name = "renamed".to_owned();
+    without.account.prepaid = true;
+    let again =
+        |all: &Configuration| world.snapshot.again(vec![(DEFAULT_ACCOUNT, all.clone())], None);
+    let next = again(&without).unwrap();
+    assert_eq!(next.owner(&did).unwrap().flow.name, "renamed");
+    assert_eq!(next.flow(FLOW).unwrap().flow.dids, [did]);
+    assert_eq!((world.snapshot.has_prepaid(), next.has_prepaid()), (false, true));
+    without.forwarding_flows[0].id = ForwardingFlowId::new(2);
+    assert!(again(&without).is_none(), "the numbers of another flow are not known");
+}
+
+#[test]
+fn a_tier_is_all_lines_of_one_priority() {
+    let world = World::new(&[(1, 1, 1), (1, 1, 1), (1, 2, 1), (1, 3, 1), (1, 3, 1), (1, 3, 1)]);
+    let plan = world.snapshot.flow(FLOW).unwrap();
+    let tiers = (0..6).map(|place| plan.tier(place));
+    assert_eq!(tiers.collect::<Vec<_>>(), [0..2, 0..2, 2..3, 3..6, 3..6, 3..6]);
 }
 
 #[test]
