@@ -3,8 +3,11 @@
 use super::super::choose::{Choice, Ledger, choose};
 use super::super::pick::Wheel;
 use super::*;
-use crate::model::memory::Remembered;
+use crate::model::memory::{Remembered, Throttled, Visit};
 use crate::model::number::Did;
+use crate::model::schedule::Schedule;
+use crate::model::stickiness::{RepeatCount, RepeatRule};
+use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
 
 #[test]
 fn the_wheels_of_what_is_left_keep_their_standing() {
@@ -38,6 +41,80 @@ fn a_change_that_touches_no_number_keeps_all_of_them() {
     assert_eq!((world.snapshot.has_prepaid(), next.has_prepaid()), (false, true));
     without.forwarding_flows[0].id = ForwardingFlowId::new(2);
     assert!(again(&without).is_none(), "the numbers of another flow are not known");
+}
+
+#[test]
+fn what_is_recalled_counts_where_it_belongs() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    let (per, count) = (CapPeriod::Day, CapCount::Attempts);
+    let (calls, within_sec) = (1, 60);
+    world.change(|world| {
+        world.flow().throttle.caps = vec![VolumeCap { per, count, max: 5 }];
+        let (count, then) = (RepeatCount::Any, RepeatAction::Tag);
+        world.flow().repeat_caller = Some(RepeatRule { calls, within_sec, count, then });
+        let other = ForwardingFlow { id: ForwardingFlowId::new(2), ..world.flow().clone() };
+        world.configuration.forwarding_flows.push(other);
+    });
+    let since = Timestamp(world.now.0 - world.now.0 % 86_400_000);
+    let volume = |flow| Remembered::Volume {
+        of: Throttled::ForwardingFlow(ForwardingFlowId::new(flow)),
+        per,
+        count,
+        since,
+        used: 5,
+    };
+    world.state.recall(&world.snapshot, volume(2));
+    assert_eq!(world.next().unwrap(), "a");
+    world.state.recall(&world.snapshot, volume(1));
+    assert_eq!(world.next(), Err(Unroutable::FlowCapped));
+
+    let (plan, key) = (world.snapshot.flow(FLOW).unwrap(), CallerKey::kept("12025550100"));
+    let visit = Visit::begun(CallId::new(99), world.now);
+    assert_eq!(world.state.repeat(plan, &key, world.now), None);
+    world.state.recall_visit(&world.snapshot, FLOW, &key, visit);
+    assert_eq!(world.state.repeat(plan, &key, world.now), plan.flow.repeat_caller);
+}
+
+#[test]
+fn what_is_spaced_stays_so_when_the_clock_is_set() {
+    for is_of_flow in [true, false] {
+        let mut world = World::new(&[(1, 1, 1)]);
+        world.change(|world| {
+            let flow = world.flow();
+            let line = &mut flow.destinations[0].throttle;
+            let throttle = if is_of_flow { &mut flow.throttle } else { line };
+            throttle.spacing_sec = Some(60);
+        });
+        assert_eq!(world.next().unwrap(), "a");
+        world.state.clock_set(3_600_000);
+        world.wait_sec(3_600 + 59);
+        assert!(world.next().is_err());
+        world.wait_sec(1);
+        assert_eq!(world.next().unwrap(), "a");
+    }
+}
+
+#[test]
+fn a_circuit_is_tried_again_as_late_when_the_clock_is_set() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    for _ in 0..3 {
+        let (leg, _) = world.ask(&Asked::default());
+        world.tell(leg, 0, None, News::NoReply);
+    }
+    world.state.clock_set(3_600_000);
+    world.wait_sec(3_600 + 14);
+    assert_eq!(world.next(), Err(Unroutable::AllDown));
+    world.wait_sec(1);
+    assert_eq!(world.next().unwrap(), "a");
+}
+
+#[test]
+fn schedules_are_looked_up_before_they_are_asked() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.change(|world| world.line(0).schedule = Some(Schedule::default()));
+    let before = format!("{:?}", world.state.flows[0].lines);
+    world.state.prepare(&world.snapshot, FLOW, world.now);
+    assert_ne!(format!("{:?}", world.state.flows[0].lines), before);
 }
 
 #[test]

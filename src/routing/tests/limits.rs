@@ -46,6 +46,20 @@ fn every_limit_of_a_leg_holds() {
 }
 
 #[test]
+fn a_call_has_one_place_behind_the_cap_of_its_flow_however_many_legs() {
+    let mut world = World::new(&[(1, 1, 1), (1, 2, 1)]);
+    world.change(|world| world.flow().throttle.caps = vec![cap(CapCount::Answers, 2)]);
+    let mut ask = world.question(&Asked::default());
+    assert_eq!(name(&decide(&world.snapshot, &mut world.state, &ask)).unwrap(), "a");
+    // The first leg is not gone yet.
+    ask.leg.no = 2;
+    ask.tried.push(tried(0, None));
+    assert_eq!(name(&decide(&world.snapshot, &mut world.state, &ask)).unwrap(), "b");
+    assert_eq!(world.next().unwrap(), "a");
+    assert_eq!(world.next(), Err(Unroutable::FlowCapped));
+}
+
+#[test]
 fn a_slot_given_back_is_free_for_the_next() {
     let mut world = World::new(&[(1, 1, 1)]);
     world.change(|world| world.line(0).max_live = Some(1));

@@ -4,6 +4,7 @@ use strum::VariantNames as _;
 
 use super::super::decide::{Left, LiveLeg, readopt};
 use super::super::slots::Scope;
+use super::super::standing::trunks;
 use super::*;
 use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
 use crate::model::cause::Outcome;
@@ -296,6 +297,37 @@ fn a_prepaid_account_needs_credit_for_what_costs() {
     world.change(|world| world.configuration.rate_decks = vec![deck("44")]);
     assert_eq!(world.verdicts(&Asked::default()), [Verdict::Unrated]);
     world.change(|world| world.configuration.account.prepaid = false);
+    assert_eq!(world.next().unwrap(), "a");
+    world.change(|world| world.configuration.rate_decks = vec![deck("1800")]);
+    assert_eq!(world.next().unwrap(), "a", "who pays afterwards needs no credit");
+    world.change(|world| {
+        world.configuration.account.prepaid = true;
+        let mut free = deck("1800").rates[0].clone();
+        free.per_minute = Micros(0);
+        world.configuration.rate_decks[0].rates = vec![free].into();
+    });
+    assert_eq!(world.next().unwrap(), "a", "what is free needs none");
+}
+
+#[test]
+fn trunks_are_told_of_with_the_legs_over_each() {
+    let mut world = World::new(&[(1, 1, 1), (2, 2, 1)]);
+    assert_eq!(world.take(2), "aa");
+    let live = |state: &State| -> Vec<(String, u32)> {
+        let told = trunks(&world.snapshot, state, world.now).into_iter();
+        told.map(|one| (one.name, one.live)).collect()
+    };
+    let told = |first| [("trunk-1".to_owned(), first), ("trunk-2".to_owned(), 0)];
+    assert_eq!(live(&world.state), told(2));
+    assert_eq!(live(&State::default()), told(0), "whatever configuration it is for");
+}
+
+#[test]
+fn whether_trunks_work_is_found_out_again_when_asterisk_began_anew() {
+    let mut world = World::new(&[(1, 1, 1)]);
+    world.state.set_endpoint(TrunkId::new(1), Some(false));
+    assert_eq!(world.next(), Err(Unroutable::AllDown));
+    world.state.forget_trunks();
     assert_eq!(world.next().unwrap(), "a");
 }
 
