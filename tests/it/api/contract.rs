@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::{Method, StatusCode};
 use divert::api::{Scope, document};
 use divert::model::account::DEFAULT_ACCOUNT;
-use divert::store::Record;
 use regex::Regex;
 use serde_json::{Value, json};
 use strum::VariantArray as _;
 
 use super::calls::record_call;
-use super::openapi::{fill, operations, order};
+use super::openapi::{fill, lay_ground, operations, order};
 use super::{Answer, Ask, World};
 
 /// Follows references to the schema itself.
@@ -275,17 +274,7 @@ const OF_SCHEMA: [&str; 6] =
 /// Makes one of everything that is described, by the examples; the id of each.
 async fn stage(world: &World) -> BTreeMap<String, String> {
     let call = record_call(world, |call| call.is_test = true).await;
-    let master = json!({ "name": "pbx", "role": "master" });
-    world.local(Ask::post("/v1/servers").json(&master)).await.id();
-    world
-        .db
-        .record("node-1", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
-        .await
-        .unwrap();
-    let mut ids = BTreeMap::from([
-        ("/v1/calls".to_owned(), call.to_string()),
-        ("/v1/nodes".to_owned(), "node-1".to_owned()),
-    ]);
+    let mut ids = lay_ground(world, call).await;
     let mut makers: Vec<_> =
         operations().into_iter().filter(|(method, ..)| matches!(*method, "post" | "put")).collect();
     makers.sort_by_key(|(method, path, _)| order(method, path));

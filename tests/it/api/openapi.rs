@@ -6,6 +6,7 @@ use std::path::Path;
 
 use divert::api::document;
 use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::id::CallId;
 use divert::store::Record;
 use serde_json::{Value, json};
 
@@ -134,6 +135,19 @@ fn the_promised_routes_exist() {
     assert_eq!(all, promised);
 }
 
+/// Makes what the examples need and no operation makes before: a node, and the master they name. The
+/// ids of those things, by where they are listed.
+pub async fn lay_ground(world: &World, call: CallId) -> BTreeMap<String, String> {
+    let master = json!({ "name": "pbx", "role": "master" });
+    world.local(Ask::post("/v1/servers").json(&master)).await.id();
+    let startup = Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() };
+    world.db.record("node-1", &[startup]).await.unwrap();
+    BTreeMap::from([
+        ("/v1/calls".to_owned(), call.to_string()),
+        ("/v1/nodes".to_owned(), "node-1".to_owned()),
+    ])
+}
+
 /// Executes every operation once, with its example where it has a body, in an order in which that
 /// works, and compares status and members of the answer with what is described.
 #[tokio::test]
@@ -141,20 +155,7 @@ async fn every_example_does_what_its_description_says() {
     let world = World::new().await;
     let call = record_call(&world, |_| {}).await;
     world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call));
-    // The examples name it as the master.
-    let master = json!({ "name": "pbx", "role": "master" });
-    world.local(Ask::post("/v1/servers").json(&master)).await.id();
-
-    world
-        .db
-        .record("node-1", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
-        .await
-        .unwrap();
-
-    let mut ids = BTreeMap::from([
-        ("/v1/calls".to_owned(), call.to_string()),
-        ("/v1/nodes".to_owned(), "node-1".to_owned()),
-    ]);
+    let mut ids = lay_ground(&world, call).await;
     let mut all = operations();
     all.sort_by_key(|(method, path, _)| order(method, path));
     for (method, path, operation) in all {
