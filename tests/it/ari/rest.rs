@@ -292,7 +292,10 @@ async fn a_snapshot_is_all_of_ours_or_nothing() {
 async fn many_commands_run_at_once_but_not_all_of_them() {
     const AT_ONCE: usize = 32;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(&settings(listener.local_addr().unwrap().port())).unwrap();
+    // None is given up and asked for again, however slow the machine is.
+    let timeouts = Timeouts { request: Duration::from_mins(2), ..Timeouts::default() };
+    let settings = settings(listener.local_addr().unwrap().port());
+    let client = Client::with_timeouts(&settings, timeouts).unwrap();
     let tasks: Vec<_> = (0..2 * AT_ONCE)
         .map(|no| {
             let client = client.clone();
@@ -302,11 +305,15 @@ async fn many_commands_run_at_once_but_not_all_of_them() {
     for _ in 0..2 {
         // None is answered before all of them have come.
         let mut open = Vec::new();
-        while open.len() < AT_ONCE {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            head(&mut stream).await;
-            open.push(stream);
-        }
+        let gather = async {
+            while open.len() < AT_ONCE {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                head(&mut stream).await;
+                open.push(stream);
+            }
+        };
+        let all = tokio::time::timeout(Duration::from_secs(30), gather).await;
+        all.expect("fewer at once");
         let more = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(more.is_err(), "more than {AT_ONCE} at once");
         for mut stream in open {
