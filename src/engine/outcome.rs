@@ -165,6 +165,8 @@ mod tests {
     use ChannelState::{Down, Ringing, Up};
 
     use super::*;
+    use crate::model::throttle::{CapCount, CapPeriod};
+    use crate::model::timeline::{self, LimitScope};
 
     /// Each line as it was measured on an ARI-dialled PJSIP leg of Asterisk 22.10.1, or read in its
     /// source: what the far end did, cause, SIP response, state, outcome.
@@ -258,5 +260,46 @@ mod tests {
         assert_eq!(cause(Outcome::Declined), 16, "which Asterisk sends as 603");
         assert_eq!(cause(Outcome::TrunkFailed), 34);
         assert_eq!(cause(Outcome::CodecMismatch), 58);
+    }
+
+    #[test]
+    fn each_refusal_has_its_word() {
+        use CallResult::{
+            Capped, Closed, Failed, Full, NoCredit, Paused, RateLimited, RefusedCaller,
+        };
+
+        let (per, count) = (CapPeriod::Day, CapCount::Answers);
+        for (verdict, word) in [
+            (Verdict::Capped { per, count, used: 1, max: 1 }, Some(Capped)),
+            (Verdict::Chosen, None),
+            (Verdict::Closed, Some(Closed)),
+            (Verdict::Disabled, Some(Paused)),
+            (Verdict::Down { why: timeline::Down::Offline }, Some(Failed)),
+            (Verdict::Drained, Some(Paused)),
+            (Verdict::Full { scope: LimitScope::Account, live: 1, max: 1 }, Some(Full)),
+            (Verdict::LedgerAway, Some(Failed)),
+            (Verdict::NoCredit, Some(NoCredit)),
+            (Verdict::NoTrunk, Some(Failed)),
+            (Verdict::NotItsTurn, None),
+            (Verdict::Paused, Some(Paused)),
+            (Verdict::Spacing { wait_ms: 1 }, Some(RateLimited)),
+            (Verdict::TooFast, Some(RateLimited)),
+            (Verdict::Tried, None),
+            (Verdict::Unrated, Some(NoCredit)),
+        ] {
+            assert_eq!(refused(verdict), word, "{verdict:?}");
+        }
+        for (reason, word) in [
+            (Unroutable::AllTried, None),
+            (Unroutable::FlowCapped, Some(Capped)),
+            (Unroutable::FlowClosed, Some(Closed)),
+            (Unroutable::FlowGone, None),
+            (Unroutable::FlowPaused, Some(Paused)),
+            (Unroutable::FlowTooFast, Some(RateLimited)),
+            (Unroutable::NoFallback, None),
+            (Unroutable::RepeatCaller, Some(RefusedCaller)),
+        ] {
+            assert_eq!(refusal(reason, &[]), word, "{reason:?}");
+        }
     }
 }

@@ -5,6 +5,8 @@ mod found;
 mod routing;
 mod rows;
 mod test_call;
+#[cfg(test)]
+mod tests;
 
 use self::routing::Billed;
 use self::rows::{count, row, tell};

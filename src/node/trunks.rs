@@ -263,7 +263,55 @@ fn is_same(told: &str, set: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use wiremock::matchers::{method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
+    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::configuration::Configuration;
+    use crate::node::tests::client_of;
+
+    async fn done(pushed: &Notify) {
+        let told = tokio::time::timeout(Duration::from_secs(30), pushed.notified()).await;
+        told.expect("nobody looked");
+    }
+
+    /// An Asterisk that has nothing of what it was told to make.
+    #[tokio::test]
+    async fn a_trunk_that_is_looked_into_is_made_again_where_it_is_gone() {
+        let server = MockServer::start().await;
+        let none = ResponseTemplate::new(200).set_body_json(json!([]));
+        let list = Mock::given(method("GET")).and(path("/ari/endpoints/PJSIP"));
+        list.respond_with(none.clone()).mount(&server).await;
+        Mock::given(method("PUT")).respond_with(none).mount(&server).await;
+        let made = async || {
+            let requests = server.received_requests().await.unwrap();
+            requests.iter().filter(|request| request.method.as_str() == "PUT").count()
+        };
+        let id = TrunkId::new(1);
+        let reach = Reach::Address("127.0.0.1:5060".parse().unwrap());
+        let trunks = vec![Trunk::new(id, "peer", reach)];
+        let configuration = Configuration { trunks, ..Configuration::default() };
+        let snapshot = Arc::new(Snapshot::build(&[(DEFAULT_ACCOUNT, configuration)], None));
+        let pushed = Arc::new(Notify::new());
+        let trunks = Trunks::start(client_of(&server), InstallationId::new(1), Arc::clone(&pushed));
+
+        trunks.want_anew(Arc::clone(&snapshot));
+        done(&pushed).await;
+        let once = made().await;
+        assert!(once > 0);
+        trunks.want(Arc::clone(&snapshot));
+        done(&pushed).await;
+        assert_eq!(made().await, once, "it was made already");
+        trunks.doubt(&[]);
+        trunks.doubt(&[id]);
+        done(&pushed).await;
+        assert_eq!(made().await, 2 * once, "somebody took it away");
+        trunks.want_anew(snapshot);
+        done(&pushed).await;
+        assert_eq!(made().await, 3 * once, "behind a new connection may be a new Asterisk");
+    }
 
     #[test]
     fn settings_are_known_again_however_asterisk_writes_them() {

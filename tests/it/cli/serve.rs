@@ -6,8 +6,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -122,6 +122,36 @@ fn a_directory_for_waiting_rows_that_is_not_there_is_named() {
     assert_eq!(serving.until_it_ends(), Some(1));
     let told = log(dir.path());
     assert!(told.contains("`spool`: absent/a-") && told.contains("No such file"), "{told}");
+}
+
+/// By it the dialplan, and the next process, know that this one stopped and did not die.
+#[test]
+fn a_server_that_is_told_to_stop_says_goodbye_to_the_dialplan() {
+    let (dir, asterisk) = (TempDir::new().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = format!("http://{}/ari", asterisk.local_addr().unwrap());
+    let beats = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&beats);
+    thread::spawn(move || {
+        for stream in asterisk.incoming() {
+            let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
+            let len = stream.read(&mut head).unwrap_or_default();
+            let head = String::from_utf8_lossy(&head[..len]).into_owned();
+            let line = head.lines().next().unwrap_or_default();
+            if line.contains("variable=DIVERT_BEAT_divert&value=") {
+                noted.lock().unwrap().push(line.to_owned());
+            }
+            let _ = stream.write_all(b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let database = sqlite(dir.path());
+    let mut serving = serve(dir.path(), &database, &[("DIVERT_ARI_URL", &url)]);
+    eventually("it serves", || answers(dir.path(), &database));
+    let id = serving.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(serving.until_it_ends(), Some(0));
+    let beats = beats.lock().unwrap();
+    let last = beats.last().map(String::as_str).unwrap_or_default();
+    assert!(last.starts_with("POST ") && last.contains("&value=0 "), "{beats:?}");
 }
 
 #[tokio::test]
