@@ -26,7 +26,8 @@ pub(super) const SIGN: Duration = Duration::from_secs(2);
 const DEAD_SEC: i64 = 8;
 /// How long a channel may take to be gone from an application that nobody listens to.
 const VANISHING: Duration = Duration::from_millis(500);
-/// How long Asterisk may take to see that a connection has ended.
+/// How long Asterisk may take to see that a connection has ended; a busy one took 5 s, so a holder
+/// that gives no new sign of life meanwhile gets this much beyond the time after which it is dead.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,7 +39,8 @@ enum Holder {
     Us,
     /// Still connected, and without a sign of life for long.
     Dead(String),
-    Other(String),
+    /// Who, and of which second its last sign of life is, if it gives any.
+    Other(String, Option<i64>),
 }
 
 /// This process's claim to its application.
@@ -69,7 +71,9 @@ impl Claim {
     /// # Errors
     /// Who has it.
     pub async fn settle(&self) -> Result<(), String> {
-        let until = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let longest = PATIENCE + Duration::from_secs(DEAD_SEC.unsigned_abs());
+        let mut signed = None;
         loop {
             match self.holder().await {
                 // Whether it can be reached at all is found out by who connects.
@@ -78,9 +82,14 @@ impl Claim {
                     warn!("{who} shows no sign of life: its application is taken over");
                     return Ok(());
                 }
-                Ok(Holder::Other(_)) if self.takes_over => return Ok(()),
-                Ok(Holder::Other(who)) if Instant::now() >= until => return Err(who),
-                Ok(Holder::Other(_)) => sleep(10 * PAUSE).await,
+                Ok(Holder::Other(..)) if self.takes_over => return Ok(()),
+                Ok(Holder::Other(who, at)) => {
+                    let lives = at.is_none_or(|at| *signed.get_or_insert(at) != at);
+                    if begun.elapsed() >= if lives { PATIENCE } else { longest } {
+                        return Err(who);
+                    }
+                    sleep(10 * PAUSE).await;
+                }
             }
         }
     }
@@ -164,19 +173,22 @@ fn variable(app: &str) -> String {
 fn holder(signed: &str, us: &str, now_sec: i64) -> Holder {
     let parts = signed.rsplit_once(' ');
     let Some((who, at)) = parts.and_then(|(who, at)| Some((who, at.parse::<i64>().ok()?))) else {
-        return Holder::Other("a program that is no divert".to_owned());
+        return Holder::Other("a program that is no divert".to_owned(), None);
     };
     if who == us {
         Holder::Us
     } else if now_sec.saturating_sub(at) > DEAD_SEC {
         Holder::Dead(who.to_owned())
     } else {
-        Holder::Other(who.to_owned())
+        Holder::Other(who.to_owned(), Some(at))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wiremock::matchers::{any, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
 
     #[test]
@@ -184,12 +196,55 @@ mod tests {
         let of = |signed: &str| holder(signed, "node a, process 1", 1_000);
         let other = "node a, process 2".to_owned();
         assert_eq!(of("node a, process 1 10"), Holder::Us);
-        assert_eq!(of("node a, process 2 992"), Holder::Other(other.clone()));
+        assert_eq!(of("node a, process 2 992"), Holder::Other(other.clone(), Some(992)));
         assert_eq!(of("node a, process 2 991"), Holder::Dead(other.clone()));
-        assert_eq!(of("node a, process 2 1005"), Holder::Other(other), "its clock is ahead");
+        assert_eq!(
+            of("node a, process 2 1005"),
+            Holder::Other(other, Some(1_005)),
+            "its clock is ahead"
+        );
         for nobody in ["", "x", "node a, process 2 then"] {
-            assert_eq!(of(nobody), Holder::Other("a program that is no divert".to_owned()));
+            assert_eq!(of(nobody), Holder::Other("a program that is no divert".to_owned(), None));
         }
+    }
+
+    /// The claim to an application that is listened to by whoever signs so.
+    async fn claim(sign: impl Fn() -> i64 + Send + Sync + 'static) -> (MockServer, Claim) {
+        let server = MockServer::start().await;
+        let signed = move |_: &wiremock::Request| {
+            let value = format!("node a, process 2 {}", sign());
+            ResponseTemplate::new(200).set_body_json(serde_json::json!({ "value": value }))
+        };
+        let variable = Mock::given(path("/ari/asterisk/variable")).respond_with(signed);
+        variable.mount(&server).await;
+        let done = ResponseTemplate::new(200).set_body_string("{}");
+        Mock::given(any()).respond_with(done).mount(&server).await;
+        let settings = Settings {
+            url: format!("{}/ari", server.uri()).parse().unwrap(),
+            user: "divert".into(),
+            password: "s3cret".into(),
+            app: "divert".into(),
+        };
+        let claim = Claim::new(&settings, "node a, process 1".into(), false).unwrap();
+        (server, claim)
+    }
+
+    #[tokio::test]
+    async fn one_that_was_just_killed_is_waited_for_and_one_that_lives_is_not() {
+        let now = || clock::wall().0 / 1_000;
+        let killed_at = now() - (DEAD_SEC - 4);
+        let (_server, of_the_dead) = claim(move || killed_at).await;
+        let (_server, of_the_living) = claim(now).await;
+        let begun = Instant::now();
+        let both = tokio::join!(of_the_dead.settle(), async {
+            let settled = of_the_living.settle().await;
+            (settled, begun.elapsed())
+        });
+        let (of_the_dead, (of_the_living, took)) = both;
+        assert_eq!(of_the_dead, Ok(()), "Asterisk was slow to see that it is gone");
+        assert!(begun.elapsed() > PATIENCE);
+        assert_eq!(of_the_living, Err("node a, process 2".to_owned()));
+        assert!(took < PATIENCE + Duration::from_secs(1), "{took:?}");
     }
 
     #[test]
