@@ -9,6 +9,7 @@ mod bridges;
 mod core;
 mod descriptors;
 mod health;
+mod keeper;
 mod lanes;
 pub mod ledger;
 mod load;

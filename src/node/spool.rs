@@ -27,10 +27,33 @@ const MOST: u64 = 256 << 20;
 /// Where it is for a database that is no file, unless the settings name another directory.
 const FOLDER: &str = "/var/lib/divert";
 
+/// Where the lines go. Both may take for ever.
+trait Disk: std::fmt::Debug + Send + Sync {
+    /// All of it or, when there is no room, nothing.
+    fn add(&self, at: u64, text: &[u8]) -> io::Result<()>;
+    fn empty(&self) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn add(&self, at: u64, text: &[u8]) -> io::Result<()> {
+        let added = self.write_all_at(text, at).and_then(|()| self.sync_data());
+        if added.is_err() {
+            let _ = self.set_len(at);
+        }
+        added
+    }
+
+    fn empty(&self) -> io::Result<()> {
+        self.set_len(0)
+    }
+}
+
 /// The file, which nobody else has while we have it.
 #[derive(Debug)]
 pub struct Spool {
+    /// Nothing is read from it but what an earlier process left.
     file: Arc<File>,
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// Up to the end of the last whole line.
     len: u64,
@@ -79,7 +102,9 @@ impl Spool {
             bail!("{} is in use by another divert", path.display());
         }
         let len = file.metadata().with_context(|| path.display().to_string())?.len();
-        Ok(Self { file: Arc::new(file), path, len, rows: 0, most })
+        let file = Arc::new(file);
+        let disk = Arc::clone(&file) as Arc<dyn Disk>;
+        Ok(Self { file, disk, path, len, rows: 0, most })
     }
 
     #[must_use]
@@ -98,7 +123,7 @@ impl Spool {
     ///
     /// # Errors
     /// Nothing was added.
-    pub async fn append<'a>(&mut self, rows: impl Iterator<Item = &'a Record>) -> io::Result<()> {
+    pub fn append(&mut self, rows: &[Record]) -> io::Result<()> {
         let (mut text, mut added) = (Vec::new(), 0);
         for row in rows {
             if matches!(
@@ -117,9 +142,8 @@ impl Spool {
                 added += 1;
             }
         }
-        let (file, at, len) = (Arc::clone(&self.file), self.len, text.len() as u64);
-        tokio::task::spawn_blocking(move || add(&file, at, &text)).await??;
-        self.len += len;
+        self.disk.add(self.len, &text)?;
+        self.len += text.len() as u64;
         self.rows += added;
         Ok(())
     }
@@ -127,7 +151,7 @@ impl Spool {
     /// All its rows are in the store.
     pub fn clear(&mut self) {
         if self.len > 0
-            && let Err(error) = self.file.set_len(0)
+            && let Err(error) = self.disk.empty()
         {
             // They will be written once more, which changes nothing.
             warn!(%error, "{} could not be emptied", self.path.display());
@@ -225,15 +249,6 @@ pub enum ReplayError {
     Write(#[from] serde_json::Error),
 }
 
-/// All of it or, when the disk is full, nothing.
-fn add(file: &File, at: u64, text: &[u8]) -> io::Result<()> {
-    let added = file.write_all_at(text, at).and_then(|()| file.sync_data());
-    if added.is_err() {
-        let _ = file.set_len(at);
-    }
-    added
-}
-
 /// The directory beside a database, and what tells it from others on this machine; `None` for one
 /// that ends with the process anyway.
 fn place(url: &DatabaseUrl) -> Option<(PathBuf, String)> {
@@ -255,4 +270,52 @@ fn short_hash(text: &str) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    /// A disk that lets nothing through until it is told to.
+    #[derive(Debug)]
+    pub struct Hanging {
+        file: Arc<File>,
+        hangs: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Hanging {
+        /// The spool of such a disk.
+        pub fn spool(path: PathBuf) -> (Spool, Arc<Self>) {
+            let mut spool = Spool::open(path, MOST).unwrap();
+            let (file, changed) = (Arc::clone(&spool.file), Condvar::new());
+            let disk = Arc::new(Self { file, hangs: Mutex::new(true), changed });
+            spool.disk = Arc::clone(&disk) as Arc<dyn Disk>;
+            (spool, disk)
+        }
+
+        pub fn hang(&self, hangs: bool) {
+            *self.hangs.lock().unwrap() = hangs;
+            self.changed.notify_all();
+        }
+
+        fn wait(&self) {
+            let hangs = self.hangs.lock().unwrap();
+            drop(self.changed.wait_while(hangs, |hangs| *hangs).unwrap());
+        }
+    }
+
+    impl Disk for Hanging {
+        fn add(&self, at: u64, text: &[u8]) -> io::Result<()> {
+            self.wait();
+            self.file.add(at, text)
+        }
+
+        fn empty(&self) -> io::Result<()> {
+            self.wait();
+            self.file.empty()
+        }
+    }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
+use super::keeper::{Keeper, News};
 use super::spool::Spool;
 use crate::api::RowCounts;
 use crate::store::{Db, Record, StoreError};
@@ -50,15 +51,10 @@ pub struct Progress {
     spooled: AtomicU64,
     lost: AtomicU64,
     is_shedding: AtomicBool,
-    away: Mutex<Option<Away>>,
-}
-
-/// Nothing is written just now.
-#[derive(Debug)]
-struct Away {
-    why: String,
-    /// Why the spool takes nothing either.
-    spool: Option<String>,
+    /// Why nothing is written just now.
+    away: Mutex<Option<String>>,
+    /// Why the spool takes nothing.
+    spool_fault: Mutex<Option<String>>,
 }
 
 impl Writer {
@@ -69,6 +65,10 @@ impl Writer {
         let progress = Arc::new(Progress::default());
         progress.lose(0, SHED);
         progress.lose(0, REFUSED);
+        let spool = spool.and_then(|spool| {
+            let started = Keeper::start(spool);
+            started.inspect_err(|error| error!(%error, "rows will wait in memory only")).ok()
+        });
         let writing = Writing {
             db,
             node,
@@ -77,6 +77,9 @@ impl Writer {
             is_open: true,
             fresh: Vec::with_capacity(BATCH),
             waiting: VecDeque::new(),
+            done: 0,
+            given: 0,
+            given_before: 0,
             kept: 0,
             checkpoint_at: Instant::now() + CHECKPOINT,
             progress: Arc::clone(&progress),
@@ -136,12 +139,11 @@ impl Progress {
     /// # Errors
     /// Why nothing is written just now, in plain words.
     pub fn state(&self) -> Result<(), String> {
-        let away = self.away();
-        let Some(Away { why, spool }) = &*away else {
+        let Some(why) = locked(&self.away).clone() else {
             return Ok(());
         };
         let mut text = format!("{} rows wait to be written: {why}", self.waiting());
-        if let Some(why) = spool {
+        if let Some(why) = &*locked(&self.spool_fault) {
             text.push_str("; they are in memory only: ");
             text.push_str(why);
         }
@@ -151,10 +153,6 @@ impl Progress {
     fn waiting(&self) -> u64 {
         let written = self.written.load(Ordering::Relaxed);
         self.pushed.load(Ordering::Relaxed).saturating_sub(written)
-    }
-
-    fn away(&self) -> MutexGuard<'_, Option<Away>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lose(&self, rows: u64, why: &'static str) {
@@ -172,19 +170,29 @@ impl Progress {
     }
 }
 
-/// The writing task.
+fn locked(text: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The writing task. Places of rows count from the first that came.
 struct Writing {
     db: Db,
     node: String,
-    spool: Option<Spool>,
+    spool: Option<Keeper>,
     queue: mpsc::UnboundedReceiver<Record>,
     is_open: bool,
     /// Empty between two looks at the queue.
     fresh: Vec<Record>,
     /// Those that come after the batch under way, the oldest first.
     waiting: VecDeque<Record>,
-    /// How many of them are in the spool.
-    kept: usize,
+    /// How many rows are written.
+    done: u64,
+    /// Up to which place rows were given to the spool …
+    given: u64,
+    /// … the same before it got those which it works on …
+    given_before: u64,
+    /// … and up to which they are in it; 0 while it is empty.
+    kept: u64,
     checkpoint_at: Instant,
     progress: Arc<Progress>,
 }
@@ -194,7 +202,6 @@ struct Batch {
     rows: Arc<Vec<Record>>,
     /// How many they were before those that say nothing were left out.
     taken: usize,
-    is_kept: bool,
 }
 
 /// A try to write a batch: those of its rows that the store refuses, or why it is away.
@@ -205,6 +212,19 @@ impl Writing {
         while self.gather().await {
             let batch = self.batch();
             self.see_through(batch).await;
+        }
+        // What was written need not be written again by the next process.
+        let goodbye = async {
+            while self.spool.as_ref().is_some_and(Keeper::is_busy) {
+                let news = news(&mut self.spool).await;
+                self.spool_news(news);
+            }
+            if let Some(spool) = self.spool {
+                spool.end().await;
+            }
+        };
+        if timeout(LATE, goodbye).await.is_err() {
+            warn!("the spool was not emptied: its disk does not answer");
         }
     }
 
@@ -226,6 +246,7 @@ impl Writing {
                         }
                     }
                 }
+                news = news(&mut self.spool) => self.spool_news(news),
                 () = sleep_until(self.checkpoint_at) => {
                     if let Err(error) = self.db.checkpoint().await {
                         debug!(%error, "the database's log stays as it is");
@@ -239,17 +260,16 @@ impl Writing {
 
     fn batch(&mut self) -> Batch {
         // No row goes with those of the spool that is not in it: when they are written it is empty.
-        let is_kept = self.kept > 0;
-        let most = if is_kept { self.kept.min(BATCH) } else { BATCH };
+        let given = usize::try_from(self.given.saturating_sub(self.done)).unwrap_or(usize::MAX);
+        let most = if given > 0 { given.min(BATCH) } else { BATCH };
         let mut rows: Vec<Record> = self.waiting.drain(..most.min(self.waiting.len())).collect();
         let taken = rows.len();
-        self.kept -= if is_kept { taken } else { 0 };
         coalesce(&mut rows);
-        Batch { rows: Arc::new(rows), taken, is_kept }
+        Batch { rows: Arc::new(rows), taken }
     }
 
     /// Until the batch is written. What comes meanwhile waits.
-    async fn see_through(&mut self, mut batch: Batch) {
+    async fn see_through(&mut self, batch: Batch) {
         let mut attempt = self.attempt(&batch, Duration::ZERO);
         let mut late_at = Instant::now() + LATE;
         let mut is_late = false;
@@ -270,12 +290,21 @@ impl Writing {
                     self.waiting.extend(self.fresh.drain(..));
                     self.progress.tell();
                 }
+                news = news(&mut self.spool) => {
+                    // What the disk has no room for now is tried again later.
+                    let is_kept = matches!(&news, News::Appended { result: Ok(()), .. });
+                    self.spool_news(news);
+                    if is_kept {
+                        self.keep(&batch);
+                    }
+                }
                 () = sleep_until(late_at) => {
                     // A disk may be busy for a second.
-                    if std::mem::replace(&mut is_late, true) && self.progress.away().is_none() {
+                    let is_new = locked(&self.progress.away).is_none();
+                    if std::mem::replace(&mut is_late, true) && is_new {
                         self.is_away("the database does not answer".to_owned());
                     }
-                    self.keep(&mut batch).await;
+                    self.keep(&batch);
                     late_at = Instant::now() + LATE;
                 }
             }
@@ -298,63 +327,100 @@ impl Writing {
             self.progress.lose(1, REFUSED);
             let text = serde_json::to_string(&row).unwrap_or_default();
             match &self.spool {
-                Some(spool) if !text.is_empty() => spool.set_aside(&text, &error.to_string()),
+                Some(spool) if !text.is_empty() => spool.set_aside(text, error.to_string()),
                 _ => error!(%error, "a row was refused by the store and is lost: {text}"),
             }
         }
-        if let Some(spool) = self.spool.as_mut().filter(|_| batch.is_kept && self.kept == 0) {
-            spool.clear();
-            self.progress.spooled.store(0, Ordering::Relaxed);
-        }
+        self.done += batch.taken as u64;
+        self.clear_spool();
         self.progress.written.fetch_add(batch.taken as u64, Ordering::Relaxed);
         self.progress.is_shedding.store(false, Ordering::Relaxed);
         self.progress.tell();
-        if self.progress.away().take().is_some() {
+        if locked(&self.progress.away).take().is_some() {
+            if !self.spool.as_ref().is_some_and(Keeper::is_busy) {
+                locked(&self.progress.spool_fault).take();
+            }
             info!(waiting = self.waiting.len(), "the store is back; waiting rows are written");
         }
     }
 
     fn is_away(&self, why: String) {
-        match &mut *self.progress.away() {
-            Some(away) => away.why = why,
-            away @ None => {
-                warn!("the store is away ({why}); calls go on, rows wait");
-                *away = Some(Away { why, spool: None });
-            }
+        let mut away = locked(&self.progress.away);
+        if away.is_none() {
+            warn!("the store is away ({why}); calls go on, rows wait");
+        }
+        *away = Some(why);
+    }
+
+    /// Gives to the spool what it was not given yet, as much as goes at once.
+    fn keep(&mut self, batch: &Batch) {
+        let Some(spool) = self.spool.as_mut().filter(|spool| !spool.is_busy()) else {
+            return;
+        };
+        let from = self.given.max(self.done);
+        let batch_end = self.done + batch.taken as u64;
+        let (rows, to) = if from < batch_end {
+            (batch.rows.to_vec(), batch_end)
+        } else {
+            let at = usize::try_from(from - batch_end).unwrap_or(usize::MAX);
+            let rows: Vec<Record> = self.waiting.iter().skip(at).take(BATCH).cloned().collect();
+            let to = from + rows.len() as u64;
+            (rows, to)
+        };
+        if !rows.is_empty() {
+            (self.given_before, self.given) = (self.given, to);
+            spool.append(rows);
         }
     }
 
-    /// Puts into the spool what is not in it yet.
-    async fn keep(&mut self, batch: &mut Batch) {
-        let Some(spool) = &mut self.spool else {
-            return;
+    fn spool_news(&mut self, news: News) {
+        let path = self.spool.as_ref().map(|spool| spool.path().display().to_string());
+        let path = path.unwrap_or_default();
+        let fault = match news {
+            News::Appended { result: Ok(()), rows } => {
+                if self.kept == 0 && rows > 0 {
+                    info!("waiting rows are kept in {path} too");
+                }
+                self.kept = self.given;
+                self.progress.spooled.store(rows, Ordering::Relaxed);
+                None
+            }
+            News::Appended { result: Err(error), .. } => {
+                self.given = self.given_before;
+                Some(error.to_string())
+            }
+            News::Cleared => {
+                self.progress.spooled.store(0, Ordering::Relaxed);
+                None
+            }
+            News::Stuck => Some("the disk does not answer".to_owned()),
         };
-        let before = spool.rows();
-        let kept = async {
-            if !batch.is_kept {
-                spool.append(batch.rows.iter()).await?;
-                batch.is_kept = true;
-            }
-            while self.kept < self.waiting.len() {
-                let next = (self.kept + BATCH).min(self.waiting.len());
-                spool.append(self.waiting.range(self.kept..next)).await?;
-                self.kept = next;
-            }
-            std::io::Result::Ok(())
+        let fault = fault.map(|why| format!("{path}: {why}"));
+        let before = std::mem::replace(&mut *locked(&self.progress.spool_fault), fault.clone());
+        if let Some(fault) = fault.filter(|_| before.is_none()) {
+            warn!("rows that wait for the database wait in memory only: {fault}");
         }
-        .await;
-        self.progress.spooled.store(spool.rows(), Ordering::Relaxed);
-        if before == 0 && spool.rows() > 0 {
-            info!("waiting rows are kept in {} too", spool.path().display());
-        }
-        let fault = kept.err().map(|error| format!("{}: {error}", spool.path().display()));
-        if let Some(away) = &mut *self.progress.away() {
-            if let Some(fault) = fault.as_ref().filter(|_| away.spool.is_none()) {
-                warn!("waiting rows are in memory only: {fault}");
-            }
-            away.spool = fault;
-        }
+        self.clear_spool();
         self.progress.tell();
+    }
+
+    /// Empties the spool once all that is in it is written.
+    fn clear_spool(&mut self) {
+        if let Some(spool) = self.spool.as_mut().filter(|spool| !spool.is_busy())
+            && self.kept > 0
+            && self.done >= self.kept
+        {
+            self.kept = 0;
+            spool.clear();
+        }
+    }
+}
+
+/// For ever where there is no spool.
+async fn news(spool: &mut Option<Keeper>) -> News {
+    match spool {
+        Some(spool) => spool.news().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -428,6 +494,7 @@ mod tests {
     use crate::model::id::{CallId, LegId};
     use crate::model::slot::Holding;
     use crate::model::time::Timestamp;
+    use crate::node::spool::tests::Hanging;
 
     #[test]
     fn slots_that_come_and_go_within_a_batch_are_not_written() {
@@ -446,6 +513,64 @@ mod tests {
             vec![taken(1), taken(2), released(3), released(1), taken(4), released(4), released(3)];
         coalesce(&mut batch);
         assert_eq!(batch, [taken(2), released(3)]);
+    }
+
+    async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_spool_whose_disk_hangs_keeps_no_row_from_a_database_that_is_well() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let db = Db::open(&format!("sqlite:{}/divert.sqlite", folder.path().display())).await;
+        let db = db.unwrap();
+        let Db::Sqlite(pool) = &db else { panic!("it is one") };
+        let (spool, disk) = Hanging::spool(folder.path().join("a.spool"));
+        let (writer, task) = Writer::start(db.clone(), "a".into(), Some(spool));
+        let progress = writer.progress();
+        let is_told = |what: &str| progress.state().is_err_and(|why| why.contains(what));
+        let push = |at| writer.push(Record::Heard { at: Timestamp(at) });
+        let waits = |rows| progress.rows().waiting == rows;
+
+        // The node must be known for what is heard to be kept.
+        writer.push(Record::Alive { at: Timestamp(0) });
+        eventually("the node is known", || waits(0)).await;
+
+        // The database is away for a moment, and what waits is given to the spool.
+        let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        push(1);
+        eventually("the spool is told to hang", || is_told("a.spool: the disk does not")).await;
+        lock.rollback().await.unwrap();
+        eventually("what waited is written", || waits(0)).await;
+        assert_eq!(progress.state(), Ok(()));
+        // Now and later.
+        for at in 2..5 {
+            push(at);
+            eventually("what comes is written", || waits(0)).await;
+        }
+        assert_eq!(db.heard_at("a").await.unwrap(), Some(Timestamp(4)));
+
+        // What reached the disk after all is in the database already.
+        disk.hang(false);
+        let len = || std::fs::metadata(folder.path().join("a.spool")).unwrap().len();
+        eventually("the spool is emptied", || len() == 0 && progress.rows().spooled == 0).await;
+        let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        push(5);
+        push(6);
+        eventually("the spool works again", || progress.rows().spooled == 1 && len() > 0).await;
+        assert!(!is_told("in memory only"));
+        lock.rollback().await.unwrap();
+        eventually("all is written", || waits(0) && len() == 0).await;
+        // Nor does it hold up the end.
+        disk.hang(true);
+        drop(writer);
+        timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+        assert_eq!(db.heard_at("a").await.unwrap(), Some(Timestamp(6)));
+        disk.hang(false);
     }
 
     #[test]
