@@ -62,7 +62,6 @@ pub(super) struct Call {
 pub(super) struct Caller {
     pub is_up: bool,
     pub is_gone: bool,
-    pub is_guarded: bool,
     pub hears_ringing: bool,
     pub is_bridged: bool,
 }

@@ -207,14 +207,11 @@ impl Call {
         self.timers.set(Timer::Ready, now.plus_ms(READY_MS));
     }
 
-    /// Once per call, and behind the first `Dial`, so that it costs the caller no time. A caller
-    /// that was up before may have got another limit from the dialplan, when the leg before ended.
-    fn guard(&mut self, out: Out<'_>) {
-        if !self.caller.is_guarded || self.caller.is_up {
-            self.caller.is_guarded = true;
-            let channel = self.record.channel.clone();
-            out.push(Command::Guard { channel, limit_ms: self.longest_ms() });
-        }
+    /// For each leg anew, since the caller may have got another limit from the dialplan when the leg
+    /// before ended; and behind its `Dial`, so that it costs the caller no time.
+    fn guard(&self, out: Out<'_>) {
+        let channel = self.record.channel.clone();
+        out.push(Command::Guard { channel, limit_ms: self.longest_ms() });
     }
 
     /// Longer than this no channel of the call may live, whatever becomes of divert.
