@@ -305,14 +305,25 @@ impl Client {
         self.http.send(request).await?.done()
     }
 
+    /// When a channel was answered, by Asterisk's own account of it: as text, and empty where it has
+    /// none, or is gone.
+    pub async fn answered_at(&self, channel: &ChannelId) -> Result<String, AriError> {
+        let request = get("answered_at", &["channels", &channel.0, "variable"]);
+        self.variable(request.query("variable", "CDR(answer,u)")).await
+    }
+
     /// A variable of the whole Asterisk; empty when it was never set.
     pub async fn global(&self, name: &str) -> Result<String, AriError> {
+        let request = get("global", &["asterisk", "variable"]);
+        self.variable(request.query("variable", name)).await
+    }
+
+    async fn variable(&self, request: Request) -> Result<String, AriError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Found {
             value: String,
         }
-        let request = get("global", &["asterisk", "variable"]).query("variable", name);
         match self.http.send(request).await?.json() {
             Err(AriError::NotFound { .. }) => Ok(String::new()),
             found => found.map(|Found { value }| value),

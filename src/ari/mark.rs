@@ -148,7 +148,7 @@ fn end(at: &str, state: &str, cause: &str, sip: &str) -> Option<End> {
 }
 
 /// `1795744976.800`, with three digits behind the point or more; 0 is Asterisk's word for never.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     let (seconds, fraction) = text.split_once('.')?;
     let seconds: i64 = seconds.parse().ok().filter(|seconds| *seconds > 0)?;
     let millis: i64 = fraction.get(..3)?.parse().ok().filter(|millis| *millis >= 0)?;

@@ -68,6 +68,8 @@ pub struct Known {
     pub channel: ChannelId,
     /// The caller of its call, or itself.
     pub caller: ChannelId,
+    /// Its answer is known.
+    pub is_up: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,6 +81,8 @@ pub struct ChannelSnapshot {
     pub caller: Identity,
     /// When Asterisk made it.
     pub since: Option<Timestamp>,
+    /// Of a leg that is up, where nobody here knows it: when Asterisk says that it was answered.
+    pub answered_at: Option<Timestamp>,
     /// Of a leg.
     pub facts: Option<LegFacts>,
 }
@@ -100,7 +104,8 @@ impl Snapshot {
                 Role::Leg(_) => LegFacts::parse(&channel.dialplan.app_data[app.len() + 1..]),
                 _ => None,
             };
-            let found = ChannelSnapshot { name, state, role, caller, since, facts };
+            let found =
+                ChannelSnapshot { name, state, role, caller, since, answered_at: None, facts };
             Some((channel.channel_id(), found))
         };
         let bridge = |bridge: &Bridge| {
@@ -155,6 +160,7 @@ pub async fn snapshot(
         .try_collect()
         .await?;
     snapshot.ends = ends.into_iter().flatten().collect();
+    read_answers(client, known, died_at.is_some(), &mut snapshot).await?;
     if let Some(died_at) = died_at {
         snapshot.lost = lost(client, known, &snapshot, died_at).await?;
         let Lost { callers, legs } = &snapshot.lost;
@@ -168,6 +174,41 @@ pub async fn snapshot(
         snapshot.ends.extend(callers.chain(legs));
     }
     Ok(snapshot)
+}
+
+/// When those legs were answered whose answer nobody heard: of `known` ones, and after a death of all
+/// others too.
+async fn read_answers(
+    client: &Client,
+    known: &[Known],
+    of_unknown: bool,
+    snapshot: &mut Snapshot,
+) -> Result<(), AriError> {
+    let known: BTreeMap<&ChannelId, bool> =
+        known.iter().map(|known| (&known.channel, known.is_up)).collect();
+    let is_unheard = |(channel, found): &(&ChannelId, &ChannelSnapshot)| {
+        matches!(found.role, Role::Leg(_))
+            && found.state == ChannelState::Up
+            && known.get(channel).map_or(of_unknown, |is_up| !is_up)
+    };
+    let legs = snapshot.channels.iter().filter(is_unheard);
+    let legs: Vec<ChannelId> = legs.map(|(channel, _)| channel.clone()).collect();
+    let answered = |channel: ChannelId| async move {
+        let text = match client.answered_at(&channel).await {
+            // It can be done without.
+            Err(AriError::Refused { .. } | AriError::Decode { .. }) => String::new(),
+            text => text?,
+        };
+        Ok::<_, AriError>((channel, mark::time(&text)))
+    };
+    let answers: Vec<(ChannelId, Option<Timestamp>)> =
+        stream::iter(legs).map(answered).buffer_unordered(AT_ONCE).try_collect().await?;
+    for (channel, answered_at) in answers {
+        if let Some(found) = snapshot.channels.get_mut(&channel) {
+            found.answered_at = answered_at;
+        }
+    }
+    Ok(())
 }
 
 /// The marks of callers who came to our application shortly before `died_at`, and of legs that are theirs, or those of
@@ -211,7 +252,7 @@ const UNWRITTEN_MS: i64 = 60_000;
 
 /// The mark that a channel has left; `None` when there is none, or another's.
 async fn ended(client: Client, known: Known) -> Result<Option<(ChannelId, Ended)>, AriError> {
-    let Known { channel, caller } = known;
+    let Known { channel, caller, .. } = known;
     let slot = mark::slot(&caller);
     let found = if channel == caller {
         let mark = CallerMark::parse(&client.global(&mark::of_caller(slot)).await?);

@@ -315,7 +315,10 @@ mod tests {
                     count[if cause.is_some() { 4 } else { 5 }] += 1;
                 }
                 Some(Translated::Channel {
-                    event: ChannelEvent::CommandFailed { .. } | ChannelEvent::Missing { .. },
+                    event:
+                        ChannelEvent::Answered { .. }
+                        | ChannelEvent::CommandFailed { .. }
+                        | ChannelEvent::Missing { .. },
                     ..
                 }) => panic!("no event says that"),
                 Some(Translated::Stray { .. } | Translated::TestCaller { .. }) | None => {}

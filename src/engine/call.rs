@@ -182,7 +182,7 @@ impl Call {
                 self.unheard(now, seen_at);
                 self.caller_gone(now, None, true, out);
             }
-            ChannelEvent::Up => self.caller.is_up = true,
+            ChannelEvent::Answered { .. } | ChannelEvent::Up => self.caller.is_up = true,
             ChannelEvent::CommandFailed { command, .. } => self.command_failed(now, command, out),
             ChannelEvent::Ready | ChannelEvent::Ringing => {}
         }
@@ -193,7 +193,8 @@ impl Call {
         match *event {
             ChannelEvent::Ready => self.leg_ready(now, no, out),
             ChannelEvent::Ringing => self.leg_ringing(now, no, out),
-            ChannelEvent::Up => self.leg_up(now, no, out),
+            ChannelEvent::Answered { at } => self.leg_up(now, no, at, out),
+            ChannelEvent::Up => self.leg_up(now, no, now, out),
             ChannelEvent::Gone { cause, sip_code, state } => {
                 self.leg_gone(now, no, Departure { at: now, cause, sip_code, state }, out);
             }

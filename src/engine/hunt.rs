@@ -277,7 +277,8 @@ impl Call {
         }
     }
 
-    pub fn leg_up(&mut self, now: Timestamp, no: u16, out: Out<'_>) {
+    /// `at` is when it was answered: earlier, where nobody listened.
+    pub fn leg_up(&mut self, now: Timestamp, no: u16, at: Timestamp, out: Out<'_>) {
         let is_awaited = self.stage == Stage::Hunting(no);
         let Some(leg) = self.legs.get_mut(&no) else {
             return;
@@ -286,7 +287,7 @@ impl Call {
             return;
         }
         leg.stage = LegStage::Up;
-        leg.record.answered_at = Some(now);
+        leg.record.answered_at = Some(at.max(leg.heard_at()).min(now));
         let was_taken_back = leg.taken_back.is_some();
         let record = leg.record.clone();
         // Too late, it costs but nobody talked: the caller does not belong there.

@@ -61,6 +61,10 @@ pub enum CallEvent {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelEvent {
+    /// Like `Up`, of a leg that was answered earlier, while nobody listened and its caller waited.
+    Answered {
+        at: Timestamp,
+    },
     /// Asterisk refused the command for good, or could not be asked.
     CommandFailed {
         command: FailedCommand,

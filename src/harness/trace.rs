@@ -38,6 +38,7 @@ pub fn trace(journal: &[JournalEntry]) -> Trace {
 
 fn word(track: u16, event: &ChannelEvent) -> String {
     match event {
+        ChannelEvent::Answered { .. } => "up unheard".to_owned(),
         ChannelEvent::CommandFailed { command, .. } => format!("{command:?} failed"),
         // Why a caller went is not told by the event that says so.
         ChannelEvent::Gone { .. } if track == LegId::CALLER => "gone".to_owned(),

@@ -29,11 +29,14 @@ pub struct Differences {
 pub struct Missed {
     /// When it happened, where Asterisk has left word of it.
     pub at: Option<Timestamp>,
+    /// A conversation began, which only a divert that lives and listens can have brought about.
+    pub is_ours: bool,
     pub input: Input,
 }
 
 impl Missed {
-    /// An end at an unknown time happened after `heard_at`; nothing after that is known.
+    /// An end at an unknown time happened after `heard_at`, after which nothing is known; and a
+    /// conversation that divert began, at that time at the latest.
     #[must_use]
     pub fn unheard_since(self, heard_at: Option<Timestamp>) -> Self {
         match (heard_at, self) {
@@ -41,11 +44,15 @@ impl Missed {
                 Some(seen_at),
                 Self {
                     at: None,
+                    is_ours,
                     input: Input::Channel { channel, event: ChannelEvent::Gone { state, .. } },
                 },
             ) => {
                 let event = ChannelEvent::Missing { seen_at, state };
-                Self { at: None, input: Input::Channel { channel, event } }
+                Self { at: None, is_ours, input: Input::Channel { channel, event } }
+            }
+            (Some(_), Self { at: None, is_ours: true, input }) => {
+                Self { at: heard_at, is_ours: true, input }
             }
             (_, other) => other,
         }
@@ -74,10 +81,11 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
     let mut differences = Differences::default();
     let mut known = BTreeSet::new();
     let (mut answered, mut left) = (BTreeSet::new(), BTreeSet::new());
-    let mut ended_at = BTreeMap::new();
+    let (mut began_at, mut ended_at) = (BTreeMap::new(), BTreeMap::new());
     for (channel, view) in engine.channels() {
         let mark = asterisk.ends.get(&channel);
-        let event = match asterisk.channels.get(&channel) {
+        let found = asterisk.channels.get(&channel);
+        let event = match found {
             Some(found) => missed(found.state, view.presence, view.leg),
             // A channel we only asked for may still be on its way.
             None if view.presence == Presence::Asked && mark.is_none() => None,
@@ -87,9 +95,9 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
             let first = ended_at.entry(view.call).or_insert(end.at);
             *first = end.at.min(*first);
         }
-        let mut miss = |at, event| {
+        let mut miss = |at, is_ours, event| {
             let input = Input::Channel { channel: channel.clone(), event };
-            differences.missed.push(Missed { at, input });
+            differences.missed.push(Missed { at, is_ours, input });
         };
         // Nobody but divert answers a caller, and only for a leg that is up: where the journal
         // ends before that, the leg that is gone now was in a conversation.
@@ -113,13 +121,33 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
             };
             if was_up {
                 let at = mark.map(|mark| mark.answered_at.unwrap_or(mark.end.at));
-                miss(at, ChannelEvent::Up);
+                miss(at, false, ChannelEvent::Up);
             }
         }
-        if let Some(event) = event {
-            miss(mark.map(|mark| mark.end.at), event);
+        let answered_at = found.and_then(|found| found.answered_at);
+        match (event, answered_at) {
+            (Some(ChannelEvent::Up), _) if answered.contains(&view.call) => {
+                // At the latest when the first of them hung up.
+                let at = answered_at.or_else(|| ended_at.get(&view.call).copied());
+                if let Some(at) = at.filter(|_| view.leg != LegId::CALLER) {
+                    began_at.insert(view.call, at);
+                }
+                miss(at, true, ChannelEvent::Up);
+            }
+            // Its caller waits, or has given up: it costs, but nobody talks.
+            (Some(ChannelEvent::Up), Some(at)) => miss(None, false, ChannelEvent::Answered { at }),
+            (Some(event), _) => miss(mark.map(|mark| mark.end.at), false, event),
+            (None, _) => {}
         }
         known.insert(channel);
+    }
+    // Nobody answers a caller before there is somebody to talk with.
+    for missed in &mut differences.missed {
+        if let Input::Channel { channel, event: ChannelEvent::Up } = &missed.input
+            && missed.at.is_none()
+        {
+            missed.at = engine.call_of(channel).and_then(|call| began_at.get(&call).copied());
+        }
     }
     // What one of a call left word of holds for the others, which went with it.
     for missed in &mut differences.missed {
@@ -130,7 +158,10 @@ pub fn compare(engine: &Engine, asterisk: &Snapshot) -> Differences {
         }
     }
     // Those of an unknown time come last: what they say holds now.
-    differences.missed.sort_by_key(|missed| (missed.at.is_none(), missed.at));
+    let is_end = |missed: &Missed| {
+        matches!(missed.input, Input::Channel { event: ChannelEvent::Gone { .. }, .. })
+    };
+    differences.missed.sort_by_key(|missed| (missed.at.is_none(), missed.at, is_end(missed)));
     for (channel, found) in &asterisk.channels {
         if known.contains(channel) {
             continue;
@@ -263,8 +294,8 @@ mod tests {
             let caller = Identity::default();
             let name = format!("PJSIP/{id}");
             let (state, role) = (*state, role.clone());
-            let (since, facts) = (None, None);
-            (id.clone(), ChannelSnapshot { name, state, role, caller, since, facts })
+            let (since, answered_at, facts) = (None, None, None);
+            (id.clone(), ChannelSnapshot { name, state, role, caller, since, answered_at, facts })
         });
         Snapshot {
             version: "22.10.1".into(),
@@ -392,7 +423,7 @@ mod tests {
     fn told(mut engine: Engine, asterisk: &Snapshot, heard_at: i64) -> Vec<Command> {
         let mut now = Timestamp(heard_at);
         for missed in compare(&engine, asterisk).missed {
-            let Missed { at, input } = missed.unheard_since(Some(Timestamp(heard_at)));
+            let Missed { at, input, .. } = missed.unheard_since(Some(Timestamp(heard_at)));
             now = at.unwrap_or(Timestamp(99_000)).max(now);
             engine.handle(now, input);
         }
@@ -459,6 +490,69 @@ mod tests {
             (Some(Timestamp(3_000)), Some(Timestamp(9_100))),
             "it costs all the same"
         );
+    }
+
+    /// Asterisk with both of them in these states, the leg answered at this time.
+    fn with_answer(caller_state: ChannelState, answered_at: Option<i64>) -> Snapshot {
+        let both = [there(caller(), caller_state), there(leg(), ChannelState::Up)];
+        let mut found = asterisk(&both);
+        found.channels.get_mut(&leg()).unwrap().answered_at = answered_at.map(Timestamp);
+        found
+    }
+
+    /// The same, with the end of the call: all that was missed is heard at 99 s, and at 100 s the
+    /// phone hangs up.
+    fn hung_up(mut engine: Engine, asterisk: &Snapshot, heard_at: i64) -> Vec<Command> {
+        for missed in compare(&engine, asterisk).missed {
+            let Missed { at, input, .. } = missed.unheard_since(Some(Timestamp(heard_at)));
+            engine.handle(at.unwrap_or(Timestamp(99_000)), input);
+        }
+        let gone = ChannelEvent::Gone { cause: None, sip_code: None, state: ChannelState::Up };
+        engine.handle(Timestamp(100_000), Input::Channel { channel: leg(), event: gone });
+        std::iter::from_fn(|| engine.poll_command()).map(|(_, command)| command).collect()
+    }
+
+    #[test]
+    fn a_conversation_that_began_unheard_is_told_from_its_beginning() {
+        use ChannelState::{Ringing, Up};
+        let ringing = || engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+        for (answered_at, wanted) in [(Some(3_000), 3_000), (None, 2_000)] {
+            let commands = hung_up(ringing(), &with_answer(Up, answered_at), 2_000);
+            let (call, leg_row) = rows(&commands);
+            let wanted_at = Some(Timestamp(wanted));
+            assert_eq!((call.answered_at, leg_row.answered_at), (wanted_at, wanted_at));
+            assert_eq!(call.talk_ms, 100_000 - wanted);
+            let is_answer = |command: &Command| matches!(command, Command::Answer { .. });
+            assert!(!commands.iter().any(is_answer), "the caller is up");
+        }
+        // Nobody was there to connect them before now, but the phone has been paid for since then.
+        for (answered_at, wanted) in [(Some(3_000), 3_000), (None, 99_000)] {
+            let commands = hung_up(ringing(), &with_answer(Ringing, answered_at), 2_000);
+            let (call, leg_row) = rows(&commands);
+            assert_eq!((call.answered_at, call.talk_ms), (Some(Timestamp(99_000)), 1_000));
+            assert_eq!(leg_row.answered_at, Some(Timestamp(wanted)));
+        }
+    }
+
+    #[test]
+    fn a_caller_who_left_a_conversation_nobody_heard_of_was_in_one_though_the_leg_lives() {
+        use ChannelState::{Ringing, Up};
+        for (answered_at, state, wanted) in [
+            (Some(3_000), Up, (Some(CallResult::Answered), 6_000)),
+            (None, Up, (Some(CallResult::Answered), 0)),
+            (Some(3_000), Ringing, (Some(CallResult::Abandoned), 0)),
+        ] {
+            let mut found = with_marks(&[(caller(), 9_000, state, None)]);
+            found.channels.extend(with_answer(Up, answered_at).channels);
+            found.channels.remove(&caller());
+            let ringing = engine(&[ChannelEvent::Ready, ChannelEvent::Ringing]);
+            let commands = hung_up(ringing, &found, 2_000);
+            let (call, leg_row) = rows(&commands);
+            assert_eq!((call.result, call.talk_ms), wanted, "{answered_at:?}, {state:?}");
+            assert_eq!(call.ended_at, Some(Timestamp(9_000)));
+            let paid_from = leg_row.answered_at;
+            assert_eq!(paid_from, Some(Timestamp(answered_at.unwrap_or(9_000))), "{state:?}");
+        }
     }
 
     #[test]

@@ -256,7 +256,10 @@ impl Core {
             // The call ended for good while the question was open.
             self.ledger.release(&mut self.state, LegId { call: *call, no: *leg });
         }
-        if let Input::Channel { channel, event: ChannelEvent::Ready | ChannelEvent::Up } = input
+        if let Input::Channel {
+            channel,
+            event: ChannelEvent::Answered { .. } | ChannelEvent::Ready | ChannelEvent::Up,
+        } = input
             && LegId::of_channel(channel).is_some()
         {
             self.lanes.hang_up_orphan(channel.clone());
@@ -553,7 +556,7 @@ impl Core {
         let heard_at = self.heard_at.filter(|_| why == Resync::Connected);
         for missed in differences.missed {
             metrics::counter!("divert_missed_events_total").increment(1);
-            let Missed { at, input } = missed.unheard_since(heard_at);
+            let Missed { at, input, .. } = missed.unheard_since(heard_at);
             self.feed_at(at, input);
         }
         for input in std::mem::take(&mut self.failed_meanwhile) {
@@ -634,7 +637,8 @@ impl Core {
     pub fn known(&self) -> Vec<Known> {
         let known = |(channel, view): (ChannelId, ChannelView)| {
             let caller = self.engine.call(view.call)?.channel.clone();
-            Some(Known { channel, caller })
+            let is_up = view.presence == Presence::Up;
+            Some(Known { channel, caller, is_up })
         };
         self.engine.channels().filter_map(known).collect()
     }

@@ -1,6 +1,5 @@
 //! What Asterisk does by itself while divert is away, and what divert knows of it afterwards.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use divert::model::account::DEFAULT_ACCOUNT;
@@ -8,7 +7,7 @@ use divert::model::billing::Cdr;
 use divert::model::call::{CallRecord, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::id::CallId;
-use divert::store::CdrFilter;
+use divert::store::{CallFilter, CdrFilter};
 use serde_json::{Value, json};
 
 use crate::connection_faults::talk;
@@ -17,6 +16,7 @@ use crate::lab::{Lab, eventually, with_divert};
 use crate::phones::{Gone, Line, Seen};
 use crate::sip::{self, Manner, Peer};
 use crate::stage;
+use crate::witness::Witness;
 
 /// How soon Asterisk ends the other side.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -256,7 +256,7 @@ async fn a_caller_who_gives_up_in_the_moment_of_the_answer_ended_the_call() {
                 peer.invite(known).await;
                 tokio::time::sleep(Duration::from_millis(ms)).await;
             };
-            sip::call_and_cancel(port, &did, when).await;
+            sip::call_and_cancel(port, &did, "+12025550199", when).await;
             let (call, ..) = newest(lab, results.len() + 1).await;
             assert_eq!(call.ended_by, Some(EndedBy::Caller), "{ms} ms: {call:?}");
             let result = call.result.unwrap();
@@ -270,6 +270,40 @@ async fn a_caller_who_gives_up_in_the_moment_of_the_answer_ended_the_call() {
     .await;
 }
 
+/// The answer is in Asterisk, and not yet written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_begins_as_divert_dies_is_told_from_its_beginning() {
+    let peer = Peer::start(Manner::Answer).await;
+    let mut document = stage::to_peer(&peer);
+    stage::bill(&mut document, "0.0137", json!({}));
+    with_divert(&document, async |lab| {
+        for (at, ms) in [0, 5, 10, 20, 40].into_iter().enumerate() {
+            lab.divert.until_trunk("peer", true).await;
+            let did = stage::own_did();
+            let (from, patience) = (b"<sip:+12025550199@carrier.example>", Duration::from_secs(10));
+            let call = sip::Call { user: did.as_str(), from, headers: b"", patience };
+            let talk = sip::Talk::begin(lab.pbx_sip(), &call).await;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            lab.divert.kill();
+            // Longer than row and bill may be from the truth.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            lab.divert.start().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let talked = talk.hang_up().await;
+            let (call, _, bill) = newest(lab, at + 1).await;
+            assert_eq!(call.result, Some(CallResult::Answered), "{ms} ms");
+            assert_close(&format!("{ms} ms: talk"), call.talk_ms, talked);
+            let bill = bill.expect("it was answered");
+            let billed_ms = bill.ended_at.since_ms(bill.answered_at);
+            assert_close(&format!("{ms} ms: bill"), billed_ms, talked);
+        }
+    })
+    .await;
+}
+
+/// One caller among many: its number, how it ended.
+type Placed = (String, Option<u16>);
+
 /// The peer answers every call at once, and the callers hang up after up to a second and a half.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
@@ -281,6 +315,8 @@ async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
     stage::bill(&mut document, "0.0137", json!({}));
     with_divert(&document, async |lab| {
         let port = lab.pbx_sip();
+        let witness = Witness::watch(&lab.pbx).await;
+        let mut placed = Vec::new();
         for round in 0..ROUNDS {
             lab.divert.until_trunk("peer", true).await;
             let mut callers = tokio::task::JoinSet::new();
@@ -288,44 +324,94 @@ async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
             for no in 0..CALLS {
                 next.tick().await;
                 let hold = Duration::from_millis(u64::try_from(no * 397 % 1_500).unwrap());
+                let number = format!("+1202555{:04}", round * CALLS + no);
                 callers.spawn(async move {
                     let did = stage::own_did();
-                    sip::call_and_cancel(port, &did, tokio::time::sleep(hold)).await;
+                    let when = tokio::time::sleep(hold);
+                    let status = sip::call_and_cancel(port, &did, &number, when).await;
+                    (number, status)
                 });
                 if no == CALLS / 2 + round {
                     lab.divert.kill();
                     lab.divert.spawn();
                 }
             }
-            callers.join_all().await;
+            placed.extend(callers.join_all().await);
             lab.divert.until_ready().await;
             gate::check(lab).await;
         }
-
-        let db = lab.divert.db().await;
-        // What goes through a dialog that stands names no call.
-        let invites = peer.invites();
-        let named = invites.iter().filter_map(|invite| invite.header("X-Divert-Call"));
-        let dialled: BTreeSet<CallId> = named.map(|call| call.parse().unwrap()).collect();
-        // Also of an answer in the very moment in which the caller gives up, row and bill tell the same.
-        let what = "every call to have its row, and every answer its bill";
-        eventually(what, Duration::from_secs(10), async || {
-            let bills = db.cdrs(DEFAULT_ACCOUNT, &CdrFilter::default(), None, 1_000).await.unwrap();
-            let known = lab.divert.calls().await;
-            let mut lost: Vec<_> = dialled.iter().filter(|call| !known.contains(call)).collect();
-            let mut answers = 0;
-            for call in &known {
-                let detail = db.call(DEFAULT_ACCOUNT, *call).await.unwrap().unwrap();
-                let answered = detail.legs.iter().filter(|leg| leg.answered_at.is_some()).count();
-                answers += answered;
-                if bills.iter().filter(|bill| bill.call == *call).count() != answered {
-                    lost.push(call);
-                }
+        // The last rows are written in a moment.
+        let what = "every call to be told as it was";
+        let since = Instant::now();
+        loop {
+            let faults = faults(lab, &peer, &witness, &placed).await;
+            if faults.is_empty() {
+                break;
             }
-            eprintln!("{} rows, {} bills of {answers} answers", known.len(), bills.len());
-            lost.is_empty().then_some(())
-        })
-        .await;
+            assert!(since.elapsed() < Duration::from_secs(10), "{what}:\n{}", faults.join("\n"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     })
     .await;
+}
+
+/// Where what divert has written differs from what callers, peer and Asterisk saw.
+async fn faults(lab: &Lab, peer: &Peer, witness: &Witness, placed: &[Placed]) -> Vec<String> {
+    let db = lab.divert.db().await;
+    let bills = db.cdrs(DEFAULT_ACCOUNT, &CdrFilter::default(), None, 1_000).await.unwrap();
+    let rows = db.calls(DEFAULT_ACCOUNT, &CallFilter::default(), None, 1_000).await.unwrap();
+    let mut faults = Vec::new();
+    // What each caller was told.
+    let paths = witness.callers();
+    let (mut abandoned, mut fallen) = (0, 0);
+    for (number, status) in placed {
+        let path = paths.iter().find(|(_, path)| path.number == *number);
+        let row = path.and_then(|(channel, _)| rows.iter().find(|row| row.channel == *channel));
+        let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
+        let is_answered = row.is_some_and(|row| row.result == Some(CallResult::Answered));
+        let told = match status {
+            Some(200) => is_answered || path.fell_back,
+            Some(487) => !is_answered,
+            _ => false,
+        };
+        // Who gave up on the way from one to the other came nowhere.
+        let came =
+            row.is_some() || !path.entered || path.left && (path.fell_back || *status == Some(487));
+        if !told || !came {
+            faults.push(format!("{number}: {status:?}, {path:?}, {row:?}"));
+        }
+        abandoned += usize::from(*status == Some(487));
+        fallen += usize::from(path.fell_back);
+    }
+    // What the peer saw of each call.
+    let dialogs = peer.dialogs();
+    let mut crossed = 0;
+    for dialog in &dialogs {
+        let call: CallId = dialog.call.as_ref().expect("a call of divert's").parse().unwrap();
+        let bill = bills.iter().filter(|bill| bill.call == call).count();
+        let detail = db.call(DEFAULT_ACCOUNT, call).await.unwrap();
+        let leg = detail.as_ref().and_then(|detail| detail.legs.first());
+        let is_told = leg.is_some_and(|leg| leg.answered_at.is_some());
+        let is_right = match dialog.acked {
+            // Asterisk hung up before it knew of the answer: that can only be seen from here.
+            Some(_) if dialog.is_crossed() => is_told == (bill == 1),
+            Some(_) => is_told && bill == 1,
+            None => !is_told && bill == 0,
+        };
+        crossed += usize::from(dialog.is_crossed());
+        if !is_right {
+            faults.push(format!(
+                "{dialog:?}: {bill} bills, {:?}, {leg:?}",
+                detail.as_ref().map(|d| &d.call)
+            ));
+        }
+    }
+    eprintln!(
+        "{} callers, {abandoned} gave up, {fallen} fell back; {} rows; {} INVITEs, {crossed} of them hung up in the moment of the answer; {} bills",
+        placed.len(),
+        rows.len(),
+        dialogs.len(),
+        bills.len(),
+    );
+    faults
 }

@@ -15,6 +15,7 @@ mod ports;
 mod proxy;
 mod sip;
 mod stage;
+mod witness;
 
 mod asterisk_faults;
 mod away;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divert::model::number::Did;
 use tokio::net::UdpSocket;
@@ -121,7 +121,36 @@ struct Peered {
     questions: usize,
     invites: BTreeMap<String, Message>,
     order: Vec<String>,
+    /// By their Call-ID.
+    dialogs: BTreeMap<String, Dialog>,
 }
+
+/// What a [`Peer`] saw of one call. It never hangs up by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Dialog {
+    /// divert's id of the call, from its INVITE.
+    pub call: Option<String>,
+    /// When the peer answered …
+    pub answered: Option<Instant>,
+    /// … and Asterisk said that it had heard it.
+    pub acked: Option<Instant>,
+    /// When Asterisk took the call back, before it had heard the answer.
+    pub cancelled: Option<Instant>,
+    /// When Asterisk hung up.
+    pub ended: Option<Instant>,
+}
+
+impl Dialog {
+    /// Asterisk took the call back, or had just hung up, when it heard the answer: then it says so in
+    /// the same breath in which it confirms it.
+    pub fn is_crossed(&self) -> bool {
+        let breath = self.acked.zip(self.ended).map(|(acked, ended)| ended.duration_since(acked));
+        self.cancelled.is_some() || breath.is_some_and(|breath| breath < BREATH)
+    }
+}
+
+/// Nobody talks so little.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// The far end of a trunk: one socket, one manner, every INVITE kept.
 #[derive(Debug)]
@@ -135,9 +164,14 @@ impl Peer {
     pub async fn start(manner: Manner) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = socket.local_addr().unwrap().port();
-        let shared =
-            Peered { manner, port, questions: 0, invites: BTreeMap::new(), order: Vec::new() };
-        let shared = Arc::new(Mutex::new(shared));
+        let shared = Arc::new(Mutex::new(Peered {
+            manner,
+            port,
+            questions: 0,
+            invites: BTreeMap::new(),
+            order: Vec::new(),
+            dialogs: BTreeMap::new(),
+        }));
         let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
         Self { port, shared, task }
     }
@@ -163,6 +197,11 @@ impl Peer {
     pub fn invites(&self) -> Vec<Message> {
         let shared = self.shared.lock().unwrap();
         shared.order.iter().map(|branch| shared.invites[branch].clone()).collect()
+    }
+
+    /// Every call that came here, and what became of it.
+    pub fn dialogs(&self) -> Vec<Dialog> {
+        self.shared.lock().unwrap().dialogs.values().cloned().collect()
     }
 
     /// The INVITE with this number, counted from 0, once it is there.
@@ -191,12 +230,37 @@ async fn serve(socket: UdpSocket, shared: Arc<Mutex<Peered>>) {
     }
 }
 
+impl Peered {
+    fn note(&mut self, message: &Message) {
+        let is = |method| message.is(method);
+        if !["INVITE", "ACK", "CANCEL", "BYE"].into_iter().any(is) {
+            return;
+        }
+        let dialog = self.dialogs.entry(message.header("Call-ID").unwrap_or_default()).or_default();
+        let now = Some(Instant::now());
+        if is("INVITE") {
+            // One within the call names it no more.
+            dialog.call = dialog.call.take().or_else(|| message.header("X-Divert-Call"));
+            if self.manner == Manner::Answer {
+                dialog.answered = dialog.answered.or(now);
+            }
+        } else if is("ACK") {
+            dialog.acked = dialog.acked.or(now).filter(|_| dialog.answered.is_some());
+        } else if is("CANCEL") {
+            dialog.cancelled = dialog.cancelled.or(now);
+        } else {
+            dialog.ended = dialog.ended.or(now);
+        }
+    }
+}
+
 fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
     let is_invite = message.is("INVITE");
     if is_invite && peered.invites.insert(message.branch(), message.clone()).is_none() {
         peered.order.push(message.branch());
     }
     peered.questions += usize::from(message.is("OPTIONS"));
+    peered.note(message);
     if peered.manner == Manner::Silent {
         return Vec::new();
     }
@@ -217,7 +281,9 @@ fn react(peered: &mut Peered, message: &Message) -> Vec<Vec<u8>> {
         };
     }
     if message.is("CANCEL") {
+        // What was answered stays so (RFC 3261, 9.2).
         let invite = peered.invites.get(&message.branch());
+        let invite = invite.filter(|_| peered.manner != Manner::Answer);
         let over = invite.map(|invite| invite.answer(487, ""));
         return [Some(message.answer(200, "")), over].into_iter().flatten().collect();
     }
@@ -322,6 +388,29 @@ impl<'a> Begun<'a> {
     }
 }
 
+/// A conversation.
+pub struct Talk<'a> {
+    begun: Begun<'a>,
+    tag: String,
+    pub since: Instant,
+}
+
+impl<'a> Talk<'a> {
+    /// Calls, and is answered.
+    pub async fn begin(port: u16, call: &'a Call<'a>) -> Self {
+        let begun = Begun::invite(port, call).await;
+        let (status, tag) = begun.end().await.expect("a final status");
+        assert_eq!(status, 200);
+        Self { begun, tag, since: Instant::now() }
+    }
+
+    /// How long it was.
+    pub async fn hang_up(self) -> Duration {
+        self.begun.send("BYE", &self.tag, NO_BODY).await;
+        self.since.elapsed()
+    }
+}
+
 const NO_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
 
 /// Sends the call to Asterisk on this port and waits for its final status; `None` when there is none.
@@ -340,15 +429,23 @@ pub async fn give_up(port: u16, did: &Did, after: Duration) -> Option<u16> {
     begun.status().await
 }
 
-/// Calls, and takes the call back `when`; what was answered by then is hung up.
-pub async fn call_and_cancel(port: u16, did: &Did, when: impl Future<Output = ()>) {
-    let from = b"\"Ann\" <sip:+12025550199@carrier.example>";
+/// Calls from this number, and takes the call back `when`; what was answered by then is hung up. The
+/// final status.
+pub async fn call_and_cancel(
+    port: u16,
+    did: &Did,
+    number: &str,
+    when: impl Future<Output = ()>,
+) -> Option<u16> {
+    let from = format!("<sip:{number}@carrier.example>");
     let patience = Duration::from_secs(10);
-    let call = Call { user: did.as_str(), from, headers: b"", patience };
+    let call = Call { user: did.as_str(), from: from.as_bytes(), headers: b"", patience };
     let begun = Begun::invite(port, &call).await;
     when.await;
     begun.send("CANCEL", "", NO_BODY).await;
-    if let Some((200, tag)) = begun.end().await {
+    let (status, tag) = begun.end().await?;
+    if status == 200 {
         begun.send("BYE", &tag, NO_BODY).await;
     }
+    Some(status)
 }
