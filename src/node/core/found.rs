@@ -89,9 +89,13 @@ impl Core {
         });
         let mut bridges = asterisk.bridges.iter();
         let bridge = bridges.find(|(_, members)| members.contains(&channel));
-        let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
-        let bridge = bridge.map_or_else(mint, |(bridge, _)| bridge.clone());
-        self.bridges.must_make(&bridge);
+        let bridge = if let Some((bridge, _)) = bridge {
+            // From here on it is known to exist.
+            self.bridges.must_make(bridge);
+            bridge.clone()
+        } else {
+            BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()))
+        };
         self.kept.insert(call, Kept { account, next_line: 0, last_at: Timestamp(0) });
         let route = owner.filter(|_| !has_left).map(|plan| Route::of(&plan));
         let arrival = Arrival {
@@ -218,7 +222,9 @@ mod tests {
     use wiremock::MockServer;
 
     use super::*;
-    use crate::ari::resync::{Ended, Lost};
+    use crate::ari::identity::Identity;
+    use crate::ari::resync::{ChannelSnapshot, Ended, Lost};
+    use crate::ari::role::LegFacts;
     use crate::model::cause::{CallResult, EndedBy, Outcome};
     use crate::node::core::Resync;
     use crate::node::lanes::Lanes;
@@ -273,16 +279,64 @@ mod tests {
         }
     }
 
+    async fn core_on(db: &Db) -> (Core, tokio::task::JoinHandle<()>) {
+        let configuration = Configuration::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master"));
+        let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(64).0);
+        let (writer, writing) = Writer::start(db.clone(), "a".into(), None);
+        let ledger = Ledger::memory(writer.clone());
+        (Core::new(Arc::new(configuration), lanes, writer, ledger), writing)
+    }
+
+    /// Asterisk with a caller who waits for a leg that rings, in this bridge of ours.
+    fn ringing(bridge: Option<&BridgeId>) -> Snapshot {
+        let caller = ChannelId("1795744974.5".into());
+        let leg = LegId { call: TALKED, no: 1 };
+        let facts = LegFacts {
+            caller: caller.0.clone(),
+            destination: Some(DestinationId::new(1)),
+            trunk: Some(TrunkId::new(1)),
+        };
+        let channel = |role, facts| ChannelSnapshot {
+            name: String::new(),
+            state: ChannelState::Ringing,
+            role,
+            caller: Identity::default(),
+            since: None,
+            answered_at: None,
+            facts,
+        };
+        let did = Role::Caller { did: "100".parse().unwrap(), is_withheld: false };
+        let channels = [
+            (caller.clone(), channel(did, None)),
+            (leg.channel(), channel(Role::Leg(leg), Some(facts))),
+        ];
+        let bridges = bridge.map(|bridge| (bridge.clone(), vec![caller]));
+        let (ends, lost) = (BTreeMap::new(), Lost::default());
+        let (channels, bridges) = (channels.into(), bridges.into_iter().collect());
+        Snapshot { channels, bridges, ends, lost, ..asterisk() }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_found_makes_a_bridge_only_if_it_has_none() {
+        let found = BridgeId("b-1".into());
+        for bridge in [None, Some(&found)] {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+            let db = Db::open(&url).await.unwrap();
+            let (mut core, _writing) = core_on(&db).await;
+            core.resynced(Resync::Connected, &ringing(bridge));
+            let talks_in = core.engine.call(TALKED).unwrap().bridge.clone();
+            assert_eq!(bridge.is_some(), talks_in == found);
+            assert_eq!(core.bridges.must_make(&talks_in), bridge.is_none());
+        }
+    }
+
     #[tokio::test]
     async fn calls_that_nobody_wrote_down_get_their_rows_and_bills_from_their_marks() {
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
         let db = Db::open(&url).await.unwrap();
-        let configuration = Configuration::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master"));
-        let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(64).0);
-        let (writer, writing) = Writer::start(db.clone(), "a".into(), None);
-        let ledger = Ledger::memory(writer.clone());
-        let mut core = Core::new(Arc::new(configuration), lanes, writer, ledger);
+        let (mut core, writing) = core_on(&db).await;
         core.written = Some([ChannelId("1795744974.4".into())].into());
         core.resynced(Resync::Connected, &asterisk());
         // Nothing is done twice by another reading.
