@@ -504,6 +504,21 @@ fn advised(text: &str) -> String {
 }
 
 #[test]
+fn a_deck_with_one_price_and_the_prefix_of_country_1_are_meant_so() {
+    let text = r#"
+rate_decks: [{name: all, rates: [{prefix: "", per_minute: "0.50", increment: "60/60"}]}]
+servers: [{name: m, role: master}]
+trunks: [{name: t, endpoint: t, rate_deck: all}]
+forwarding_flows:
+  - name: a
+    master: m
+    caller_numbers: {country: "1", national_prefix: "1"}
+    destinations: [{trunk: t, number: "0044163296"}]
+"#;
+    assert_eq!(advised(text), "");
+}
+
+#[test]
 fn what_means_something_else_than_people_think_is_advised_against() {
     let text = r#"
 account: {time_zone: EST}
