@@ -145,6 +145,11 @@ fn the_longest_prefix_holds() {
 }
 
 #[test]
+fn a_credit_is_at_most_a_thousand_million() {
+    assert_eq!(Credit::MAX.to_string(), "1000000000.00");
+}
+
+#[test]
 fn rates_are_listed_in_the_order_of_their_prefixes() {
     let deck = deck(&["49", "1800", "", "1"]);
     let listed: Vec<String> = deck.rates.iter().map(|rate| rate.prefix.to_string()).collect();
