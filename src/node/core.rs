@@ -1,7 +1,9 @@
 //! The heart of a node, without any waiting: inputs go through the engine, what comes out goes to
 //! the lanes, the writer and the router's state.
 
+mod arrive;
 mod found;
+mod resync;
 mod routing;
 mod rows;
 mod test_call;
@@ -9,8 +11,9 @@ mod test_call;
 mod tests;
 
 use self::routing::Billed;
-use self::rows::{count, row, tell};
-use self::test_call::test_call_on;
+use self::rows::{row, tell};
+
+pub use self::resync::Resync;
 pub use self::test_call::{ExpectedTest, test_channel};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,35 +22,30 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::adopt::{self, Differences, Missed};
+use super::adopt::Differences;
 use super::bridges::Bridges;
 use super::health;
 use super::lanes::{Errand, Lanes};
 use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
-use crate::ari::identity::Identity;
-use crate::ari::resync::{self, Known};
-use crate::ari::role::Role;
+
 use crate::ari::translate::Translated;
 use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
-use crate::engine::{
-    Arrival, CallEvent, ChannelEvent, ChannelView, Command, Engine, FailedCommand, Input, Presence,
-    Route,
-};
+use crate::engine::{CallEvent, ChannelEvent, Command, Engine, Input};
 use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
-use crate::model::cause::{CallResult, EndedBy};
-use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, LegId};
-use crate::model::number::{Caller, Did};
+
+use crate::model::id::{AccountId, CallId, ChannelId, LegId};
+
 use crate::model::slot::{Holding, Scope};
-use crate::model::text::visible;
+
 use crate::model::time::Timestamp;
-use crate::model::timeline::{Step, TimelineEntry};
+
 use crate::routing::decide::{self, Decision, LiveLeg, State};
 use crate::routing::sessions::Sessions;
-use crate::routing::snapshot::{FlowPlan, Snapshot};
+use crate::routing::snapshot::Snapshot;
 use crate::store::{JournalBody, Record};
 
 pub struct Core {
@@ -104,15 +102,6 @@ struct Line<'a> {
     at: Timestamp,
     input: &'a Input,
     commands: Vec<&'a Command>,
-}
-
-/// Why Asterisk's state is read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Resync {
-    /// The connection is new: events may be lost.
-    Connected,
-    /// Just to be sure.
-    Periodic,
 }
 
 impl Core {
@@ -359,293 +348,10 @@ impl Core {
         }
     }
 
-    fn arrive(&mut self, channel: ChannelId, did: Did, identity: Identity, is_up: bool) {
-        let Identity { caller, corrections } = identity;
-        if self.engine.knows_caller(&channel) {
-            return;
-        }
-        let test = test_call_on(&channel);
-        let awaited = test.and_then(|call| self.awaited_tests.remove(&call));
-        if test.is_some() && awaited.is_none() {
-            // Of a process that died, or of somebody who only named it so: no call, and no test.
-            warn!(channel.id = %channel, "hanging up a test call that nobody waits for");
-            self.lanes.hang_up_orphan(channel);
-            return;
-        }
-        // A test call is the one by which somebody finds out what is wrong.
-        if test.is_none() && !self.load.admits(self.lanes.outstanding()) {
-            self.shed(channel, did, caller);
-            return;
-        }
-        let call = test.unwrap_or_else(|| CallId::new(clock::mint()));
-        let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
-        let account = owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account);
-        let route = owner.map(|plan| Route::of(plan));
-        let route = if test.is_some() { route.map(Route::for_test) } else { route };
-        let mint = || BridgeId(format!("b-{}", CallId::new(clock::mint()).digits()));
-        let bridge = self.bridges.lend(mint);
-        self.kept.insert(call, Kept { account, next_line: 0, last_at: Timestamp(0) });
-        // Before anybody is called: whom a leg shows is read from the caller's channel.
-        if !corrections.is_empty() {
-            self.lanes.correct(call, channel.clone(), corrections);
-        }
-        let caller_key = owner.and_then(|plan| self.snapshot.caller_key(plan, &caller));
-        let (is_test, now) = (test.is_some(), clock::now());
-        let known = owner.zip(caller_key.as_ref());
-        let repeat = known.and_then(|(plan, key)| self.state.repeat(plan, key, now));
-        let counts_as_visit = known.is_some_and(|(plan, _)| plan.flow.repeat_caller.is_some());
-        if let Some((plan, key)) = known.filter(|_| !is_test) {
-            self.state.visit(&self.snapshot, plan, key, call, now);
-        }
-        let alike = owner.is_none().then(|| self.snapshot.alike(&did)).flatten();
-        let session = owner.map_or(call, |plan| {
-            let (key, gap_sec) = (caller_key.as_ref(), plan.flow.redial_gap_sec);
-            self.sessions.join(plan.flow.id, &did, key, is_test, call, now, gap_sec)
-        });
-        self.feed(Input::Arrived(Box::new(Arrival {
-            call,
-            account,
-            channel,
-            did,
-            alike,
-            caller,
-            caller_key,
-            session,
-            repeat,
-            counts_as_visit,
-            is_test,
-            is_up,
-            is_found: false,
-            bridge,
-            route,
-        })));
-        if let Some(arrived) = awaited {
-            // Who asked for the test call may have gone away.
-            let _ = arrived.send(());
-        }
-    }
-
-    /// There are too many calls: this one goes back to the dialplan before anything is begun.
-    fn shed(&mut self, channel: ChannelId, did: Did, caller: Caller) {
-        self.pass_on_stranger(channel.clone());
-        metrics::counter!("divert_calls_shed_total").increment(1);
-        let owner: Option<&Arc<FlowPlan>> = self.snapshot.owner(&did);
-        let (now, call) = (clock::now(), CallId::new(clock::mint()));
-        let record = CallRecord {
-            id: call,
-            account: owner.map_or(DEFAULT_ACCOUNT, |plan| plan.account),
-            did,
-            caller,
-            caller_key: None,
-            session: call,
-            is_repeat: false,
-            flow: owner.map(|plan| (plan.flow.id, plan.flow.name.clone())),
-            is_test: false,
-            status: CallStatus::Ended,
-            started_at: now,
-            answered_at: None,
-            ended_at: Some(now),
-            talk_ms: 0,
-            result: Some(CallResult::Unrouted),
-            ended_by: Some(EndedBy::Divert),
-            cause: None,
-            channel,
-            bridge: BridgeId(format!("b-{}", call.digits())),
-        };
-        count(&record);
-        let step = Step::Fallback { what: "back to the dialplan: too many calls at once".into() };
-        let entry = TimelineEntry { seq: 0, at: now, step };
-        self.writer.push(Record::Step { account: record.account, call, entry });
-        self.writer.push(Record::Call(record));
-    }
-
-    /// A dialplan gave us a channel and no number: nobody would ever take care of it here.
-    fn send_on(&self, channel: ChannelId, name: &str, args: &str) {
-        let app = self.lanes.client().app();
-        let args = visible(args);
-        let comma = if args.is_empty() { "" } else { "," };
-        warn!(
-            channel.id = %channel,
-            "{name:?} came by Stasis({app}{comma}{args}), which tells no number, and goes on in its \
-             dialplan: write Gosub(divert-ari,s,1(${{EXTEN}})) there, with the file of 'divert print \
-             dialplan', or else Stasis({app},did,${{EXTEN}})"
-        );
-        self.pass_on_stranger(channel);
-    }
-
-    fn pass_on_stranger(&self, channel: ChannelId) {
-        let client = self.lanes.client().clone();
-        tokio::spawn(async move {
-            if let Err(error) = client.continue_in_dialplan(&channel).await {
-                warn!(channel.id = %channel, %error, "could not pass a call on");
-            }
-        });
-    }
-
     pub fn fire_timers(&mut self) {
         while let Some(input) = self.engine.expired(clock::now()) {
             self.feed(input);
         }
-    }
-
-    /// Something was heard from Asterisk, so nothing before it was missed; unless the connection is
-    /// new, and what happened before it is still to be found out.
-    pub fn heard(&mut self) {
-        if self.held_back.is_none() {
-            self.heard_at = Some(clock::now());
-        }
-    }
-
-    /// Up to which moment nothing was missed.
-    #[must_use]
-    pub fn heard_at(&self) -> Option<Timestamp> {
-        self.heard_at
-    }
-
-    /// The same, as an earlier process knew it.
-    pub fn remember_heard(&mut self, at: Option<Timestamp>) {
-        self.heard_at = at;
-    }
-
-    /// What a command came to. While nobody knows Asterisk's state, a failure says nothing about
-    /// the channel.
-    pub fn result(&mut self, input: Input) {
-        if self.is_sure() {
-            self.feed(input);
-        } else {
-            self.failed_meanwhile.push(input);
-        }
-    }
-
-    /// Whether Asterisk's state was never read by this process.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        self.written.is_some()
-    }
-
-    /// Whether everything that happens in Asterisk is heard. Until then no timer may decide: what it
-    /// waits for may have happened.
-    #[must_use]
-    pub fn is_sure(&self) -> bool {
-        self.held_back.is_none()
-    }
-
-    /// Asterisk's state is not known from here on: events wait until [`Core::resynced`]. Those that
-    /// wait from an earlier, failed reading are older than what will be read, and are dropped.
-    pub fn hold_back(&mut self) {
-        self.held_back = Some(Vec::new());
-    }
-
-    /// Asterisk's state, read after [`Core::hold_back`] when the connection is new.
-    pub fn resynced(&mut self, why: Resync, asterisk: &resync::Snapshot) {
-        if why == Resync::Connected {
-            self.reconnected(asterisk);
-            if let Some(written) = self.written.take() {
-                self.take_found(&written, asterisk);
-            }
-        }
-        let found = adopt::compare(&self.engine, asterisk);
-        let differences = match why {
-            Resync::Connected => found,
-            Resync::Periodic => {
-                let confirmed = found.confirmed_by(&self.suspected);
-                self.suspected = found;
-                confirmed
-            }
-        };
-        let heard_at = self.heard_at.filter(|_| why == Resync::Connected);
-        for missed in differences.missed {
-            metrics::counter!("divert_missed_events_total").increment(1);
-            let Missed { at, input, .. } = missed.unheard_since(heard_at);
-            self.feed_at(at, input);
-        }
-        for input in std::mem::take(&mut self.failed_meanwhile) {
-            self.try_again(input);
-        }
-        for channel in differences.orphans {
-            info!(channel.id = %channel, "hanging up a leg that belongs to no call");
-            self.lanes.hang_up_orphan(channel);
-        }
-        let is_lost = |bridge: &BridgeId| !self.bridges.knows(bridge);
-        self.lanes.destroy(differences.empty_bridges.into_iter().filter(is_lost).collect());
-        if std::mem::take(&mut self.must_adopt) {
-            let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
-            info!(calls = calls.len(), "calls taken over from before the restart");
-            for call in calls {
-                self.feed(Input::Call { call, event: CallEvent::Adopted });
-            }
-        }
-        for (channel, found) in differences.strangers {
-            match found.role {
-                Role::Caller { did, .. } => {
-                    let is_up = found.state == crate::engine::ChannelState::Up;
-                    self.arrive(channel, did, found.caller, is_up);
-                }
-                role => self.send_on(channel, &found.name, &role.to_string()),
-            }
-        }
-        if why == Resync::Connected {
-            for event in self.held_back.take().unwrap_or_default() {
-                self.event(event);
-            }
-            self.heard();
-        }
-    }
-
-    /// A command failed while Asterisk could not be reached. A leg that was told to ring and does
-    /// not is left for the next; anything else is done once more, which does no harm.
-    fn try_again(&mut self, input: Input) {
-        let Input::Channel { channel, event: ChannelEvent::CommandFailed { command, .. } } = &input
-        else {
-            self.feed(input);
-            return;
-        };
-        let is_silent = |(known, view): (ChannelId, ChannelView)| {
-            known == *channel && view.presence == Presence::There
-        };
-        match self.engine.call_of(channel) {
-            Some(call) if *command != FailedCommand::Dial => {
-                self.feed(Input::Call { call, event: CallEvent::Adopted });
-            }
-            _ if self.engine.channels().any(is_silent) => self.feed(input),
-            _ => {}
-        }
-    }
-
-    fn reconnected(&mut self, asterisk: &resync::Snapshot) {
-        self.suspected = Differences::default();
-        self.version = Some(asterisk.version.clone());
-        let before = self.startup_time.replace(asterisk.startup_time.clone());
-        let in_use: Vec<BridgeId> = self.engine.calls().map(|call| call.bridge.clone()).collect();
-        self.bridges.resync(in_use.into_iter().filter(|b| asterisk.bridges.contains_key(b)));
-        if before.as_ref() != Some(&asterisk.startup_time) {
-            self.trunks.begin_anew(self.snapshot.trunks(), clock::now());
-            self.state.forget_trunks();
-        }
-        if before.is_some_and(|before| before != asterisk.startup_time) {
-            warn!("Asterisk was restarted: its calls are gone");
-            let calls: Vec<CallId> = self.engine.calls().map(|call| call.id).collect();
-            let seen_at = self.heard_at.unwrap_or_else(clock::now);
-            for call in calls {
-                self.feed(Input::Call { call, event: CallEvent::AsteriskRestarted { seen_at } });
-            }
-        }
-    }
-
-    /// The channels that should be in Asterisk, whose marks are wanted where they are not.
-    #[must_use]
-    pub fn known(&self) -> Vec<Known> {
-        let known = |(channel, view): (ChannelId, ChannelView)| {
-            let caller = self.engine.call(view.call)?.channel.clone();
-            let is_up = view.presence == Presence::Up;
-            Some(Known { channel, caller, is_up })
-        };
-        self.engine.channels().filter_map(known).collect()
-    }
-
-    /// When Asterisk was started, as an earlier process knew it.
-    pub fn remember_startup(&mut self, startup_time: Option<String>) {
-        self.startup_time = startup_time;
     }
 
     /// Some times a second: the percentage of calls that the dialplan should keep from us.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{Core, Kept, test_call_on};
+use super::test_call::test_call_on;
+use super::{Core, Kept};
 use crate::ari::mark::{CallerMark, LegMark};
 use crate::ari::resync::Snapshot;
 use crate::ari::role::Role;

@@ -9,6 +9,9 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::ari::identity::Identity;
+use crate::model::cause::{CallResult, EndedBy};
+use crate::model::number::{Caller, Did};
 use crate::node::restore::tests::prepaid;
 use crate::node::tests::client_of;
 use crate::store::{CallFilter, Db};
