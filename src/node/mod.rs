@@ -14,6 +14,7 @@ mod lanes;
 pub mod ledger;
 mod load;
 mod opening;
+mod outside;
 mod port;
 mod restore;
 mod run;

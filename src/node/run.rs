@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, OnceCell, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use super::health::{self, Endpoints};
 use super::lanes::Lanes;
 use super::ledger::{Answer, Ledger};
 use super::opening::{self, Opened, Waiting};
+use super::outside::{Outside, keep_door};
 use super::port::{Port, Request};
 use super::restore::{self, Left};
 use super::trunks::Trunks;
@@ -30,11 +31,10 @@ use super::writer::{Progress, Writer};
 use crate::api::{self, Api, Listeners, Readiness, RowCounts, Telemetry};
 use crate::ari::claim::Claim;
 use crate::ari::client::Client;
-use crate::ari::resync::{Known, Snapshot as AsteriskSnapshot};
+use crate::ari::resync::Snapshot as AsteriskSnapshot;
 use crate::ari::socket::{self, SocketEvent};
 use crate::ari::translate::translate;
-use crate::ari::variable::Global;
-use crate::ari::{self, AriError, resync};
+use crate::ari::{self, AriError};
 use crate::clock;
 use crate::config::{AriConfig, Config, SlotsMode};
 use crate::engine::{CallEvent, Input};
@@ -53,7 +53,7 @@ const COMPARE: Duration = Duration::from_secs(15);
 const ALIVE: Duration = Duration::from_secs(5);
 const TIDY: Duration = Duration::from_secs(1);
 /// How often the dialplan may be told another share of the calls to keep.
-const REGULATE: Duration = Duration::from_millis(250);
+pub(super) const REGULATE: Duration = Duration::from_millis(250);
 /// How long calls that ring may go on when divert is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Failures on their way back from Asterisk; a lane waits while this is full, the loop never.
@@ -66,7 +66,7 @@ const STALL: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_secs(4);
 
 /// What the loop hears from its helpers.
-enum Heard {
+pub(super) enum Heard {
     Resynced { generation: u64, why: Resync, result: Result<AsteriskSnapshot, AriError> },
 }
 
@@ -208,7 +208,7 @@ impl Running {
             core,
             trunks: Trunks::start(client.clone(), installation, Arc::clone(&ask_endpoints)),
             door,
-            outside: Outside { client, name, hear, died_at: Arc::default() },
+            outside: Outside::new(client, name, hear),
             snapshot,
             readiness,
             socket,
@@ -500,88 +500,6 @@ fn ari_settings(config: &AriConfig) -> ari::Settings {
         user: config.user.clone(),
         password: config.password.expose().to_owned(),
         app: config.app.clone(),
-    }
-}
-
-/// What the loop needs to send others on errands.
-struct Outside {
-    client: Client,
-    name: String,
-    hear: mpsc::Sender<Heard>,
-    /// When the process before this one died, once that was asked.
-    died_at: Arc<OnceCell<Option<Timestamp>>>,
-}
-
-impl Outside {
-    /// Tells the dialplan that we live.
-    fn beat(&self, at: Timestamp) {
-        let client = self.client.clone();
-        tokio::spawn(async move {
-            let seconds = (at.0 / 1_000).to_string();
-            if let Err(error) = client.set_global(Global::Beat, &seconds).await {
-                debug!(%error, "the sign of life was not taken");
-            }
-        });
-    }
-
-    /// The last act: so old a sign of life tells the dialplan, and the next process, that this one
-    /// stopped and did not die.
-    async fn say_goodbye(&self) {
-        if let Err(error) = self.client.set_global(Global::Beat, "0").await {
-            debug!(%error, "the sign of life was not taken");
-        }
-    }
-
-    /// Reads Asterisk's state and sends it to the loop. `is_first`: nothing was read yet by this
-    /// process.
-    fn resync(&self, generation: u64, why: Resync, known: Vec<Known>, is_first: bool) {
-        let (client, hear) = (self.client.clone(), self.hear.clone());
-        let before = Arc::clone(&self.died_at);
-        tokio::spawn(async move {
-            let result = async {
-                let mut died_at = None;
-                if why == Resync::Connected {
-                    if is_first {
-                        // Once: from here on it is our own sign.
-                        died_at = *before.get_or_try_init(|| last_death(&client)).await?;
-                    }
-                    // First of all, or a stale sign of life turns the first calls away.
-                    let seconds = (clock::wall().0 / 1_000).to_string();
-                    client.set_global(Global::Beat, &seconds).await?;
-                    // An earlier process may have ended in the middle of a rush.
-                    client.set_global(Global::Shed, "0").await?;
-                    client.event_filter(ari::DISALLOWED).await?;
-                }
-                resync::snapshot(&client, &known, died_at).await
-            }
-            .await;
-            if result.is_err() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            let _ = hear.send(Heard::Resynced { generation, why, result }).await;
-        });
-    }
-}
-
-/// When the process before this one gave its last sign of life, if it died: one that was asked to
-/// stop says so by a sign from the year 1970, and an Asterisk that was restarted knows of none.
-async fn last_death(client: &Client) -> Result<Option<Timestamp>, AriError> {
-    let beat = client.global(&Global::Beat.name(client.app())).await?;
-    let seconds = beat.parse::<i64>().ok().filter(|seconds| *seconds > 0);
-    Ok(seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000))))
-}
-
-/// Tells the dialplan how many percent of the calls to keep; only the newest figure counts.
-async fn keep_door(client: Client, mut share: watch::Receiver<u32>) {
-    while share.changed().await.is_ok() {
-        let percent = *share.borrow_and_update();
-        while let Err(error) = client.set_global(Global::Shed, &percent.to_string()).await {
-            debug!(%error, "the share of calls to keep was not taken");
-            tokio::time::sleep(REGULATE).await;
-            if share.has_changed().unwrap_or(true) {
-                break;
-            }
-        }
     }
 }
 
