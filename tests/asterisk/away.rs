@@ -301,8 +301,8 @@ async fn a_conversation_that_begins_as_divert_dies_is_told_from_its_beginning() 
     .await;
 }
 
-/// One caller among many: its number, how it ended.
-type Placed = (String, Option<u16>);
+/// One caller among many: its number, how it ended, when it gave up.
+type Placed = (String, Option<u16>, Instant);
 
 /// The peer answers every call at once, and the callers hang up after up to a second and a half.
 #[tokio::test(flavor = "multi_thread")]
@@ -328,8 +328,8 @@ async fn a_kill_in_the_middle_of_many_calls_costs_no_row_and_no_bill() {
                 callers.spawn(async move {
                     let did = stage::own_did();
                     let when = tokio::time::sleep(hold);
-                    let status = sip::call_and_cancel(port, &did, &number, when).await;
-                    (number, status)
+                    let (status, gave_up) = sip::call_and_cancel(port, &did, &number, when).await;
+                    (number, status, gave_up)
                 });
                 if no == CALLS / 2 + round {
                     lab.divert.kill();
@@ -364,7 +364,7 @@ async fn faults(lab: &Lab, peer: &Peer, witness: &Witness, placed: &[Placed]) ->
     // What each caller was told.
     let paths = witness.callers();
     let (mut abandoned, mut fallen) = (0, 0);
-    for (number, status) in placed {
+    for (number, status, _) in placed {
         let path = paths.iter().find(|(_, path)| path.number == *number);
         let row = path.and_then(|(channel, _)| rows.iter().find(|row| row.channel == *channel));
         let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
@@ -392,13 +392,16 @@ async fn faults(lab: &Lab, peer: &Peer, witness: &Witness, placed: &[Placed]) ->
         let detail = db.call(DEFAULT_ACCOUNT, call).await.unwrap();
         let leg = detail.as_ref().and_then(|detail| detail.legs.first());
         let is_told = leg.is_some_and(|leg| leg.answered_at.is_some());
+        let number = detail.as_ref().map(|detail| &*detail.call.caller.number);
+        let caller = placed.iter().find(|(placed, ..)| Some(placed.as_str()) == number);
+        let is_crossed = caller.is_some_and(|(.., gave_up)| dialog.is_crossed(*gave_up));
         let is_right = match dialog.acked {
             // Asterisk hung up before it knew of the answer: that can only be seen from here.
-            Some(_) if dialog.is_crossed() => is_told == (bill == 1),
+            Some(_) if is_crossed => is_told == (bill == 1),
             Some(_) => is_told && bill == 1,
             None => !is_told && bill == 0,
         };
-        crossed += usize::from(dialog.is_crossed());
+        crossed += usize::from(is_crossed);
         if !is_right {
             faults.push(format!(
                 "{dialog:?}: {bill} bills, {:?}, {leg:?}",

@@ -141,16 +141,11 @@ pub struct Dialog {
 }
 
 impl Dialog {
-    /// Asterisk took the call back, or had just hung up, when it heard the answer: then it says so in
-    /// the same breath in which it confirms it.
-    pub fn is_crossed(&self) -> bool {
-        let breath = self.acked.zip(self.ended).map(|(acked, ended)| ended.duration_since(acked));
-        self.cancelled.is_some() || breath.is_some_and(|breath| breath < BREATH)
+    /// Asterisk heard the answer only after the caller had given up, at this time.
+    pub fn is_crossed(&self, gave_up: Instant) -> bool {
+        self.cancelled.is_some() || self.acked.is_some_and(|acked| acked >= gave_up)
     }
 }
-
-/// Nobody talks so little.
-const BREATH: Duration = Duration::from_millis(5);
 
 /// The far end of a trunk: one socket, one manner, every INVITE kept.
 #[derive(Debug)]
@@ -430,22 +425,23 @@ pub async fn give_up(port: u16, did: &Did, after: Duration) -> Option<u16> {
 }
 
 /// Calls from this number, and takes the call back `when`; what was answered by then is hung up. The
-/// final status.
+/// final status, and when the caller gave up.
 pub async fn call_and_cancel(
     port: u16,
     did: &Did,
     number: &str,
     when: impl Future<Output = ()>,
-) -> Option<u16> {
+) -> (Option<u16>, Instant) {
     let from = format!("<sip:{number}@carrier.example>");
     let patience = Duration::from_secs(10);
     let call = Call { user: did.as_str(), from: from.as_bytes(), headers: b"", patience };
     let begun = Begun::invite(port, &call).await;
     when.await;
+    let gave_up = Instant::now();
     begun.send("CANCEL", "", NO_BODY).await;
-    let (status, tag) = begun.end().await?;
-    if status == 200 {
-        begun.send("BYE", &tag, NO_BODY).await;
+    let end = begun.end().await;
+    if let Some((200, tag)) = &end {
+        begun.send("BYE", tag, NO_BODY).await;
     }
-    Some(status)
+    (end.map(|(status, _)| status), gave_up)
 }
