@@ -20,22 +20,24 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use divan::{AllocProfiler, Bencher};
-use divert::model::account::{AccountSettings, DEFAULT_ACCOUNT};
-use divert::model::billing::{Micros, Rate, RateDeck, Rounding};
-use divert::model::configuration::{Configuration, diff};
-use divert::model::destination::{Destination, Landing};
-use divert::model::forwarding_flow::ForwardingFlow;
+use divert::model::billing::{Micros, Rounding};
+use divert::model::change::{Author, diff};
+use divert::model::configuration::Configuration;
 use divert::model::id::{
     AccountId, CallId, DestinationId, ForwardingFlowId, LegId, RateDeckId, ServerId, TrunkId,
 };
 use divert::model::memory::{Binding, Remembered};
 use divert::model::number::{CallerKey, Did};
-use divert::model::schedule::Schedule;
-use divert::model::server::{Server, ServerRole};
+use divert::model::objects::account::{AccountSettings, DEFAULT_ACCOUNT};
+use divert::model::objects::destination::{Destination, Landing};
+use divert::model::objects::forwarding_flow::ForwardingFlow;
+use divert::model::objects::rate_deck::{Rate, RateDeck};
+use divert::model::objects::server::{Server, ServerRole};
+use divert::model::objects::trunk::{Reach, Trunk};
+use divert::model::opening_hours::OpeningHours;
 use divert::model::stickiness::{Stickiness, StickyWindow};
 use divert::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, Throttle, VolumeCap};
 use divert::model::time::{Timestamp, Zone};
-use divert::model::trunk::{Reach, Trunk};
 use divert::node::read_snapshot;
 use divert::routing::choose::{Choice, Ledger, choose};
 use divert::routing::decide::{Ask, Decision, State, commit, decide};
@@ -107,9 +109,10 @@ impl Case {
         }
     }
 
-    fn schedule(self) -> Option<Schedule> {
+    fn schedule(self) -> Option<OpeningHours> {
         let day = || vec!["06:00-22:00".parse().expect("hours")];
-        let schedule = || Schedule { weekly: [(); 7].map(|()| day()), ..Schedule::default() };
+        let schedule =
+            || OpeningHours { weekly: [(); 7].map(|()| day()), ..OpeningHours::default() };
         self.has(Self::Hours).then(schedule)
     }
 }
@@ -154,7 +157,7 @@ fn accounts(case: Case) -> Vec<(AccountId, Configuration)> {
     let mut flow = ForwardingFlow::new(FLOW, "flow", ServerId::new(99));
     flow.dids = (0..DIDS).map(did).collect();
     flow.throttle = case.throttle();
-    flow.schedule = case.schedule();
+    flow.schedule = case.schedule().map(Into::into);
     if case.has(Case::Caller) {
         flow.stickiness = Stickiness { window: StickyWindow::SameDay, ..Stickiness::default() };
     }
@@ -165,7 +168,7 @@ fn accounts(case: Case) -> Vec<(AccountId, Configuration)> {
             weight: u32::try_from(id).expect("small"),
             max_live: Some(100),
             throttle: case.throttle(),
-            schedule: case.schedule(),
+            schedule: case.schedule().map(Into::into),
             ..Destination::new(DestinationId::new(id), format!("destination-{id}"), landing)
         });
     }
@@ -325,7 +328,8 @@ fn load_a_million_dids(bencher: Bencher<'_, '_>) {
             };
             after.settle_numbers(&BTreeSet::new(), &mut mint);
             let changes = diff(&before, &after);
-            db.change(account, version, &changes, Timestamp(0)).await.expect("it fits");
+            let author = Author { key: None, name: "bench".into() };
+            db.change(account, version, &changes, &author, Timestamp(0)).await.expect("it fits");
         }
         db
     });

@@ -13,20 +13,22 @@ use super::Api;
 use super::auth::Identity;
 use super::body::Json;
 use super::change::{self, Part, Update};
+use super::described::{Account, AccountDocument};
 use super::error::ApiError;
 use super::etag;
 use super::key::Scope;
-use super::schema::{Account, AccountDocument};
 use crate::clock;
 use crate::model::configuration::Configuration;
 use crate::model::document;
+use crate::model::object::Record as _;
+use crate::model::objects::account::AccountSettings;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
 }
 
 fn write(configuration: &Configuration) -> Value {
-    document::write_account(&configuration.account, configuration)
+    configuration.account.write_whole(configuration)
 }
 
 async fn update(
@@ -42,8 +44,7 @@ async fn update(
         let reading = document::put_account(&next, current, &mut clock::mint);
         Ok(change::written((reading.map_err(ApiError::document)?, ())))
     };
-    let (configuration, written) =
-        change::change(api, identity.account, &Part::Whole, edit).await?;
+    let (configuration, written) = change::change(api, identity, &Part::Whole, edit).await?;
     Ok(etag::representation(StatusCode::OK, &written.tell(write(&configuration))))
 }
 
@@ -64,10 +65,7 @@ async fn read(State(api): State<Api>, identity: Identity) -> Result<Response, Ap
 #[utoipa::path(
     put,
     path = "/v1/account",
-    request_body(content = AccountDocument, example = json!({
-        "time_zone": "America/Chicago", "currency": "USD", "max_live": 500,
-        "toll_free_termination": true, "prepaid": true, "rate_deck": "retail",
-    })),
+    request_body(content = AccountDocument, example = json!(AccountSettings::example())),
     responses((status = 200, description = "It was replaced", body = Account)),
 )]
 async fn replace(

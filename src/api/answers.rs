@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::key::Scope;
+use super::objects;
+use super::path::section_of;
+use crate::model::objects::KINDS;
 
 /// Status, name and meaning of every such answer.
 const ANSWERS: [(&str, &str, &str); 14] = [
@@ -17,8 +20,8 @@ const ANSWERS: [(&str, &str, &str); 14] = [
     ("408", "Timeout", "The body did not arrive in time"),
     ("409", "Conflict", "It clashes with what is there or what is going on"),
     ("412", "PreconditionFailed", "It was changed meanwhile"),
-    ("413", "TooLarge", "The body is larger than 256 KiB"),
-    ("415", "NotJson", "The body is not JSON by its Content-Type"),
+    ("413", "TooLarge", "The body is larger than 256 KiB, or 16 MiB for an import of numbers"),
+    ("415", "NotJson", "The body is of another kind by its Content-Type"),
     ("422", "Invalid", "The document has faults, all of them listed"),
     ("429", "TooMany", "Too many requests"),
     ("500", "Internal", "A fault of divert"),
@@ -76,10 +79,10 @@ fn may_be(status: &str, (path, method): (&str, &str), has_body: bool, is_json: b
     let is_guarded = path.starts_with("/v1/");
     match status {
         "400" | "500" | "503" => true,
+        "404" => path.contains('{'),
         _ if !is_guarded => false,
         "304" => !is_change && is_json && !is_passing(path),
         "403" => !scopes(path, method).is_empty(),
-        "404" => path.contains('{'),
         // A POST may have an Idempotency-Key, for which its body is read in any case.
         "408" | "413" | "422" => has_body || method == "post",
         "409" if is_change => !(method == "delete" && path.starts_with("/v1/keys")),
@@ -111,11 +114,14 @@ fn scopes(path: &str, method: &str) -> &'static [Scope] {
         | ("get", _, "balance" | "credits" | "live")
         | ("get", "calls" | "cdrs" | "reports" | "sessions" | "status", _) => &[Scope::CallsRead],
         ("get", ..) => &[],
-        (_, "account" | "rate-decks", _) => &[Scope::Admin],
+        (_, "account", _) => &[Scope::Admin],
         (_, _, "disable" | "drain" | "pause" | "resume") => {
             &[Scope::DestinationsPause, Scope::FlowsWrite]
         }
-        _ => &[Scope::FlowsWrite],
+        _ => match KINDS.iter().find(|known| section_of(known) == kind).map(objects::scope) {
+            Some(Scope::Admin) => &[Scope::Admin],
+            _ => &[Scope::FlowsWrite],
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -12,8 +12,10 @@ use super::Api;
 use super::error::ApiError;
 use super::key::{PresentedKey, Scope};
 use crate::clock;
-use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::change::Author;
 use crate::model::id::{AccountId, KeyId};
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::text::unseen;
 
 /// What stands in front of a router.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,11 +33,30 @@ pub(super) struct Identity {
     pub account: AccountId,
     /// `None` on the local socket.
     pub key: Option<KeyId>,
+    /// That of the key, or of the user of the machine.
+    name: String,
     scopes: Vec<Scope>,
 }
 
+/// By which the program at the other end of the local socket says for whom it asks.
+pub const USER_HEADER: HeaderName = HeaderName::from_static("divert-user");
+/// Who asks on the local socket and does not say who it is.
+const SOMEBODY: &str = "local";
+const MAX_USER: usize = 60;
+
 impl Identity {
-    const LOCAL: Self = Self { account: DEFAULT_ACCOUNT, key: None, scopes: Vec::new() };
+    /// Whoever can open the socket may say what they like, also who they are.
+    fn local(headers: &HeaderMap) -> Self {
+        let user = headers.get(USER_HEADER).and_then(|user| user.to_str().ok()).unwrap_or_default();
+        let is_name = !user.is_empty() && user.len() <= MAX_USER && unseen(user).is_none();
+        let name = if is_name { user } else { SOMEBODY }.to_owned();
+        Self { account: DEFAULT_ACCOUNT, key: None, name, scopes: Vec::new() }
+    }
+
+    /// Who makes the change that is asked for.
+    pub fn author(&self) -> Author {
+        Author { key: self.key, name: self.name.clone() }
+    }
 
     pub fn may(&self, scope: Scope) -> bool {
         self.key.is_none() || self.scopes.iter().any(|&s| s == scope || s == Scope::Admin)
@@ -73,7 +94,7 @@ pub(super) async fn identify(
     next: Next,
 ) -> Response {
     let identity = match access {
-        Access::Local => Identity::LOCAL,
+        Access::Local => Identity::local(request.headers()),
         Access::Keys => match of_key(&api, request.headers()).await {
             Ok(identity) => identity,
             Err(error) => return error.into_response(),
@@ -103,7 +124,7 @@ async fn of_key(api: &Api, headers: &HeaderMap) -> Result<Identity, ApiError> {
     }
     // A scope of a later release is no right in this one.
     let scopes = kept.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
-    Ok(Identity { account, key: Some(kept.id), scopes })
+    Ok(Identity { account, key: Some(kept.id), name: kept.name, scopes })
 }
 
 /// The key in `Bearer <key>`, or in `Basic`, where it is the user name: `curl -u dvk_…:`.

@@ -13,15 +13,16 @@ use super::Api;
 use super::auth::Identity;
 use super::body::Json;
 use super::cdrs::Money;
+use super::described::PageOf;
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
 use super::idempotency::created;
 use super::key::Scope;
-use super::page::{Page, PageParameters};
-use super::schema::PageOf;
+use super::page::Page;
 use crate::clock;
 use crate::model::billing::{self, Currency, Micros};
+use crate::model::filter::PageFilters;
 use crate::model::id::CreditId;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -48,7 +49,7 @@ async fn read(State(api): State<Api>, identity: Identity) -> Result<Response, Ap
 #[utoipa::path(
     get,
     path = "/v1/account/credits",
-    params(PageParameters),
+    params(PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Credit>)),
 )]
 async fn list(

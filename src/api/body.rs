@@ -11,6 +11,8 @@ use super::error::ApiError;
 use super::json;
 
 pub(super) const MAX_BODY: usize = 256 * 1024;
+/// Of many numbers at once.
+pub(super) const MAX_IMPORT: usize = 64 * MAX_BODY;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body; an empty one is an error.
@@ -26,8 +28,8 @@ impl<S: Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
-        parse(&parts.headers, &bytes).map(Self)
+        let bytes = read(body, MAX_BODY).await?;
+        parse(&parts.headers, &bytes, "").map(Self)
     }
 }
 
@@ -36,20 +38,25 @@ impl<S: Sync> FromRequest<S> for OptionalJson {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
+        let bytes = read(body, MAX_BODY).await?;
         if bytes.is_empty() {
             return Ok(Self(Value::Object(Map::new())));
         }
-        Ok(match parse(&parts.headers, &bytes)? {
+        Ok(match parse(&parts.headers, &bytes, "")? {
             Value::Null => Self(Value::Object(Map::new())),
             body => Self(body),
         })
     }
 }
 
+/// The size of the largest body at this path.
+pub(super) fn most(path: &str) -> usize {
+    if path == "/v1/numbers/import" { MAX_IMPORT } else { MAX_BODY }
+}
+
 /// The whole body, or why it was not waited for.
-pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_BODY)).await;
+pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, most)).await;
     let Ok(read) = read else {
         let detail = format!("The body did not arrive within {} s.", PATIENCE.as_secs());
         return Err(ApiError::new(
@@ -62,7 +69,7 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     };
     read.map_err(|error| {
         if is_over_limit(&error) {
-            let detail = format!("The body is larger than {} KiB.", MAX_BODY / 1024);
+            let detail = format!("The body is larger than {} KiB.", most / 1024);
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Too large", detail)
                 .hint("send one object at a time; divert apply takes documents of any size")
         } else {
@@ -83,16 +90,23 @@ fn is_over_limit(error: &axum::Error) -> bool {
     false
 }
 
-fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
+/// The media type of a body, without its parameters.
+fn essence(headers: &HeaderMap) -> Option<&str> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    let known = |essence: &str| {
-        essence.eq_ignore_ascii_case("application/json")
-            || essence.eq_ignore_ascii_case("application/merge-patch+json")
-    };
-    if !essence.is_some_and(known) {
-        let found = essence.map_or_else(|| "none".to_owned(), |essence| format!("{essence:?}"));
-        let detail = format!("The body must be JSON; its Content-Type is {found}.");
+    kind.map(|kind| kind.split(';').next().unwrap_or_default().trim())
+}
+
+pub(super) fn is_of(headers: &HeaderMap, kind: &str) -> bool {
+    essence(headers).is_some_and(|essence| essence.eq_ignore_ascii_case(kind))
+}
+
+/// A body of JSON; `others` says what else it might be.
+pub(super) fn parse(headers: &HeaderMap, bytes: &[u8], others: &str) -> Result<Value, ApiError> {
+    let is_json = ["application/json", "application/merge-patch+json"];
+    if !is_json.iter().any(|kind| is_of(headers, kind)) {
+        let found = essence(headers);
+        let found = found.map_or_else(|| "none".to_owned(), |essence| format!("{essence:?}"));
+        let detail = format!("The body must be JSON{others}; its Content-Type is {found}.");
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "content_type",

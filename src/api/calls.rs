@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use strum::VariantNames;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -18,17 +17,17 @@ use super::Api;
 use super::auth::Identity;
 use super::body::OptionalJson;
 use super::cdrs::{Cost, Money};
+use super::described::PageOf;
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
 use super::key::Scope;
-use super::page::{Page, PageParameters};
+use super::page::Page;
 use super::path::PathId;
-use super::schema::PageOf;
-use super::spreadsheet::{self, Dialect, DialectParameters};
+use super::spreadsheet::{self, CsvFilters, Dialect};
 use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
-use crate::model::cause::CallResult;
+use crate::model::filter::{CallFilters, OneCallFilters, PageFilters, Tests};
 use crate::model::id::{AccountId, CallId};
 use crate::model::number;
 use crate::model::time::Timestamp;
@@ -43,71 +42,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(end))
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what take_filter reads")]
-pub(super) struct FilterParameters {
-    /// Id of a forwarding flow.
-    #[param(required = false)]
-    flow: String,
-    /// Id of a destination that it was sent to, whoever answered.
-    #[param(required = false)]
-    destination: String,
-    /// The number called, with or without a `+`.
-    #[param(required = false)]
-    did: String,
-    /// The caller's number, with or without a `+`.
-    #[param(required = false)]
-    caller: String,
-    /// What became of the call.
-    #[param(required = false, value_type = String, example = "no_answer")]
-    result: String,
-    /// Test calls: `include` (default), `exclude` or `only`.
-    #[param(required = false, example = "include")]
-    test: String,
-    /// `true`: only calls that live now; `false`: only those that are over.
-    #[param(required = false)]
-    live: bool,
-    /// Started at or after this moment (RFC 3339).
-    #[param(required = false, example = "2026-11-21T00:00:00Z")]
-    from: String,
-    /// Started before this moment (RFC 3339).
-    #[param(required = false, example = "2026-11-22T00:00:00Z")]
-    to: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what take_session reads")]
-struct SessionParameter {
-    /// Calls whose id begins so, with or without `call_`.
-    #[param(required = false, example = "01m7y97xc1")]
-    id: String,
-    /// The calls of one session: the id of its first.
-    #[param(required = false, value_type = String)]
-    session: String,
-}
-
-/// Parameters of a list of calls, but for the page.
-const FILTERS: &[&str] = &[
-    "caller",
-    "destination",
-    "did",
-    "flow",
-    "from",
-    "id",
-    "live",
-    "result",
-    "session",
-    "test",
-    "to",
-];
-
 /// List calls
 #[utoipa::path(
     get,
     path = "/v1/calls",
-    params(FilterParameters, SessionParameter, PageParameters),
+    params(CallFilters, OneCallFilters, PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Call>)),
 )]
 async fn list(
@@ -119,7 +58,7 @@ async fn list(
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
     let filter = take_call_filter(&mut query);
-    query.finish(&[FILTERS, &["cursor", "limit"]].concat())?;
+    query.finish(&[])?;
     let calls = api.db.calls(identity.account, &filter, page.before, page.probe()).await?;
     Ok(page.cut(&calls, |call| call.id, |call| json!(Call::from(call))))
 }
@@ -130,7 +69,7 @@ async fn list(
 #[utoipa::path(
     get,
     path = "/v1/calls.csv",
-    params(FilterParameters, SessionParameter, DialectParameters),
+    params(CallFilters, OneCallFilters, CsvFilters),
     responses((status = 200, description = "RFC 4180", content_type = "text/csv", body = String)),
 )]
 async fn export(
@@ -142,7 +81,7 @@ async fn export(
     let mut query = Fields::of_query(query.as_deref());
     let dialect = Dialect::take(&mut query);
     let filter = take_call_filter(&mut query);
-    query.finish(&[FILTERS, &["excel"]].concat())?;
+    query.finish(&[])?;
     let account = identity.account;
     spreadsheet::export("calls", dialect, COLUMNS, move |before| {
         let (db, filter) = (api.db.clone(), filter.clone());
@@ -177,42 +116,16 @@ async fn read_rows(
 }
 
 fn take_call_filter(query: &mut Fields) -> CallFilter {
-    let session = query.parsed("session", "the id of the first call of a session");
-    let ids = query.text("id").and_then(|typed| {
-        let ids = CallId::beginning(&typed);
-        if ids.is_none() {
-            let message = format!("{typed:?} is not how the id of a call begins");
-            query.problem("id", "invalid", &message, "the first letters and digits of one");
-        }
-        ids
-    });
+    let OneCallFilters { id: ids, session } = query.filters();
     CallFilter { ids, session, ..take_filter(query) }
 }
 
 pub(super) fn take_filter(query: &mut Fields) -> CallFilter {
-    let is_test = match query.text("test").as_deref() {
-        None | Some("include") => None,
-        Some("exclude") => Some(false),
-        Some("only") => Some(true),
-        Some(other) => {
-            let message = format!("{other:?} is not a choice here");
-            query.problem("test", "unknown_value", &message, "type include, exclude or only");
-            None
-        }
-    };
-    CallFilter {
-        ids: None,
-        session: None,
-        flow: query.parsed("flow", "the id of a forwarding flow"),
-        destination: query.parsed("destination", "the id of a destination"),
-        did: query.parsed("did", "a number"),
-        caller: query.text("caller"),
-        result: query.word("result", CallResult::VARIANTS),
-        is_test,
-        live: query.word("live", &["true", "false"]),
-        from: query.moment("from"),
-        to: query.moment("to"),
-    }
+    let CallFilters { flow, destination, did, caller, result, test, live, from, to } =
+        query.filters();
+    let is_test = test.and_then(Tests::only);
+    let (ids, session) = (None, None);
+    CallFilter { ids, session, flow, destination, did, caller, result, is_test, live, from, to }
 }
 
 const COLUMNS: [&str; 21] = [

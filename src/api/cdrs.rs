@@ -4,48 +4,25 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Identity;
+use super::described::PageOf;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::key::Scope;
-use super::page::{Page, PageParameters};
-use super::schema::PageOf;
-use super::spreadsheet::{self, Dialect, DialectParameters};
+use super::page::Page;
+use super::spreadsheet::{self, CsvFilters, Dialect};
 use crate::model::billing::{Cdr, Currency, Micros, Tariff};
+use crate::model::filter::{CdrFilters, PageFilters};
 use crate::store::CdrFilter;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(export))
 }
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what take_filter reads")]
-struct FilterParameters {
-    /// Id of a forwarding flow.
-    #[param(required = false)]
-    flow: String,
-    /// Id of a destination.
-    #[param(required = false)]
-    destination: String,
-    /// Id of a trunk.
-    #[param(required = false)]
-    trunk: String,
-    /// Dialled at or after this moment (RFC 3339).
-    #[param(required = false, example = "2026-11-21T00:00:00Z")]
-    from: String,
-    /// Dialled before this moment (RFC 3339).
-    #[param(required = false, example = "2026-11-22T00:00:00Z")]
-    to: String,
-}
-
-/// Parameters of a list of bills, but for the page.
-const FILTERS: &[&str] = &["destination", "flow", "from", "to", "trunk"];
 
 /// List bills
 ///
@@ -53,7 +30,7 @@ const FILTERS: &[&str] = &["destination", "flow", "from", "to", "trunk"];
 #[utoipa::path(
     get,
     path = "/v1/cdrs",
-    params(FilterParameters, PageParameters),
+    params(CdrFilters, PageFilters),
     responses((status = 200, description = "One page, newest calls first", body = PageOf<Bill>)),
 )]
 async fn list(
@@ -65,7 +42,7 @@ async fn list(
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
     let filter = take_filter(&mut query);
-    query.finish(&[FILTERS, &["cursor", "limit"]].concat())?;
+    query.finish(&[])?;
     let bills = api.db.cdrs(identity.account, &filter, page.before, page.probe()).await?;
     Ok(page.cut(&bills, Cdr::id, |bill| json!(Bill::from(bill))))
 }
@@ -77,7 +54,7 @@ async fn list(
 #[utoipa::path(
     get,
     path = "/v1/cdrs.csv",
-    params(FilterParameters, DialectParameters),
+    params(CdrFilters, CsvFilters),
     responses((status = 200, description = "RFC 4180", content_type = "text/csv", body = String)),
 )]
 async fn export(
@@ -89,7 +66,7 @@ async fn export(
     let mut query = Fields::of_query(query.as_deref());
     let dialect = Dialect::take(&mut query);
     let filter = take_filter(&mut query);
-    query.finish(&[FILTERS, &["excel"]].concat())?;
+    query.finish(&[])?;
     let account = identity.account;
     spreadsheet::export("cdrs", dialect, COLUMNS, move |before| {
         let (db, filter) = (api.db.clone(), filter.clone());
@@ -102,13 +79,8 @@ async fn export(
 }
 
 fn take_filter(query: &mut Fields) -> CdrFilter {
-    CdrFilter {
-        flow: query.parsed("flow", "the id of a forwarding flow"),
-        destination: query.parsed("destination", "the id of a destination"),
-        trunk: query.parsed("trunk", "the id of a trunk"),
-        from: query.moment("from"),
-        to: query.moment("to"),
-    }
+    let CdrFilters { flow, destination, trunk, from, to } = query.filters();
+    CdrFilter { flow, destination, trunk, from, to }
 }
 
 const COLUMNS: [&str; 18] = [

@@ -4,7 +4,6 @@
 //! nobody else wrote meanwhile; otherwise it starts over from what is there now.
 
 use std::fmt::Display;
-use std::str::FromStr;
 
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -14,13 +13,15 @@ use super::Api;
 use super::auth::Identity;
 use super::error::ApiError;
 use super::etag;
+use super::fields::Fields;
 use super::idempotency::created;
 use super::key::Scope;
 use super::page::Page;
 use crate::clock;
-use crate::model::configuration::{Configuration, diff};
+use crate::model::change::diff;
+use crate::model::configuration::Configuration;
 use crate::model::document::Reading;
-use crate::model::id::{AccountId, IdError};
+use crate::model::id::AccountId;
 use crate::model::number::Did;
 use crate::model::problem::Problem;
 use crate::routing::check::advise;
@@ -40,7 +41,7 @@ pub(super) enum Part {
 
 impl Part {
     /// It, and the version of the whole.
-    async fn read(
+    pub async fn read(
         &self,
         api: &Api,
         account: AccountId,
@@ -56,21 +57,26 @@ impl Part {
     }
 }
 
-/// One kind of thing in a configuration.
-pub(super) trait Resource {
-    type Id: Copy + Display + FromStr<Err = IdError> + Ord + Send + Sync;
-    /// What it lies in: nothing, or the id of a flow.
-    type Parent: Copy + Send + Sync;
+/// Things of one kind in a configuration: all of them, or those of one parent.
+pub(super) trait Resource: Copy + Send + Sync {
+    type Id: Copy + Display + Ord + Send + Sync;
 
-    /// What people call it: `server`.
-    const WORD: &'static str;
-    /// What its representation is made of.
-    const PART: Part = Part::WithoutNumbers;
-    /// What a key needs to make, change and remove it.
-    const SCOPE: Scope = Scope::FlowsWrite;
+    /// What people call one: `server`.
+    fn word(self) -> &'static str;
 
-    /// What has to be read to write it: which one, or what is to be made.
+    /// What the representation of one is made of.
+    fn seen(self) -> Part {
+        Part::WithoutNumbers
+    }
+
+    /// What a key needs to make, change and remove one.
+    fn scope(self) -> Scope {
+        Scope::FlowsWrite
+    }
+
+    /// What has to be read to write one: which one, or what is to be made.
     fn part(
+        self,
         _api: &Api,
         _account: AccountId,
         _of: Result<Self::Id, &Value>,
@@ -78,77 +84,73 @@ pub(super) trait Resource {
         std::future::ready(Ok(Part::Whole))
     }
 
-    /// Everything there is, with its representation; `None` when there is no such parent.
-    fn all(configuration: &Configuration, parent: Self::Parent) -> Option<Vec<(Self::Id, Value)>>;
+    /// An id as it was typed.
+    fn parse(self, text: &str) -> Option<Self::Id>;
+
+    /// Everything there is, with its representation; an error when there is no such parent.
+    fn all(self, configuration: &Configuration) -> Result<Vec<(Self::Id, Value)>, ApiError>;
+
+    /// The representation of one.
+    fn find(self, configuration: &Configuration, wanted: Self::Id) -> Result<Value, ApiError> {
+        let found = self.all(configuration)?.into_iter().find(|(id, _)| *id == wanted);
+        found.map(|(_, value)| value).ok_or_else(|| ApiError::no_such(self.word()))
+    }
 
     /// Replaces the one with this id, or makes a new one.
     fn put(
+        self,
         document: &Value,
-        parent: Self::Parent,
         id: Option<Self::Id>,
         configuration: &Configuration,
     ) -> Result<(Reading, Self::Id), Vec<Problem>>;
 
     fn remove(
+        self,
         configuration: &Configuration,
-        parent: Self::Parent,
         id: Self::Id,
     ) -> Result<Configuration, Vec<Problem>>;
-
-    /// The representation of one.
-    fn find(
-        configuration: &Configuration,
-        parent: Self::Parent,
-        wanted: Self::Id,
-    ) -> Result<Value, ApiError> {
-        let all = Self::all(configuration, parent).unwrap_or_default();
-        let found = all.into_iter().find(|(id, _)| *id == wanted);
-        found.map(|(_, value)| value).ok_or_else(|| ApiError::no_such(Self::WORD))
-    }
 }
 
 pub(super) async fn list<R: Resource>(
+    of: R,
     api: &Api,
     identity: &Identity,
-    parent: R::Parent,
     query: Option<&str>,
 ) -> Result<Response, ApiError> {
-    let page = Page::of_query(query)?;
-    let (configuration, _) = R::PART.read(api, identity.account).await?;
-    let all = R::all(&configuration, parent);
-    let all = all.ok_or_else(|| ApiError::no_such("forwarding flow"))?;
-    Ok(page.of(all, |(id, _)| *id, |(_, value)| value.clone()))
+    let mut query = Fields::of_query(query);
+    let page = Page::take_with(&mut query, |text| of.parse(text));
+    query.finish(&[])?;
+    let (configuration, _) = of.seen().read(api, identity.account).await?;
+    Ok(page.of(of.all(&configuration)?, |(id, _)| *id, |(_, value)| value.clone()))
 }
 
 pub(super) async fn read<R: Resource>(
+    of: R,
     api: &Api,
     identity: &Identity,
-    parent: R::Parent,
     id: R::Id,
 ) -> Result<Response, ApiError> {
-    let (configuration, _) = R::PART.read(api, identity.account).await?;
-    let value = R::find(&configuration, parent, id)?;
-    Ok(etag::representation(StatusCode::OK, &value))
+    let (configuration, _) = of.seen().read(api, identity.account).await?;
+    Ok(etag::representation(StatusCode::OK, &of.find(&configuration, id)?))
 }
 
 pub(super) async fn create<R: Resource>(
+    of: R,
     api: &Api,
     identity: &Identity,
-    parent: R::Parent,
     document: &Value,
     uri: &Uri,
 ) -> Result<Response, ApiError> {
-    identity.require(R::SCOPE)?;
+    identity.require(of.scope())?;
     let document = given(document.clone());
     let edit = |current: &Configuration| {
-        if R::all(current, parent).is_none() {
-            return Err(ApiError::no_such("forwarding flow"));
-        }
-        R::put(&document, parent, None, current).map(written).map_err(ApiError::document)
+        // Without its parent there is nothing to make it in.
+        of.all(current)?;
+        of.put(&document, None, current).map(written).map_err(ApiError::document)
     };
-    let part = R::part(api, identity.account, Err(&document)).await?;
-    let (configuration, written) = change(api, identity.account, &part, edit).await?;
-    let value = written.tell(R::find(&configuration, parent, written.id)?);
+    let part = of.part(api, identity.account, Err(&document)).await?;
+    let (configuration, written) = change(api, identity, &part, edit).await?;
+    let value = written.tell(of.find(&configuration, written.id)?);
     Ok(created(StatusCode::CREATED, &value, uri.path()))
 }
 
@@ -204,37 +206,37 @@ impl Update {
 }
 
 pub(super) async fn update<R: Resource>(
+    of: R,
     api: &Api,
     identity: &Identity,
-    parent: R::Parent,
     id: R::Id,
     (how, headers, document): (Update, &HeaderMap, &Value),
 ) -> Result<Response, ApiError> {
-    identity.require(R::SCOPE)?;
+    identity.require(of.scope())?;
     let edit = |current: &Configuration| {
-        let before = R::find(current, parent, id)?;
+        let before = of.find(current, id)?;
         etag::check_if_match(headers, &before)?;
         let next = how.apply(before, document);
-        R::put(&next, parent, Some(id), current).map(written).map_err(ApiError::document)
+        of.put(&next, Some(id), current).map(written).map_err(ApiError::document)
     };
-    let part = R::part(api, identity.account, Ok(id)).await?;
-    let (configuration, written) = change(api, identity.account, &part, edit).await?;
-    let value = written.tell(R::find(&configuration, parent, id)?);
+    let part = of.part(api, identity.account, Ok(id)).await?;
+    let (configuration, written) = change(api, identity, &part, edit).await?;
+    let value = written.tell(of.find(&configuration, id)?);
     Ok(etag::representation(StatusCode::OK, &value))
 }
 
 pub(super) async fn remove<R: Resource>(
+    of: R,
     api: &Api,
     identity: &Identity,
-    parent: R::Parent,
     id: R::Id,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    identity.require(R::SCOPE)?;
-    let part = R::part(api, identity.account, Ok(id)).await?;
-    change(api, identity.account, &part, |current| {
-        etag::check_if_match(headers, &R::find(current, parent, id)?)?;
-        let next = R::remove(current, parent, id).map_err(ApiError::not_removable)?;
+    identity.require(of.scope())?;
+    let part = of.part(api, identity.account, Ok(id)).await?;
+    change(api, identity, &part, |current| {
+        etag::check_if_match(headers, &of.find(current, id)?)?;
+        let next = of.remove(current, id).map_err(ApiError::not_removable)?;
         Ok((next, ()))
     })
     .await?;
@@ -244,21 +246,43 @@ pub(super) async fn remove<R: Resource>(
 /// Writes what `edit` makes of the configuration, and tells the node.
 pub(super) async fn change<T>(
     api: &Api,
-    account: AccountId,
+    identity: &Identity,
     part: &Part,
     edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
 ) -> Result<(Configuration, T), ApiError> {
+    let Step { after, made, .. } = step(api, identity, part, edit).await?;
+    Ok((after, made))
+}
+
+/// A change that was written.
+pub(super) struct Step<T> {
+    /// What was read of the configuration, as it was.
+    pub before: Configuration,
+    pub after: Configuration,
+    /// That of the whole, afterwards.
+    pub version: i64,
+    pub made: T,
+}
+
+/// The same as [`change`], told in full.
+pub(super) async fn step<T>(
+    api: &Api,
+    identity: &Identity,
+    part: &Part,
+    edit: impl Fn(&Configuration) -> Result<(Configuration, T), ApiError>,
+) -> Result<Step<T>, ApiError> {
+    let (account, author) = (identity.account, identity.author());
     for _ in 0..TRIES {
-        let (current, version) = part.read(api, account).await?;
-        let (next, made) = edit(&current)?;
-        let changes = diff(&current, &next);
+        let (before, version) = part.read(api, account).await?;
+        let (after, made) = edit(&before)?;
+        let changes = diff(&before, &after);
         if changes.is_empty() {
-            return Ok((next, made));
+            return Ok(Step { before, after, version, made });
         }
-        match api.db.change(account, version, &changes, clock::now()).await {
-            Ok(_) => {
+        match api.db.change(account, version, &changes, &author, clock::now()).await {
+            Ok(version) => {
                 api.node.configuration_changed();
-                return Ok((next, made));
+                return Ok(Step { before, after, version, made });
             }
             Err(StoreError::Stale { .. }) => {}
             Err(error) => return Err(error.into()),

@@ -14,17 +14,19 @@ use super::Api;
 use super::auth::Identity;
 use super::body::Json;
 use super::change::{self, Part, Resource, Update};
+use super::described::{Destination, DestinationDocument, PageOf};
 use super::error::ApiError;
 use super::etag;
 use super::key::Scope;
-use super::page::PageParameters;
 use super::path::{DestinationPath, PathId};
-use super::schema::{Destination, DestinationDocument, PageOf};
 use crate::clock;
 use crate::model::configuration::Configuration;
-use crate::model::destination::DestinationState;
 use crate::model::document::{self, Reading};
-use crate::model::id::{DestinationId, ForwardingFlowId};
+use crate::model::filter::PageFilters;
+use crate::model::id::{DestinationId, ForwardingFlowId, Id as _};
+use crate::model::object::Record as _;
+use crate::model::objects;
+use crate::model::objects::destination::DestinationState;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_destination;
 
@@ -38,38 +40,43 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(resume))
 }
 
-enum Kind {}
+/// Those of one flow.
+#[derive(Clone, Copy)]
+struct DestinationsOf(ForwardingFlowId);
 
-impl Resource for Kind {
+impl Resource for DestinationsOf {
     type Id = DestinationId;
-    type Parent = ForwardingFlowId;
 
-    const WORD: &'static str = "destination";
+    fn word(self) -> &'static str {
+        DestinationId::WORD
+    }
 
-    fn all(
-        configuration: &Configuration,
-        flow: ForwardingFlowId,
-    ) -> Option<Vec<(DestinationId, Value)>> {
-        let flow = configuration.forwarding_flows.iter().find(|it| it.id == flow)?;
-        let write = |it| document::write_destination(it, configuration);
-        Some(flow.destinations.iter().map(|it| (it.id, write(it))).collect())
+    fn parse(self, text: &str) -> Option<DestinationId> {
+        text.parse().ok()
+    }
+
+    fn all(self, configuration: &Configuration) -> Result<Vec<(DestinationId, Value)>, ApiError> {
+        let flow = configuration.forwarding_flow(self.0);
+        let flow = flow.ok_or_else(|| ApiError::no_such(ForwardingFlowId::WORD))?;
+        let destinations = flow.destinations.iter();
+        Ok(destinations.map(|it| (it.id, it.write_whole(configuration))).collect())
     }
 
     fn put(
+        self,
         value: &Value,
-        flow: ForwardingFlowId,
         id: Option<DestinationId>,
         configuration: &Configuration,
     ) -> Result<(Reading, DestinationId), Vec<Problem>> {
-        document::put_destination(value, flow, id, configuration, &mut clock::mint)
+        document::put_destination(value, self.0, id, configuration, &mut clock::mint)
     }
 
     fn remove(
+        self,
         configuration: &Configuration,
-        flow: ForwardingFlowId,
         id: DestinationId,
     ) -> Result<Configuration, Vec<Problem>> {
-        remove_destination(configuration, flow, id)
+        remove_destination(configuration, self.0, id)
     }
 }
 
@@ -77,7 +84,7 @@ impl Resource for Kind {
 #[utoipa::path(
     get,
     path = "/v1/forwarding-flows/{id}/destinations",
-    params(("id" = String, Path, description = "Id of the forwarding flow"), PageParameters),
+    params(("id" = String, Path, description = "Id of the forwarding flow"), PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Destination>)),
 )]
 async fn list(
@@ -86,7 +93,7 @@ async fn list(
     PathId(flow): PathId<ForwardingFlowId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    change::list::<Kind>(&api, &identity, flow, query.as_deref()).await
+    change::list(DestinationsOf(flow), &api, &identity, query.as_deref()).await
 }
 
 /// Make a destination
@@ -106,7 +113,7 @@ async fn create(
     uri: Uri,
     Json(document): Json,
 ) -> Result<Response, ApiError> {
-    change::create::<Kind>(&api, &identity, flow, &document, &uri).await
+    change::create(DestinationsOf(flow), &api, &identity, &document, &uri).await
 }
 
 /// Read a destination
@@ -124,7 +131,7 @@ async fn read(
     identity: Identity,
     DestinationPath(flow, id): DestinationPath,
 ) -> Result<Response, ApiError> {
-    change::read::<Kind>(&api, &identity, flow, id).await
+    change::read(DestinationsOf(flow), &api, &identity, id).await
 }
 
 /// Replace a destination
@@ -135,12 +142,10 @@ async fn read(
         ("id" = String, Path, description = "Id of the forwarding flow"),
         ("destination_id" = String, Path, description = "Id of a destination"),
     ),
-    request_body(content = DestinationDocument, example = json!({
-        "name": "evening", "toll_free": "8005550199", "weight": 30, "max_live": 10,
-        "time_zone": "America/New_York", "schedule": { "hours": { "daily": "18:00-02:00" } },
-        "rate": { "calls": 1, "per": "minute" }, "spacing_sec": 20,
-        "caps": [{ "per": "month", "count": "billable_minutes", "max": 10000 }],
-    })),
+    request_body(
+        content = DestinationDocument,
+        example = json!(objects::destination::Destination::example()),
+    ),
     responses((status = 200, description = "It was replaced", body = Destination)),
 )]
 async fn replace(
@@ -151,7 +156,7 @@ async fn replace(
     Json(document): Json,
 ) -> Result<Response, ApiError> {
     let update = (Update::Replace, &headers, &document);
-    change::update::<Kind>(&api, &identity, flow, id, update).await
+    change::update(DestinationsOf(flow), &api, &identity, id, update).await
 }
 
 /// Change some fields of a destination
@@ -179,7 +184,7 @@ async fn patch(
     Json(document): Json,
 ) -> Result<Response, ApiError> {
     let update = (Update::Patch, &headers, &document);
-    change::update::<Kind>(&api, &identity, flow, id, update).await
+    change::update(DestinationsOf(flow), &api, &identity, id, update).await
 }
 
 /// Remove a destination
@@ -198,7 +203,7 @@ async fn remove(
     DestinationPath(flow, id): DestinationPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    change::remove::<Kind>(&api, &identity, flow, id, &headers).await
+    change::remove(DestinationsOf(flow), &api, &identity, id, &headers).await
 }
 
 /// Switches a destination, whoever else changes it meanwhile; live calls stay as they are.
@@ -213,19 +218,18 @@ async fn switch(
         let mut next = current.clone();
         let flow = next.forwarding_flows.iter_mut().find(|it| it.id == flow);
         let found = flow.and_then(|flow| flow.destinations.iter_mut().find(|it| it.id == id));
-        found.ok_or_else(|| ApiError::no_such(Kind::WORD))?.state = state;
+        found.ok_or_else(|| ApiError::no_such(DestinationId::WORD))?.state = state;
         Ok((next, ()))
     };
-    let (configuration, ()) =
-        change::change(api, identity.account, &Part::WithoutNumbers, edit).await?;
-    let value = Kind::find(&configuration, flow, id)?;
+    let (configuration, ()) = change::change(api, identity, &Part::WithoutNumbers, edit).await?;
+    let value = DestinationsOf(flow).find(&configuration, id)?;
     Ok(etag::representation(StatusCode::OK, &value))
 }
 
 /// Pause a destination
 ///
-/// It takes no new calls, and keeps its place in rotation and the callers who belong to it. Effective with the next call, within a second on other nodes; nobody who talks is
-/// dropped.
+/// It takes no new calls, and keeps its place in rotation and the callers who belong to it.
+/// Effective with the next call, within a second on other nodes; nobody who talks is dropped.
 #[utoipa::path(
     post,
     path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/pause",
@@ -245,8 +249,8 @@ async fn pause(
 
 /// Drain a destination
 ///
-/// It takes no new callers; those who belong to it still get there. Its weight stays as it is. Effective with the next call, within a second on other nodes; nobody who talks is
-/// dropped.
+/// It takes no new callers; those who belong to it still get there. Its weight stays as it is.
+/// Effective with the next call, within a second on other nodes; nobody who talks is dropped.
 #[utoipa::path(
     post,
     path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/drain",
@@ -266,8 +270,8 @@ async fn drain(
 
 /// Disable a destination
 ///
-/// It is out of rotation, and no caller belongs to it any longer. Effective with the next call, within a second on other nodes; nobody who talks is
-/// dropped.
+/// It is out of rotation, and no caller belongs to it any longer.
+/// Effective with the next call, within a second on other nodes; nobody who talks is dropped.
 #[utoipa::path(
     post,
     path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/disable",
@@ -287,8 +291,8 @@ async fn disable(
 
 /// Resume a destination
 ///
-/// It takes new calls again, with the weight it had before. Effective with the next call, within a second on other nodes; nobody who talks is
-/// dropped.
+/// It takes new calls again, with the weight it had before.
+/// Effective with the next call, within a second on other nodes; nobody who talks is dropped.
 #[utoipa::path(
     post,
     path = "/v1/forwarding-flows/{id}/destinations/{destination_id}/resume",

@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::path::section_of;
 use super::request_id::RequestId;
+use crate::model::objects::KINDS;
 use crate::model::problem::Problem;
 use crate::store::StoreError;
 
@@ -60,8 +62,11 @@ pub(super) struct ProblemDetails {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes model::problem::Problem, which knows nothing of OpenAPI")]
 pub(super) struct FieldProblem {
-    /// JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
+    /// JSON pointer into the body (RFC 6901), `/column` of a line, or `?name` for a query parameter.
     pointer: String,
+    /// In a text of lines, that of the fault, from 1.
+    #[schema(required = false, minimum = 1)]
+    line: u32,
     /// Stable word for programs: `unknown_key`, `out_of_range`, `taken`, …
     code: String,
     /// What is wrong, in a sentence.
@@ -110,7 +115,10 @@ impl ApiError {
         let list = match word {
             "API key" => "keys".to_owned(),
             "destination" => "forwarding-flows/ID/destinations".to_owned(),
-            word => format!("{}s", word.replace(' ', "-")),
+            word => match KINDS.iter().find(|kind| kind.word == word) {
+                Some(kind) => section_of(kind),
+                None => format!("{word}s"),
+            },
         };
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
             .hint(format!("GET /v1/{list} lists those there are"))

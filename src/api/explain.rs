@@ -22,9 +22,10 @@ use super::test_calls::{TestCaller, take_caller};
 use super::{Api, ExplainQuestion};
 use crate::clock;
 use crate::model::billing::Tariff;
-use crate::model::document::write_fallback;
-use crate::model::id::{DestinationId, ForwardingFlowId, TrunkId};
+use crate::model::id::{DestinationId, ForwardingFlowId, ObjectId};
 use crate::model::number::Did;
+use crate::model::object::{Names, Shape as _};
+use crate::model::objects::forwarding_flow::Fallback;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Candidate, Verdict};
 use crate::routing::decide::{Decision, Would};
@@ -266,12 +267,20 @@ fn explanation(
 }
 
 fn last_resort(last: &LastResort) -> Value {
-    let trunk = |id: TrunkId| last.trunk.clone().unwrap_or_else(|| id.to_string());
-    let mut value = write_fallback(&last.fallback, trunk);
+    let mut value = Fallback::write(&last.fallback, &TrunkName(last.trunk.as_deref()));
     if let (Value::Object(fields), Some(verdict)) = (&mut value, last.refused) {
         judged(fields, verdict);
     }
     value
+}
+
+/// Of the only trunk that is written.
+struct TrunkName<'a>(Option<&'a str>);
+
+impl Names for TrunkName<'_> {
+    fn name(&self, _: ObjectId) -> Option<String> {
+        self.0.map(str::to_owned)
+    }
 }
 
 fn picked(offer: &Offer) -> Value {

@@ -1,13 +1,13 @@
 //! Reading the fields of a small document or of a query string, all faults at once.
 
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::error::ApiError;
+use crate::model::filter::{Fault, Filters, Query, moment};
 use crate::model::problem::Problem;
 use crate::model::text::unseen_fault;
 use crate::model::time::Timestamp;
@@ -16,6 +16,8 @@ use crate::model::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Fields {
     rest: Map<String, Value>,
+    /// The names of the filters that were read.
+    filters: Vec<&'static str>,
     origin: Origin,
     problems: Vec<Problem>,
 }
@@ -32,10 +34,38 @@ enum Origin {
     Query,
 }
 
+impl Query for Fields {
+    fn take_text(&mut self, name: &'static str) -> Option<String> {
+        self.text(name)
+    }
+
+    fn note(&mut self, name: &'static str, Fault { code, message, hint }: Fault) {
+        self.problem(name, code, &message, &hint);
+    }
+}
+
 impl Fields {
+    fn empty(origin: Origin) -> Self {
+        Self { rest: Map::new(), filters: Vec::new(), origin, problems: Vec::new() }
+    }
+
+    /// Reads all filters of a list and nothing else.
+    pub fn filters_of<F: Filters>(query: Option<&str>) -> Result<F, ApiError> {
+        let mut query = Self::of_query(query);
+        let filters = query.filters();
+        query.finish(&[])?;
+        Ok(filters)
+    }
+
+    /// Takes filters, which are known from then on.
+    pub fn filters<F: Filters>(&mut self) -> F {
+        self.filters.extend(F::filters().iter().map(|filter| filter.name));
+        F::read(self)
+    }
+
     /// The fields of an object; anything else is a fault of its own.
     pub fn of_body(body: Value) -> Self {
-        let mut fields = Self { rest: Map::new(), origin: Origin::Body, problems: Vec::new() };
+        let mut fields = Self::empty(Origin::Body);
         match body {
             Value::Object(map) => fields.rest = map,
             _ => fields.problem_at(
@@ -50,7 +80,7 @@ impl Fields {
 
     /// The parameters of a query string; one that comes twice is a fault.
     pub fn of_query(query: Option<&str>) -> Self {
-        let mut fields = Self { rest: Map::new(), origin: Origin::Query, problems: Vec::new() };
+        let mut fields = Self::empty(Origin::Query);
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if is_unescaped_plus(&value) {
                 let hint = "write + as %2B: as it is, it stands for a blank";
@@ -114,47 +144,10 @@ impl Fields {
         self.parsed(name, what)
     }
 
-    /// Takes a whole number.
-    pub fn whole(&mut self, name: &str, range: &RangeInclusive<u32>) -> Option<u32> {
-        let text = self.text(name)?;
-        let (code, message) = match text.parse() {
-            Ok(number) if range.contains(&number) => return Some(number),
-            Ok(number) => ("out_of_range", format!("{number} is out of range")),
-            Err(_) => ("invalid", format!("{text:?} is not a number that is possible here")),
-        };
-        let hint = format!("type a number from {} to {}", range.start(), range.end());
-        self.problem(name, code, &message, &hint);
-        None
-    }
-
-    /// Takes one of a few words.
-    pub fn word<T: FromStr>(&mut self, name: &str, words: &[&str]) -> Option<T> {
-        let text = self.text(name)?;
-        let word = text.parse().ok();
-        if word.is_none() {
-            let message = format!("{text:?} is not a choice here");
-            self.problem(name, "unknown_value", &message, &format!("type {}", words.join(" or ")));
-        }
-        word
-    }
-
     /// Takes a moment as RFC 3339.
-    pub fn moment(&mut self, name: &str) -> Option<Timestamp> {
+    pub fn moment(&mut self, name: &'static str) -> Option<Timestamp> {
         let text = self.text(name)?;
-        if let Ok(at) = text.parse::<jiff::Timestamp>() {
-            return Some(Timestamp(at.as_millisecond()));
-        }
-        let hint = match text.parse::<jiff::civil::DateTime>() {
-            _ if self.origin == Origin::Query && text.contains(' ') => {
-                "type a time as 2026-11-21T14:03:07Z; write + as %2B: as it is, it stands for a blank"
-                    .to_owned()
-            }
-            // A day or a local time lacks only what says where it is.
-            Ok(local) => format!("type {local}Z, or its offset from UTC in place of Z"),
-            Err(_) => "type a time as 2026-11-21T14:03:07Z".to_owned(),
-        };
-        self.problem(name, "invalid", &format!("{text:?} is not a moment"), &hint);
-        None
+        moment(&text).map_err(|fault| self.note(name, fault)).ok()
     }
 
     /// Notes a fault of one field.
@@ -202,6 +195,8 @@ impl Fields {
     }
 
     fn into_problems(mut self, known: &[&str]) -> Vec<Problem> {
+        let mut known = [known, &self.filters].concat();
+        known.sort_unstable();
         let unknown: Vec<String> = self.rest.keys().cloned().collect();
         let hint = if known.is_empty() {
             "nothing is known here".to_owned()

@@ -84,7 +84,7 @@ impl Repeatable {
         else {
             return Err(ApiError::internal("idempotency runs before identity and request id"));
         };
-        let body = body::read(body).await?;
+        let body = body::read(body, body::most(parts.uri.path())).await?;
         let whose = identity.key.map_or_else(|| "local".to_owned(), |key| key.to_string());
         let repeatable = Self {
             api: api.clone(),

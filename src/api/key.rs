@@ -39,7 +39,7 @@ pub enum Scope {
     #[schema(rename = "destinations:pause")]
     #[strum(serialize = "destinations:pause")]
     DestinationsPause,
-    /// Change servers, trunks, numbers and forwarding flows.
+    /// Change numbers and objects of every kind, but for rate decks, and take changes back.
     #[schema(rename = "flows:write")]
     #[strum(serialize = "flows:write")]
     FlowsWrite,

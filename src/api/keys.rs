@@ -13,14 +13,15 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Identity;
 use super::body::Json;
+use super::described::PageOf;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::created;
 use super::key::{Scope, new_key};
-use super::page::{Page, PageParameters};
+use super::page::Page;
 use super::path::PathId;
-use super::schema::PageOf;
 use crate::clock;
+use crate::model::filter::PageFilters;
 use crate::model::id::KeyId;
 use crate::model::time::Timestamp;
 use crate::store::ApiKey;
@@ -71,7 +72,7 @@ struct NewKey {
 #[utoipa::path(
     get,
     path = "/v1/keys",
-    params(PageParameters),
+    params(PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Key>)),
 )]
 async fn list(

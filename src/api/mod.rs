@@ -1,4 +1,4 @@
-//! divert's own HTTP API: configuration, calls, test calls and keys under `/v1`, and next to it
+//! divert's own HTTP API: configuration, calls, test calls and keys under `/v1`, and next to it `/docs`,
 //! `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
 //!
 //! It reads and writes the store and asks the node through the [`Node`] port; it dials nothing and
@@ -31,12 +31,16 @@ mod body;
 mod calls;
 mod cdrs;
 mod change;
+mod changes;
 mod connections;
+mod described;
 mod destinations;
+mod docs;
 mod error;
 mod etag;
 mod explain;
 mod fields;
+mod filters;
 mod forwarding_flows;
 mod health;
 mod idempotency;
@@ -45,32 +49,32 @@ mod key;
 mod keys;
 mod limit;
 mod nodes;
+mod number_import;
 mod numbers;
+mod objects;
 mod observe;
 mod openapi;
 mod page;
 mod path;
-mod rate_decks;
 mod reports;
 mod request_id;
 mod router;
-mod schema;
 mod serve;
-mod servers;
 mod sessions;
 mod shapes;
 mod spreadsheet;
 mod status;
 mod test_calls;
-mod trunks;
 mod waiting;
 
-pub use auth::Access;
+pub use auth::{Access, USER_HEADER};
 pub use connections::{Room, TURNED_AWAY};
 pub use key::{Scope, new_key};
 pub use openapi::document;
+pub use reports::{EitherTests, ReportFilters};
 pub use router::router;
 pub use serve::{Listeners, bind, serve};
+pub use spreadsheet::{CsvFilters, Dialect};
 
 /// What the API asks of the running node.
 pub trait Node: Send + Sync + 'static {

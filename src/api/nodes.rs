@@ -6,19 +6,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Identity;
+use super::described::PageOf;
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
 use super::key::Scope;
-use super::schema::PageOf;
 use crate::clock;
-use crate::model::account::DEFAULT_ACCOUNT;
+use crate::model::filter::ForgetFilters;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::model::time::Timestamp;
 use crate::store::nodes::NodeUse;
 
@@ -46,15 +47,6 @@ impl From<NodeUse> for Node {
     }
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what forget reads")]
-struct ForgetParameters {
-    /// `true`: none of its calls lives any more, whatever it holds.
-    #[param(required = false)]
-    force: bool,
-}
-
 /// List nodes
 #[utoipa::path(
     get,
@@ -75,7 +67,7 @@ async fn list(State(api): State<Api>, identity: Identity) -> Result<Response, Ap
 #[utoipa::path(
     delete,
     path = "/v1/nodes/{name}",
-    params(("name" = String, Path, description = "The node.name of a node"), ForgetParameters),
+    params(("name" = String, Path, description = "The node.name of a node"), ForgetFilters),
     responses((status = 204, description = "It is forgotten")),
 )]
 async fn forget(
@@ -85,9 +77,7 @@ async fn forget(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_operator(&identity)?;
-    let mut query = Fields::of_query(query.as_deref());
-    let force = query.word("force", &["true", "false"]).unwrap_or(false);
-    query.finish(&["force"])?;
+    let ForgetFilters { force } = Fields::filters_of(query.as_deref())?;
     let nodes = api.db.nodes().await?;
     let node = nodes.iter().find(|node| node.name == name);
     let node = node.ok_or_else(|| {
@@ -100,7 +90,7 @@ async fn forget(
         let hint = "stop it first; one that has just died may be forgotten half a minute later";
         return Err(ApiError::conflict("serving", "Cannot be forgotten", detail).hint(hint));
     }
-    if node.legs > 0 && !force {
+    if node.legs > 0 && force != Some(true) {
         let detail = format!("The node holds slots for {} live legs.", node.legs);
         let hint = "if it is gone with its Asterisk, send force=true; if its calls live, limits \
                     would be exceeded";

@@ -7,7 +7,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Value;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,16 +14,19 @@ use super::Api;
 use super::auth::Identity;
 use super::body::Json;
 use super::change::{self, Part, Resource, Update};
+use super::described::{Number, NumberDocument, PageOf};
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
-use super::page::{Page, PageParameters};
+use super::page::Page;
 use super::path::PathId;
-use super::schema::{Number, NumberDocument, PageOf};
 use crate::clock;
-use crate::model::configuration::{self, Configuration};
+use crate::model::configuration::Configuration;
 use crate::model::document::{self, Reading};
-use crate::model::id::{AccountId, NumberId};
+use crate::model::filter::{NumberFilters, PageFilters};
+use crate::model::id::{AccountId, Id as _, NumberId};
+use crate::model::object::Record as _;
+use crate::model::objects;
 use crate::model::problem::Problem;
 use crate::model::removal::remove_number;
 use crate::store::NumberFilter;
@@ -33,15 +35,18 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
 }
 
-enum Kind {}
+#[derive(Clone, Copy)]
+struct Numbers;
 
-impl Resource for Kind {
+impl Resource for Numbers {
     type Id = NumberId;
-    type Parent = ();
 
-    const WORD: &'static str = "number";
+    fn word(self) -> &'static str {
+        NumberId::WORD
+    }
 
     async fn part(
+        self,
         api: &Api,
         account: AccountId,
         of: Result<NumberId, &Value>,
@@ -58,14 +63,18 @@ impl Resource for Kind {
         Ok(did.map_or(Part::WithoutNumbers, Part::Around))
     }
 
-    fn all(configuration: &Configuration, (): ()) -> Option<Vec<(NumberId, Value)>> {
-        let write = |it| document::write_number(it, configuration);
-        Some(configuration.numbers.iter().map(|it| (it.id, write(it))).collect())
+    fn parse(self, text: &str) -> Option<NumberId> {
+        text.parse().ok()
+    }
+
+    fn all(self, configuration: &Configuration) -> Result<Vec<(NumberId, Value)>, ApiError> {
+        let numbers = configuration.numbers.iter();
+        Ok(numbers.map(|it| (it.id, it.write_whole(configuration))).collect())
     }
 
     fn put(
+        self,
         value: &Value,
-        (): (),
         id: Option<NumberId>,
         configuration: &Configuration,
     ) -> Result<(Reading, NumberId), Vec<Problem>> {
@@ -73,31 +82,19 @@ impl Resource for Kind {
     }
 
     fn remove(
+        self,
         configuration: &Configuration,
-        (): (),
         id: NumberId,
     ) -> Result<Configuration, Vec<Problem>> {
         remove_number(configuration, id)
     }
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what list reads")]
-struct FilterParameters {
-    /// The number itself, exactly.
-    #[param(required = false)]
-    did: String,
-    /// Id of the flow that owns it.
-    #[param(required = false)]
-    forwarding_flow: String,
-}
-
 /// List numbers
 #[utoipa::path(
     get,
     path = "/v1/numbers",
-    params(FilterParameters, PageParameters),
+    params(NumberFilters, PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Number>)),
 )]
 async fn list(
@@ -107,14 +104,12 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
-    let filter = NumberFilter {
-        did: query.parsed("did", "a number"),
-        flow: query.parsed("forwarding_flow", "the id of a forwarding flow"),
-    };
-    query.finish(&["cursor", "did", "forwarding_flow", "limit"])?;
+    let NumberFilters { did, forwarding_flow, tag } = query.filters();
+    query.finish(&[])?;
+    let filter = NumberFilter { did, flow: forwarding_flow, tag };
     let found = api.db.numbers(identity.account, &filter, page.before, page.probe()).await?;
     let (names, _) = api.db.configuration_without_numbers(identity.account).await?;
-    Ok(page.cut(&found, |number| number.id, |number| document::write_number(number, &names)))
+    Ok(page.cut(&found, |number| number.id, |number| number.write_whole(&names)))
 }
 
 /// Add a number
@@ -124,7 +119,7 @@ async fn list(
 #[utoipa::path(
     post,
     path = "/v1/numbers",
-    request_body(content = NumberDocument, example = json!({ "did": "+12025550177", "forwarding_flow": "sales" })),
+    request_body(content = NumberDocument, example = json!(objects::number::Number::example())),
     responses((status = 201, description = "It was added", body = Number)),
 )]
 async fn create(
@@ -133,7 +128,7 @@ async fn create(
     uri: Uri,
     Json(document): Json,
 ) -> Result<Response, ApiError> {
-    change::create::<Kind>(&api, &identity, (), &document, &uri).await
+    change::create(Numbers, &api, &identity, &document, &uri).await
 }
 
 /// Read a number
@@ -150,16 +145,16 @@ async fn read(
 ) -> Result<Response, ApiError> {
     let number = find(&api, identity.account, id).await?;
     let (names, _) = api.db.configuration_without_numbers(identity.account).await?;
-    Ok(etag::representation(StatusCode::OK, &document::write_number(&number, &names)))
+    Ok(etag::representation(StatusCode::OK, &number.write_whole(&names)))
 }
 
 async fn find(
     api: &Api,
     account: AccountId,
     id: NumberId,
-) -> Result<configuration::Number, ApiError> {
+) -> Result<objects::number::Number, ApiError> {
     let found = api.db.number(account, id).await?;
-    found.ok_or_else(|| ApiError::no_such(Kind::WORD))
+    found.ok_or_else(|| ApiError::no_such(NumberId::WORD))
 }
 
 /// Replace a number
@@ -180,7 +175,7 @@ async fn replace(
     Json(document): Json,
 ) -> Result<Response, ApiError> {
     let update = (Update::Replace, &headers, &document);
-    change::update::<Kind>(&api, &identity, (), id, update).await
+    change::update(Numbers, &api, &identity, id, update).await
 }
 
 /// Move a number
@@ -206,7 +201,7 @@ async fn patch(
     Json(document): Json,
 ) -> Result<Response, ApiError> {
     let update = (Update::Patch, &headers, &document);
-    change::update::<Kind>(&api, &identity, (), id, update).await
+    change::update(Numbers, &api, &identity, id, update).await
 }
 
 /// Remove a number
@@ -224,5 +219,5 @@ async fn remove(
     PathId(id): PathId<NumberId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    change::remove::<Kind>(&api, &identity, (), id, &headers).await
+    change::remove(Numbers, &api, &identity, id, &headers).await
 }

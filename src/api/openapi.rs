@@ -16,8 +16,9 @@ use super::answers::{self, has_tag};
 use super::error::{FieldProblem, ProblemDetails};
 use super::shapes::tighten;
 use super::{
-    Api, account, balance, calls, cdrs, destinations, explain, forwarding_flows, health, keys,
-    nodes, numbers, rate_decks, reports, servers, sessions, status, test_calls, trunks,
+    Api, account, balance, calls, cdrs, changes, described, destinations, docs, explain,
+    forwarding_flows, health, keys, nodes, number_import, numbers, objects, reports, sessions,
+    status, test_calls,
 };
 
 #[derive(OpenApi)]
@@ -35,13 +36,13 @@ struct Description;
 pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(account::routes())
-        .merge(servers::routes())
-        .merge(trunks::routes())
-        .merge(rate_decks::routes())
+        .merge(objects::routes())
         .merge(forwarding_flows::routes())
         .merge(destinations::routes())
         .merge(test_calls::routes())
         .merge(numbers::routes())
+        .merge(number_import::routes())
+        .merge(changes::routes())
         .merge(calls::routes())
         .merge(sessions::routes())
         .merge(reports::routes())
@@ -55,7 +56,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 
 /// The routes that need none.
 pub(super) fn open() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().merge(health::routes()).routes(routes!(openapi))
+    OpenApiRouter::new().merge(health::routes()).merge(docs::routes()).routes(routes!(openapi))
 }
 
 /// The `OpenAPI` 3.1 document of the whole API.
@@ -65,6 +66,10 @@ pub fn document() -> &'static Value {
         let routes = OpenApiRouter::with_openapi(Description::openapi());
         let described = routes.merge(guarded()).merge(open()).into_openapi();
         let mut document = serde_json::to_value(described).unwrap_or_default();
+        if let Some(paths) = document["paths"].as_object_mut() {
+            paths.extend(objects::paths());
+        }
+        document["tags"] = objects::tags().into();
         complete(&mut document);
         document
     });
@@ -129,10 +134,13 @@ fn complete(document: &mut Value) {
     }
     tighten(document);
     let schemas = &mut document["components"]["schemas"];
+    if let Some(schemas) = schemas.as_object_mut() {
+        schemas.extend(described::schemas());
+    }
     for name in patches {
         let mut schema = schemas[&name].clone();
         if let Some(schema) = schema.as_object_mut() {
-            for rule in ["anyOf", "oneOf", "required"] {
+            for rule in ["anyOf", "example", "oneOf", "required"] {
                 schema.remove(rule);
             }
         }
@@ -213,6 +221,20 @@ mod tests {
             assert!(may || !fields.contains_key("requestBody"), "{method} {path}");
             assert!(fields.values().all(|value| !value.is_null()), "{method} {path}");
         }
+    }
+
+    /// What stands for a schema in the code is nowhere in the description.
+    #[test]
+    fn every_page_says_what_is_in_it() {
+        let schemas = document()["components"]["schemas"].as_object().unwrap();
+        let pages = schemas.iter().filter(|(name, _)| name.starts_with("PageOf_"));
+        let items: Vec<_> = pages.map(|(_, page)| &page["properties"]["data"]["items"]).collect();
+        assert!(items.len() > 10);
+        for item in items {
+            let is_told = item["$ref"].is_string() || item["properties"].is_object();
+            assert!(is_told, "{item}");
+        }
+        assert_ne!(schemas["Number"]["properties"]["did"], Value::Null);
     }
 
     #[test]

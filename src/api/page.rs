@@ -9,61 +9,53 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
-use crate::model::id::IdError;
-
-/// The parameters every list has.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what Page reads")]
-pub(super) struct PageParameters {
-    /// Entries per page, 1 to 200.
-    #[param(default = 50, minimum = 1, maximum = 200, required = false)]
-    limit: u32,
-    /// `next_cursor` of the page before.
-    #[param(required = false)]
-    cursor: String,
-}
+use crate::model::filter::{PageFilters, PageSize};
 
 /// Which page is asked for.
 #[derive(Debug)]
-pub(super) struct Page<Id> {
+pub(super) struct Page<Cursor> {
     pub limit: u32,
     /// The last entry of the page before.
-    pub before: Option<Id>,
+    pub before: Option<Cursor>,
 }
 
-impl<Id> Page<Id>
-where
-    Id: Copy + Display + FromStr<Err = IdError> + Ord,
-{
-    const DEFAULT: u32 = 50;
-    const MAX: u32 = 200;
-
-    /// Takes `limit` and `cursor`.
-    pub fn take(query: &mut Fields) -> Self {
-        let limit = query.whole("limit", &(1..=Self::MAX)).unwrap_or(Self::DEFAULT);
-        let before = query.text("cursor").and_then(|cursor| {
-            let id = URL_SAFE_NO_PAD.decode(&cursor).ok();
-            let id = id.and_then(|id| String::from_utf8(id).ok()).and_then(|id| id.parse().ok());
-            if id.is_none() {
+impl<Cursor: Copy + Display + Ord> Page<Cursor> {
+    /// Takes `limit` and `cursor`, which `parse` reads.
+    pub fn take_with(query: &mut Fields, parse: impl FnOnce(&str) -> Option<Cursor>) -> Self {
+        let PageFilters { limit, cursor } = query.filters();
+        let before = cursor.and_then(|cursor| {
+            let text = URL_SAFE_NO_PAD.decode(&cursor).ok();
+            let text = text.and_then(|text| String::from_utf8(text).ok());
+            let cursor = text.and_then(|text| parse(&text));
+            if cursor.is_none() {
                 let hint = "send next_cursor of the page before, unchanged";
                 query.problem("cursor", "invalid", "it is no cursor of this list", hint);
             }
-            id
+            cursor
         });
-        Self { limit, before }
+        Self { limit: limit.unwrap_or(PageSize::DEFAULT), before }
+    }
+
+    /// The same where the cursor is an id.
+    pub fn take(query: &mut Fields) -> Self
+    where
+        Cursor: FromStr,
+    {
+        Self::take_with(query, |text| text.parse().ok())
     }
 
     /// Reads the query string of a list that has no filters.
-    pub fn of_query(query: Option<&str>) -> Result<Self, ApiError> {
+    pub fn of_query(query: Option<&str>) -> Result<Self, ApiError>
+    where
+        Cursor: FromStr,
+    {
         let mut query = Fields::of_query(query);
         let page = Self::take(&mut query);
-        query.finish(&["limit", "cursor"])?;
+        query.finish(&[])?;
         Ok(page)
     }
 
@@ -76,7 +68,7 @@ where
     pub fn of<T>(
         &self,
         entries: impl IntoIterator<Item = T>,
-        id: impl Fn(&T) -> Id,
+        id: impl Fn(&T) -> Cursor,
         write: impl Fn(&T) -> Value,
     ) -> Response {
         let mut entries: Vec<T> = entries.into_iter().collect();
@@ -89,7 +81,7 @@ where
     pub fn cut<T>(
         &self,
         entries: &[T],
-        id: impl Fn(&T) -> Id,
+        id: impl Fn(&T) -> Cursor,
         write: impl Fn(&T) -> Value,
     ) -> Response {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

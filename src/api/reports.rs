@@ -8,8 +8,8 @@ use axum::response::Response;
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
-use strum::{VariantArray, VariantNames};
-use utoipa::{IntoParams, ToSchema};
+use strum::{EnumString, VariantArray, VariantNames};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,10 +21,11 @@ use super::error::ApiError;
 use super::etag;
 use super::fields::Fields;
 use super::key::Scope;
-use super::spreadsheet::{self, Dialect, DialectParameters};
+use super::spreadsheet::{self, CsvFilters, Dialect};
 use crate::clock;
 use crate::model::cause::CallResult;
-use crate::model::id::DestinationId;
+use crate::model::filter::{IdOf, OneOf, filters};
+use crate::model::id::{DestinationId, ForwardingFlowId};
 use crate::model::time::{Timestamp, Zone};
 use crate::store::{By, ReportQuery, ReportRow};
 
@@ -32,34 +33,34 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(export))
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what take reads")]
-struct ReportParameters {
-    /// What the rows are: `day` (default), `hour`, `flow` or `destination`.
-    #[param(required = false, value_type = String, example = "day")]
-    by: String,
-    /// Calls that began at or after this moment (RFC 3339); the last 30 days unless given.
-    #[param(required = false, example = "2026-11-01T00:00:00Z")]
-    from: String,
-    /// Calls that began before this moment (RFC 3339); now unless given.
-    #[param(required = false, example = "2026-11-22T00:00:00Z")]
-    to: String,
-    /// Whose days and hours: a name of the IANA database; the account's zone unless given.
-    #[param(required = false, example = "America/Chicago")]
-    zone: String,
-    /// Id of a forwarding flow.
-    #[param(required = false)]
-    flow: String,
-    /// Id of a destination: the calls that were sent there, and what became of them there.
-    #[param(required = false)]
-    destination: String,
-    /// Test calls: `exclude` (default) or `only`; they are never among the others.
-    #[param(required = false, example = "exclude")]
-    test: String,
+filters! {
+    /// What a report is about.
+    pub struct ReportFilters {
+        /// What the rows are: `day` (default), `hour`, `flow` or `destination`.
+        by: OneOf<By> = "day",
+        /// Calls that began at or after this moment (RFC 3339); the last 30 days unless given.
+        from: Timestamp = "2026-11-01T00:00:00Z",
+        /// Calls that began before this moment (RFC 3339); now unless given.
+        to: Timestamp = "2026-11-22T00:00:00Z",
+        /// Whose days and hours: a name of the IANA database; the account's zone unless given.
+        zone: Zone = "America/Chicago",
+        /// Id of a forwarding flow.
+        flow: IdOf<ForwardingFlowId>,
+        /// Id of a destination: the calls that were sent there, and what became of them there.
+        destination: IdOf<DestinationId>,
+        /// Test calls: `exclude` (default) or `only`; they are never among the others.
+        test: OneOf<EitherTests> = "exclude",
+    }
 }
 
-const PARAMETERS: &[&str] = &["by", "destination", "flow", "from", "test", "to", "zone"];
+/// Reports never have both kinds of calls together.
+#[derive(Clone, Copy, Debug, EnumString, Eq, PartialEq, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum EitherTests {
+    Exclude,
+    Only,
+}
+
 /// The days of a report unless its beginning is given, that of its end among them.
 const DAYS: i32 = 30;
 
@@ -71,7 +72,7 @@ const DAYS: i32 = 30;
 #[utoipa::path(
     get,
     path = "/v1/reports/calls",
-    params(ReportParameters),
+    params(ReportFilters),
     responses((status = 200, description = "The whole report", body = Report)),
 )]
 async fn read(
@@ -82,7 +83,7 @@ async fn read(
     identity.require(Scope::CallsRead)?;
     let mut query = Fields::of_query(query.as_deref());
     let (asked, destination) = take(&mut query, &api, &identity).await?;
-    query.finish(PARAMETERS)?;
+    query.finish(&[])?;
     let rows = api.db.report_of(identity.account, &asked, destination).await?;
     let report = Report {
         by: asked.by.to_string(),
@@ -98,7 +99,7 @@ async fn read(
 #[utoipa::path(
     get,
     path = "/v1/reports/calls.csv",
-    params(ReportParameters, DialectParameters),
+    params(ReportFilters, CsvFilters),
     responses((status = 200, description = "RFC 4180", content_type = "text/csv", body = String)),
 )]
 async fn export(
@@ -110,7 +111,7 @@ async fn export(
     let mut query = Fields::of_query(query.as_deref());
     let dialect = Dialect::take(&mut query);
     let (asked, destination) = take(&mut query, &api, &identity).await?;
-    query.finish(&[PARAMETERS, &["excel"]].concat())?;
+    query.finish(&[])?;
     let rows = api.db.report_of(identity.account, &asked, destination).await?;
     let rows = rows.iter().map(|row| Row::of(row, &asked).columns());
     let lines = dialect.lines(rows)?;
@@ -122,21 +123,9 @@ async fn take(
     api: &Api,
     identity: &Identity,
 ) -> Result<(ReportQuery, Option<DestinationId>), ApiError> {
-    let by = query.word("by", By::VARIANTS).unwrap_or(By::Day);
-    let zone = query.parsed("zone", "a time zone");
-    let flow = query.parsed("flow", "the id of a forwarding flow");
-    let destination = query.parsed("destination", "the id of a destination");
-    let to = query.moment("to").unwrap_or_else(clock::now);
-    let from = query.moment("from");
-    let tests = match query.text("test").as_deref() {
-        None | Some("exclude") => false,
-        Some("only") => true,
-        Some(other) => {
-            let message = format!("{other:?} is not a choice here");
-            query.problem("test", "unknown_value", &message, "type exclude or only");
-            false
-        }
-    };
+    let ReportFilters { by, from, to, zone, flow, destination, test } = query.filters();
+    let (by, to) = (by.unwrap_or(By::Day), to.unwrap_or_else(clock::now));
+    let tests = test == Some(EitherTests::Only);
     let zone = match zone {
         Some(zone) => zone,
         None => api.db.zone(identity.account).await?,

@@ -11,32 +11,19 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Identity;
-use super::calls::{Caller, FilterParameters, Named, seconds, tags, take_filter};
+use super::calls::{Caller, Named, seconds, tags, take_filter};
+use super::described::PageOf;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::key::Scope;
-use super::page::{Page, PageParameters};
-use super::schema::PageOf;
+use super::page::Page;
+use crate::model::filter::{CallFilters, PageFilters};
 use crate::model::time::Timestamp;
 use crate::store;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
 }
-
-const PARAMETERS: &[&str] = &[
-    "caller",
-    "cursor",
-    "destination",
-    "did",
-    "flow",
-    "from",
-    "limit",
-    "live",
-    "result",
-    "test",
-    "to",
-];
 
 /// List calls with redials collapsed
 ///
@@ -46,7 +33,7 @@ const PARAMETERS: &[&str] = &[
 #[utoipa::path(
     get,
     path = "/v1/sessions",
-    params(FilterParameters, PageParameters),
+    params(CallFilters, PageFilters),
     responses((status = 200, description = "One page, newest first", body = PageOf<Session>)),
 )]
 async fn list(
@@ -58,7 +45,7 @@ async fn list(
     let mut query = Fields::of_query(query.as_deref());
     let page = Page::take(&mut query);
     let filter = take_filter(&mut query);
-    query.finish(PARAMETERS)?;
+    query.finish(&[])?;
     let found = api.db.sessions(identity.account, &filter, page.before, page.probe()).await?;
     Ok(page.cut(&found, |one| one.first.id, |one| json!(Session::from(one))))
 }

@@ -1,23 +1,15 @@
-//! What the description says beyond what types can tell: the shape of every text, the most of every
-//! number, and that what is not described is refused.
+//! What the description says of bodies that are no objects beyond what types can tell: the shape of
+//! every text, the most of every number, and that what is not described is refused.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use strum::VariantNames as _;
 
-use crate::model::cause::CallResult;
-use crate::store::By;
-
-const DIGITS: &str = "^[0-9]{1,6}$";
 const NUMBER: &str = "^[A-Za-z0-9_.*#+-]{1,50}$";
 /// What nobody sees, of the characters beyond Latin 1: inside the brackets of a class.
 const UNSEEN: &str = "\\u034F\\u0600-\\u0605\\u061C\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u115F\\u1160\\u1680\\u17B4\\u17B5\
     \\u180B-\\u180F\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u2800\\u3000\\u3164\\uE000-\\uF8FF\
     \\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF9-\\uFFFB\\uFFFD-\\uFFFF";
-const DAYS: &str = "^(daily|(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?)$";
-const SPAN: &str = "^ *[0-2]?[0-9]:[0-5][0-9] *- *[0-2]?[0-9]:[0-5][0-9] *$";
-
 /// One character that people see, with what is joined to it: a key cap, an emoji in colours or made of
 /// several, letters of a script that joins them.
 fn seen() -> String {
@@ -29,7 +21,7 @@ fn seen() -> String {
 }
 
 /// A name: without a space at either end.
-fn name_pattern() -> String {
+pub(super) fn name_pattern() -> String {
     let seen = seen();
     format!("^{seen}(?: *{seen})*$")
 }
@@ -42,107 +34,18 @@ fn text_pattern() -> String {
 /// What holds for a property of this name wherever it stands in what is sent.
 fn of_property(name: &str) -> Value {
     match name {
-        "address" => json!({ "pattern": "^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$" }),
         "amount" => json!({ "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" }),
         "at" | "expires_at" => json!({ "format": "date-time" }),
-        "country" | "international_prefix" | "national_prefix" => json!({ "pattern": DIGITS }),
-        "currency" => json!({ "pattern": "^[A-Z]{3}$" }),
         "did" | "number" => json!({ "pattern": NUMBER }),
-        "dids" => json!({ "items": { "type": "string", "pattern": NUMBER } }),
-        "endpoint" => json!({ "pattern": "^[A-Za-z0-9_.-]{1,60}$" }),
-        "increment" => json!({ "pattern": "^0*[1-9][0-9]{0,3}/0*[1-9][0-9]{0,3}$" }),
-        "max_live" => json!({ "minimum": 1, "maximum": 100_000 }),
         "name" => json!({ "minLength": 1, "maxLength": 60, "pattern": name_pattern() }),
         "note" => json!({ "maxLength": 200, "pattern": text_pattern() }),
-        "per_minute" => json!({ "pattern": r"^[0-9]{1,4}(\.[0-9]{1,6})?$" }),
-        "prefix" => json!({ "pattern": r"^(\+?[0-9]{1,15})?$" }),
-        "rates" => json!({ "minItems": 1 }),
-        "spacing_sec" => json!({ "minimum": 1, "maximum": 86_400 }),
         _ => Value::Null,
     }
 }
 
 /// What holds for one property of one schema.
-fn of_schemas() -> [(&'static str, &'static str, Value); 8] {
-    let spans = json!({ "oneOf": [
-        { "type": "string", "pattern": SPAN },
-        { "type": "array", "items": { "type": "string", "pattern": SPAN } },
-        { "type": "null" },
-    ] });
-    let closed = |properties: Value, required: &[&str]| {
-        json!({
-            "type": "object", "additionalProperties": false,
-            "properties": properties, "required": required,
-        })
-    };
-    let text = json!({ "type": "string" });
-    let flag = json!({ "type": ["boolean", "null"] });
-    let on = json!({ "type": ["string", "null"], "enum": ["answered", "offered", null] });
+fn of_schemas() -> [(&'static str, &'static str, Value); 2] {
     [
-        (
-            "ForwardingFlowDocument",
-            "fallback",
-            json!({ "oneOf": [
-                { "enum": ["dialplan", "hang_up"] },
-                closed(
-                    json!({ "hang_up": { "type": "integer", "minimum": 1, "maximum": 127 } }),
-                    &["hang_up"],
-                ),
-                closed(
-                    json!({ "trunk": text, "number": { "type": "string", "pattern": NUMBER } }),
-                    &["trunk", "number"],
-                ),
-            ] }),
-        ),
-        (
-            "ForwardingFlowDocument",
-            "stickiness",
-            json!({ "oneOf": [
-                { "enum": ["never", "same_day"] },
-                closed(
-                    json!({
-                        "window": { "enum": ["never", "same_day"] },
-                        "on": on, "rebind": flag, "beats_priority": flag,
-                    }),
-                    &["window"],
-                ),
-                closed(
-                    json!({
-                        "rolling_sec": { "type": "integer", "minimum": 60, "maximum": 31_536_000 },
-                        "sliding": flag, "on": on, "rebind": flag, "beats_priority": flag,
-                    }),
-                    &["rolling_sec"],
-                ),
-            ] }),
-        ),
-        ("ForwardingFlowDocument", "state", json!({ "enum": ["active", "paused"] })),
-        (
-            "RepeatRule",
-            "then",
-            json!({ "oneOf": [
-                { "enum": ["different", "reject", "tag"] },
-                closed(json!({ "destination": text }), &["destination"]),
-            ] }),
-        ),
-        (
-            "Schedule",
-            "hours",
-            json!({
-                "type": "object", "minProperties": 1, "propertyNames": { "pattern": DAYS },
-                "additionalProperties": spans,
-            }),
-        ),
-        (
-            "Schedule",
-            "holidays",
-            json!({ "type": "array", "items": { "oneOf": [
-                { "type": "string", "format": "date" },
-                closed(
-                    json!({ "date": { "type": "string", "format": "date" }, "hours": spans }),
-                    &["date"],
-                ),
-            ] } }),
-        ),
         (
             "TestCaller",
             "number",
@@ -156,57 +59,9 @@ fn of_schemas() -> [(&'static str, &'static str, Value); 8] {
     ]
 }
 
-/// Where exactly one of several sets of keys is wanted.
-const EITHER: [(&str, &[&[&str]]); 2] = [
-    ("DestinationDocument", &[&["server", "did"], &["trunk", "number"], &["toll_free"]]),
-    ("TrunkDocument", &[&["address"], &["endpoint"]]),
-];
-
-/// Holds for an object that has these keys, and something under each.
-fn has(keys: &[&str]) -> Value {
-    let text = |key: &&str| ((*key).to_owned(), json!({ "type": "string" }));
-    json!({ "required": keys, "properties": keys.iter().map(text).collect::<Map<_, _>>() })
-}
-
-/// What holds for a query parameter of this name.
-fn of_parameter(path: &str, name: &str) -> Value {
-    match name {
-        "by" => json!({ "enum": By::VARIANTS }),
-        "destination" => id("dst"),
-        "did" => json!({ "pattern": NUMBER }),
-        "excel" => json!({ "enum": ["0", "1"] }),
-        "flow" | "forwarding_flow" => id("flw"),
-        "from" | "to" => json!({ "format": "date-time" }),
-        // Its beginning is enough.
-        "id" => json!({ "pattern": "^(call_)?[0-9a-z]{1,26}$" }),
-        "result" => json!({ "enum": CallResult::VARIANTS }),
-        "session" => id("call"),
-        // Reports never have both kinds together.
-        "test" if path.starts_with("/v1/reports/") => json!({ "enum": ["exclude", "only"] }),
-        "test" => json!({ "enum": ["include", "exclude", "only"] }),
-        "trunk" => id("trk"),
-        _ => Value::Null,
-    }
-}
-
-/// The text of an id with this prefix.
-fn id(prefix: &str) -> Value {
-    json!({ "pattern": format!("^{prefix}_[0-9a-z]{{26}}$") })
-}
-
 /// Makes the description as strict as the server.
 pub(super) fn tighten(document: &mut Value) {
     let sent = sent(document);
-    for (path, item) in members(&mut document["paths"]) {
-        for operation in objects(item) {
-            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
-            let parameters = parameters.into_iter().flatten();
-            for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
-                let shape = of_parameter(path, parameter["name"].as_str().unwrap_or_default());
-                extend(&mut parameter["schema"], shape);
-            }
-        }
-    }
     let schemas = &mut document["components"]["schemas"];
     for name in &sent {
         for (property, schema) in properties(&mut schemas[name]) {
@@ -227,28 +82,6 @@ pub(super) fn tighten(document: &mut Value) {
     }
     let loose = schemas.clone();
     close(schemas, &loose);
-    for (name, either) in EITHER {
-        schemas[name]["oneOf"] = either.iter().map(|keys| has(keys)).collect();
-    }
-    // Whose master it then has, or both.
-    schemas["NumberDocument"]["anyOf"] = json!([has(&["server"]), has(&["forwarding_flow"])]);
-    // Who sends back what he was answered may leave in it what is not his to change.
-    let answered = schemas.clone();
-    for name in &sent {
-        let Some(answer) = name.strip_suffix("Document") else { continue };
-        let given = &answered[answer]["properties"];
-        if given["warnings"].is_null() {
-            continue;
-        }
-        let own = &answered[name.as_str()]["properties"];
-        for property in ["id", "warnings"] {
-            if own[property].is_null() && !given[property].is_null() {
-                let mut schema = given[property].clone();
-                schema["readOnly"] = json!(true);
-                schemas[name]["properties"][property] = schema;
-            }
-        }
-    }
 }
 
 /// The schemas that bodies of requests are made of.
@@ -288,10 +121,6 @@ fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
 /// None for what is no object: asking for them by index would put a `null` there.
 fn properties(schema: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     schema.get_mut("properties").into_iter().flat_map(members)
-}
-
-fn objects(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    members(value).map(|(_, value)| value)
 }
 
 fn extend(schema: &mut Value, shape: Value) {

@@ -11,44 +11,38 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use csv::{Terminator, WriterBuilder};
 use futures_util::stream::{self, StreamExt as _, TryStream};
-use utoipa::IntoParams;
+use strum::{EnumString, VariantNames};
 
 use super::error::ApiError;
 use super::fields::Fields;
+use crate::model::filter::{OneOf, filters};
 use crate::model::text::{unseen, visible};
 use crate::store::StoreError;
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what Dialect::take reads")]
-pub(super) struct DialectParameters {
-    /// `1`: for a spreadsheet, with a byte order mark and `'` before `+` of phone numbers too.
-    #[param(required = false, value_type = String, example = "0")]
-    excel: String,
+filters! {
+    /// How a list is written as CSV.
+    pub struct CsvFilters {
+        /// `1`: for a spreadsheet, with a byte order mark and `'` before `+` of phone numbers too.
+        excel: OneOf<Dialect> = "0",
+    }
 }
 
 /// For whom the text is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Dialect {
+#[derive(Clone, Copy, Debug, EnumString, Eq, PartialEq, VariantNames)]
+pub enum Dialect {
+    #[strum(serialize = "0")]
     Program,
+    #[strum(serialize = "1")]
     Spreadsheet,
 }
 
 impl Dialect {
-    pub fn take(query: &mut Fields) -> Self {
-        match query.text("excel").as_deref() {
-            None | Some("0") => Self::Program,
-            Some("1") => Self::Spreadsheet,
-            Some(other) => {
-                let message = format!("{other:?} is not a choice here");
-                query.problem("excel", "unknown_value", &message, "type 0 or 1");
-                Self::Program
-            }
-        }
+    pub(super) fn take(query: &mut Fields) -> Self {
+        query.filters::<CsvFilters>().excel.unwrap_or(Self::Program)
     }
 
     /// Some lines of the text.
-    pub fn lines<F: AsRef<str>>(
+    pub(super) fn lines<F: AsRef<str>>(
         self,
         rows: impl IntoIterator<Item = impl IntoIterator<Item = F>>,
     ) -> Result<Bytes, csv::Error> {
@@ -66,7 +60,7 @@ impl Dialect {
     }
 
     /// The first line.
-    pub fn head(self, names: &[impl AsRef<str>]) -> Result<Bytes, csv::Error> {
+    pub(super) fn head(self, names: &[impl AsRef<str>]) -> Result<Bytes, csv::Error> {
         let line = self.lines([names])?;
         Ok(match self {
             Self::Program => line,

@@ -17,9 +17,9 @@ use super::idempotency::created;
 use super::key::Scope;
 use super::path::PathId;
 use super::{Api, TestCallRequest};
-use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::ForwardingFlowId;
 use crate::model::number::{Caller, Did};
+use crate::model::objects::forwarding_flow::ForwardingFlow;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(place))

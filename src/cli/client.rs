@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Failure;
 use super::terminal::{plain, write};
+use super::{Failure, database};
+use crate::api::USER_HEADER;
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A change may bring a hundred thousand numbers.
+const UPLOAD: Duration = Duration::from_mins(2);
 const DOWNLOAD: Duration = Duration::from_hours(24);
 
 /// How to reach the server.
@@ -51,6 +54,15 @@ pub struct Client {
     socket: Option<PathBuf>,
 }
 
+/// What goes with a request.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    Json(&'a Value),
+    None,
+    /// With its content type.
+    Text(&'a str, &'static str),
+}
+
 /// An error of the API (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 struct Problem {
@@ -75,6 +87,9 @@ struct Fault {
     message: String,
     #[serde(default)]
     hint: String,
+    /// Of what was sent as lines.
+    #[serde(default)]
+    line: Option<u64>,
 }
 
 /// The answer to a change, as far as it warns.
@@ -89,6 +104,9 @@ impl Fault {
         let mut text = plain(&self.message);
         if !self.pointer.is_empty() {
             text = format!("{}: {text}", plain(&self.pointer));
+        }
+        if let Some(line) = self.line {
+            text = format!("line {line}: {text}");
         }
         if !self.hint.is_empty() {
             text = format!("{text}\n    = help: {}", plain(&self.hint));
@@ -121,7 +139,7 @@ impl Client {
             Failure::Input("api.socket is switched off: use --server URL and --key".to_owned())
         })?;
         Ok(Self {
-            http: builder.unix_socket(socket.clone()).build()?,
+            http: builder.default_headers(whose()).unix_socket(socket.clone()).build()?,
             base: Url::parse("http://divert").context("the socket's base")?,
             key: args.key.clone(),
             place: socket.display().to_string(),
@@ -140,25 +158,38 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.send(Method::GET, url, None).await
+        self.send(Method::GET, url, Body::None).await
     }
 
     /// # Errors
     /// As [`Client::send`].
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
-        self.send(Method::POST, self.url(path), Some(body)).await
+        self.send(Method::POST, self.url(path), Body::Json(body)).await
+    }
+
+    /// The same with very much of it, which takes its time.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn import<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        text: &str,
+        content_type: &'static str,
+    ) -> anyhow::Result<T> {
+        self.send(Method::POST, self.url(path), Body::Text(text, content_type)).await
     }
 
     /// # Errors
     /// As [`Client::send`].
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
-        self.send(Method::PATCH, self.url(path), Some(body)).await
+        self.send(Method::PATCH, self.url(path), Body::Json(body)).await
     }
 
     /// # Errors
     /// As [`Client::send`].
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
-        let _: Value = self.send(Method::DELETE, self.url(path), None).await?;
+        let _: Value = self.send(Method::DELETE, self.url(path), Body::None).await?;
         Ok(())
     }
 
@@ -208,16 +239,21 @@ impl Client {
         &self,
         method: Method,
         url: Url,
-        body: Option<&Value>,
+        body: Body<'_>,
     ) -> anyhow::Result<T> {
         let response = loop {
             let mut request = self.http.request(method.clone(), url.clone());
             if let Some(key) = &self.key {
                 request = request.bearer_auth(key);
             }
-            if let Some(body) = body {
-                request = request.json(body);
-            }
+            request = match body {
+                Body::None => request,
+                Body::Json(body) => request.json(body),
+                Body::Text(text, content_type) => {
+                    let request = request.header(CONTENT_TYPE, content_type).timeout(UPLOAD);
+                    request.body(text.to_owned())
+                }
+            };
             let response = request.send().await.map_err(|error| self.not_connected(&error))?;
             // A long list asks faster than a key may.
             match patience(&response).filter(|_| method == Method::GET) {
@@ -230,7 +266,7 @@ impl Client {
         if status.is_success() {
             let bytes = if bytes.is_empty() { b"null".as_slice() } else { &bytes };
             let strange = || format!("{} answered something else than divert", self.place);
-            if body.is_some() {
+            if !matches!(body, Body::None) {
                 let Warned { warnings } = serde_json::from_slice(bytes).unwrap_or_default();
                 for warning in &warnings {
                     eprintln!("warning: {}", warning.tell());
@@ -314,6 +350,13 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         status if status.is_client_error() => Failure::Input(text),
         _ => Failure::Failed(text),
     }
+}
+
+/// For whom the local socket is asked: changes are told by their author. A name that no header can hold
+/// is not told.
+fn whose() -> HeaderMap {
+    let author = HeaderValue::from_str(&database::author().name);
+    author.map(|name| (USER_HEADER, name)).into_iter().collect()
 }
 
 #[cfg(test)]

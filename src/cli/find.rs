@@ -73,6 +73,8 @@ pub struct Flow {
     #[serde(default)]
     pub dids: Vec<String>,
     #[serde(default)]
+    pub tags: Vec<String>,
+    #[serde(default)]
     pub destinations: Vec<Destination>,
 }
 
@@ -158,7 +160,21 @@ pub async fn find<Id: FromStr>(
     wanted: &str,
     word: &str,
 ) -> anyhow::Result<Value> {
-    if wanted.parse::<Id>().is_ok() {
+    find_named(client, path, wanted, word, wanted.parse::<Id>().is_ok()).await
+}
+
+/// The same, where the caller knows whether it is an id.
+///
+/// # Errors
+/// See [`find`].
+pub async fn find_named(
+    client: &Client,
+    path: &str,
+    wanted: &str,
+    word: &str,
+    is_id: bool,
+) -> anyhow::Result<Value> {
+    if is_id {
         return client.get(&format!("{path}/{wanted}"), &[]).await;
     }
     let mut all = list(client, path, &[]).await?;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::client::{Client, ServerArgs};
 use super::explain;
 use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
+use super::objects::{Edit, flow_kind, run_edit};
 use super::terminal::{Column, Style, Terminal, plain, say, short_ids, shorten, table, wrap};
 use crate::config::Config;
 
@@ -15,7 +16,9 @@ use crate::config::Config;
 pub enum FlowsCommand {
     /// All forwarding flows with their numbers and destinations
     #[command(after_help = "Example:\n  divert flows list")]
-    List(ListArgs),
+    List(ListFlowsArgs),
+    #[command(flatten)]
+    Edit(Edit),
     /// Who is next in line on a flow, and how each destination stands
     #[command(after_help = "Example:\n  divert flows live \"Solar East\"")]
     Live(explain::LiveArgs),
@@ -25,6 +28,15 @@ pub enum FlowsCommand {
     /// Calls are taken again
     #[command(after_help = "Example:\n  divert flows resume \"Solar East\"")]
     Resume(SwitchArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ListFlowsArgs {
+    /// Only those with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 #[derive(Args, Debug)]
@@ -40,13 +52,16 @@ pub struct SwitchArgs {
 pub async fn flows(command: &FlowsCommand, config: &Config) -> anyhow::Result<()> {
     let args = match command {
         FlowsCommand::List(args) => args,
+        FlowsCommand::Edit(edit) => return run_edit(flow_kind(), edit, config).await,
         FlowsCommand::Live(args) => return explain::live(args, config).await,
         FlowsCommand::Pause(args) => return switch(args, "pause", config).await,
         FlowsCommand::Resume(args) => return switch(args, "resume", config).await,
     };
-    let client = Client::new(&args.server, config)?;
-    let flows = list(&client, "/v1/forwarding-flows", &[]).await?;
-    say_list(flows, args.json, |flows| listing(flows, Terminal::of_stdout()))
+    let ListFlowsArgs { tag, list: ListArgs { json, server } } = args;
+    let client = Client::new(server, config)?;
+    let filter: Vec<_> = tag.iter().map(|tag| ("tag", tag.clone())).collect();
+    let flows = list(&client, "/v1/forwarding-flows", &filter).await?;
+    say_list(flows, *json, |flows| listing(flows, tag.is_some(), Terminal::of_stdout()))
 }
 
 async fn switch(args: &SwitchArgs, action: &str, config: &Config) -> anyhow::Result<()> {
@@ -57,7 +72,10 @@ async fn switch(args: &SwitchArgs, action: &str, config: &Config) -> anyhow::Res
     say(&format!("{} is {}\n", plain(&now.name), plain(&now.state)))
 }
 
-fn listing(flows: &[Flow], terminal: Terminal) -> String {
+fn listing(flows: &[Flow], is_filtered: bool, terminal: Terminal) -> String {
+    if flows.is_empty() && is_filtered {
+        return "No flow fits.\n".to_owned();
+    }
     if flows.is_empty() {
         return "No flows yet: a flow sends calls from your numbers to destinations. Write one and \
                 run\n  divert apply FILE\n"
@@ -72,7 +90,11 @@ fn listing(flows: &[Flow], terminal: Terminal) -> String {
             "active" | "" => String::new(),
             other => terminal.paint(Style::Warn, &format!("  {}", plain(other))),
         };
-        let _ = writeln!(text, "{name}{state}  {id}");
+        let mut tags = String::new();
+        for tag in &flow.tags {
+            let _ = write!(tags, "  #{}", plain(tag));
+        }
+        let _ = writeln!(text, "{name}{state}{}  {id}", terminal.paint(Style::Dim, &tags));
         let dids: Vec<String> = flow.dids.iter().map(|did| plain(did)).collect();
         let dids = wrap(&dids, " ", terminal.width.saturating_sub(2));
         text.extend(dids.lines().map(|line| format!("  {line}\n")));

@@ -1,5 +1,6 @@
 //! What is typed behind options: read, or answered with what to type instead.
 
+use std::io::{self, IsTerminal as _, Write as _};
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Zoned};
 use strum::VariantNames;
 
+use super::Failure;
 use crate::clock;
 use crate::model::time::Timestamp;
 
@@ -101,6 +103,38 @@ impl When {
         };
         // Only what lies thousands of years away has no moment.
         Timestamp(found.as_ref().unwrap_or(now).timestamp().as_millisecond())
+    }
+}
+
+/// Asks the person at the terminal, unless that was agreed to before.
+///
+/// # Errors
+/// [`Failure::Input`] where nobody is, [`Failure::Failed`] for a no.
+pub(super) fn agreed(question: &str, is_agreed: bool) -> Result<(), Failure> {
+    if is_agreed {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Input("nobody is there to ask: add --yes".to_owned()));
+    }
+    eprint!("{question} [y/N] ");
+    let _ = io::stderr().flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::Failed("nothing was changed".to_owned()))
+    }
+}
+
+/// A word that a shell takes as it is (POSIX, Shell Command Language, 2.2.2).
+pub(super) fn for_a_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,:@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -1,5 +1,10 @@
-//! The command line. Commands about calls ask the running server through its API; those about the
-//! configuration of calls work on the database, whether it runs or not.
+//! The command line. Most commands ask the running server through its HTTP API, also from another
+//! machine: all about calls, bills and reports, and those that read or change one object, number or
+//! setting of the account.
+//!
+//! These open the database themselves, whether a server runs or not: `plan`, `apply` and `export`,
+//! which take or give the whole configuration; `backup`, `doctor`, `keys`, `nodes`, `replay` and
+//! `replay-day`; and `serve`. `completions`, `config`, `help`, `print` and `simulate` need neither.
 //!
 //! Exit codes: 0 good, 1 a check failed or the work could not be done, 2 bad usage or input,
 //! 3 not connected. Results go to standard output, everything else to standard error.
@@ -8,33 +13,35 @@ mod account;
 mod backup;
 mod billing;
 mod calls;
+mod changes;
 mod client;
 mod database;
 mod destinations;
 pub mod doctor;
 mod explain;
+mod fields;
 mod find;
 mod flows;
 mod input;
 mod keys;
 mod ladder;
+mod manual;
 mod nodes;
 mod numbers;
+mod objects;
+mod opening;
 mod plan;
 mod print;
-mod rate_decks;
 mod replay;
 mod replay_day;
 mod reports;
 mod serve;
-mod servers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
 mod status;
 mod terminal;
 mod test_call;
-mod trunks;
 mod view;
 
 use std::ffi::OsString;
@@ -50,8 +57,11 @@ use crate::config::{self, Given};
 /// Call routing and call forwarding for Asterisk.
 #[derive(Debug, Parser)]
 #[command(name = "divert", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 good, 1 failed, 2 bad usage or input, 3 not connected.\n\
-    Start with:\n  divert config sample divert.toml\n  divert doctor\n  divert serve")]
+    Start with:\n  divert help asterisk\n  divert config sample divert.toml\n  divert doctor\n  \
+    divert serve")]
+#[command(after_long_help = manual::topics())]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -109,10 +119,14 @@ enum Command {
     /// What there is to pay calls with
     #[command(subcommand, after_help = "Example:\n  divert balance show")]
     Balance(billing::BalanceCommand),
-    /// Forwarding flows of the running server
-    #[command(subcommand, after_help = "Example:\n  divert flows list")]
+    /// DIDs of one master, spread over destinations
+    #[command(
+        subcommand,
+        mut_subcommands(objects::with_flow_example),
+        after_help = "Example:\n  divert flows list\nFields: divert help flows"
+    )]
     Flows(flows::FlowsCommand),
-    /// Pause, drain, disable or resume a destination
+    /// Where calls of a flow may go, and their switches
     #[command(
         subcommand,
         visible_alias = "dest",
@@ -122,18 +136,15 @@ enum Command {
     /// What holds for the whole account
     #[command(subcommand, after_help = "Example:\n  divert account show")]
     Account(account::AccountCommand),
-    /// Prices of calls by prefix
-    #[command(subcommand, after_help = "Example:\n  divert rate-decks list")]
-    RateDecks(rate_decks::RateDecksCommand),
-    /// Asterisk boxes that calls arrive on and go to
-    #[command(subcommand, after_help = "Example:\n  divert servers list")]
-    Servers(servers::ServersCommand),
     /// DIDs and who owns them
     #[command(subcommand, after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]
     Numbers(numbers::NumbersCommand),
-    /// How calls leave
-    #[command(subcommand, after_help = "Example:\n  divert trunks list")]
-    Trunks(trunks::TrunksCommand),
+    #[command(flatten)]
+    Objects(objects::ObjectsCommand),
+    /// Who changed what of the configuration, and the way back
+    #[command(after_help = "Examples:\n  divert changes\n  divert changes show 42\n  \
+        divert changes undo 42")]
+    Changes(changes::ChangesArgs),
     /// How it all stands: node, trunks, live calls, what went wrong lately
     #[command(after_help = "Example:\n  divert status")]
     Status(status::StatusArgs),
@@ -171,6 +182,10 @@ enum Command {
     /// Files for Asterisk and systemd
     #[command(after_help = "Example:\n  divert print dialplan > /etc/asterisk/divert.conf")]
     Print(print::PrintArgs),
+    /// What objects are made of, and pages for operators
+    #[command(after_help = "Examples:\n  divert help trunks\n  divert help billing\n  \
+        divert help calls list")]
+    Help(manual::HelpArgs),
     /// Completions for a shell
     #[command(after_help = "Example:\n  divert completions bash > \
         /usr/share/bash-completion/completions/divert")]
@@ -242,6 +257,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Config(settings::ConfigCommand::Sample(args)) => {
             return settings::write_sample(args);
         }
+        Command::Help(args) => return manual::run(args),
         Command::Print(args) => return print::run(args),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => return simulate::run(args),
@@ -262,6 +278,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Balance(command) => billing::balance(command, config).await,
             Command::Cdrs(command) => billing::cdrs(command, config).await,
             Command::Calls(command) => calls::run(command, config).await,
+            Command::Changes(args) => changes::run(args, config).await,
             Command::Config(command) => settings::run(command, &loaded),
             Command::Destinations(command) => destinations::run(command, config).await,
             Command::Explain(args) => explain::explain(args, config).await,
@@ -270,17 +287,18 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Command::Keys(command) => keys::run(command, config).await,
             Command::Nodes(command) => nodes::run(command, config).await,
             Command::Numbers(command) => numbers::run(command, config).await,
+            Command::Objects(command) => objects::run(command, config).await,
             Command::Plan(args) => plan::plan(args, config).await,
-            Command::RateDecks(command) => rate_decks::run(command, config).await,
             Command::Replay(args) => replay::run(args, config).await,
             Command::ReplayDay(args) => replay_day::run(args, config).await,
             Command::Reports(command) => reports::run(command, config).await,
             Command::Serve(args) => serve::run(args, config.clone()).await,
-            Command::Servers(command) => servers::run(command, config).await,
             Command::Status(args) => status::run(args, config).await,
-            Command::Trunks(command) => trunks::run(command, config).await,
             Command::TestCall(args) => test_call::run(args, config).await,
-            Command::Completions { .. } | Command::Doctor(_) | Command::Print(_) => Ok(()),
+            Command::Completions { .. }
+            | Command::Doctor(_)
+            | Command::Help(_)
+            | Command::Print(_) => Ok(()),
             #[cfg(feature = "sim")]
             Command::Simulate(_) => Ok(()),
         }

@@ -1,5 +1,6 @@
-//! `divert numbers …`: the DIDs of the running server, one by one. Many at once are written with
-//! `divert apply`.
+//! `divert numbers …`: the DIDs of the running server, one by one, a range or a table of them.
+
+use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -8,16 +9,29 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::find::{find_flow, list, say_list};
+use super::plan;
 use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use crate::config::Config;
 
 const PATH: &str = "/v1/numbers";
+const IMPORT: &str = "/v1/numbers/import";
 
 #[derive(Debug, Subcommand)]
 pub enum NumbersCommand {
-    /// Give a new number to a forwarding flow, or to a master and nobody
-    #[command(after_help = "Example:\n  divert numbers add +12025550177 --flow \"Solar East\"")]
+    /// Give new numbers to a forwarding flow, or to a master and nobody
+    ///
+    /// All of them are added, or none.
+    #[command(
+        after_help = "Examples:\n  divert numbers add +12025550177 --flow \"Solar East\"\n  \
+        divert numbers add --from +12025550100 --to +12025550199 --master pbx"
+    )]
     Add(AddArgs),
+    /// Add numbers of a CSV file, all of them or none
+    ///
+    /// Its first line names the columns: did, and any of server, `forwarding_flow` and tags. Tags are
+    /// separated by blanks.
+    #[command(after_help = "Example:\n  divert numbers import numbers.csv")]
+    Import(ImportArgs),
     /// Numbers with their owners, newest first
     #[command(after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]
     List(ListNumbersArgs),
@@ -31,15 +45,35 @@ pub enum NumbersCommand {
 
 #[derive(Args, Debug)]
 pub struct AddArgs {
-    /// As the carrier delivers it
-    #[arg(allow_hyphen_values = true)]
-    did: String,
-    /// Name or id of the forwarding flow that shall own it
+    /// As the carrier delivers them; behind -- if one begins with -
+    #[arg(value_name = "DID", required_unless_present = "from")]
+    dids: Vec<String>,
+    /// The first of a range; it has as many digits as the last
+    #[arg(long, value_name = "DID", requires = "to", conflicts_with = "dids")]
+    from: Option<String>,
+    /// The last of the range
+    #[arg(long, value_name = "DID", requires = "from")]
+    to: Option<String>,
+    /// Name or id of the forwarding flow that shall own them
     #[arg(long, required_unless_present = "master")]
     flow: Option<String>,
-    /// Name of the server where it arrives; the flow's master unless given
+    /// Name of the server where they arrive; the flow's master unless given
     #[arg(long)]
     master: Option<String>,
+    /// A word by which they are found together; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// The CSV file; - reads standard input
+    file: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,6 +89,9 @@ pub struct ListNumbersArgs {
     /// This number only
     #[arg(long, allow_hyphen_values = true)]
     did: Option<String>,
+    /// Only those with this tag
+    #[arg(long)]
+    tag: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -103,6 +140,8 @@ struct Number {
     server: String,
     #[serde(default)]
     forwarding_flow: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 impl Number {
@@ -125,14 +164,42 @@ pub async fn run(command: &NumbersCommand, config: &Config) -> anyhow::Result<()
     match command {
         NumbersCommand::Add(args) => {
             let client = Client::new(&args.server, config)?;
-            let mut document = json!({ "did": args.did });
+            let mut common = json!({});
             if let Some(flow) = &args.flow {
-                document["forwarding_flow"] = find_flow(&client, flow).await?.id.into();
+                common["forwarding_flow"] = find_flow(&client, flow).await?.id.into();
             }
             if let Some(master) = &args.master {
-                document["server"] = master.as_str().into();
+                common["server"] = master.as_str().into();
             }
-            tell(client.post(PATH, &document).await?, args.json)
+            if !args.tags.is_empty() {
+                common["tags"] = json!(args.tags);
+            }
+            let with = |more: &[(&str, &String)]| {
+                let mut whole = common.clone();
+                for (key, value) in more {
+                    whole[*key] = json!(value);
+                }
+                whole
+            };
+            let body = match (args.dids.as_slice(), &args.from, &args.to) {
+                (_, Some(from), Some(to)) => with(&[("from", from), ("to", to)]),
+                ([did], ..) => {
+                    return tell(client.post(PATH, &with(&[("did", did)])).await?, args.json);
+                }
+                (dids, ..) => {
+                    let one = |did: &String| with(&[("did", did)]);
+                    json!({ "numbers": dids.iter().map(one).collect::<Vec<_>>() })
+                }
+            };
+            let (text, kind) = (body.to_string(), "application/json");
+            let answer = client.import(IMPORT, &text, kind).await?;
+            tell_many(&answer, args.json)
+        }
+        NumbersCommand::Import(args) => {
+            let client = Client::new(&args.server, config)?;
+            let table = plan::read(&args.file)?;
+            let answer = client.import(IMPORT, &table, "text/csv").await?;
+            tell_many(&answer, args.json)
         }
         NumbersCommand::List(args) => {
             let client = Client::new(&args.server, config)?;
@@ -141,6 +208,7 @@ pub async fn run(command: &NumbersCommand, config: &Config) -> anyhow::Result<()
                 filter.push(("forwarding_flow", find_flow(&client, flow).await?.id));
             }
             filter.extend(args.did.clone().map(|did| ("did", did)));
+            filter.extend(args.tag.clone().map(|tag| ("tag", tag)));
             let numbers = list(&client, PATH, &filter).await?;
             let is_filtered = !filter.is_empty();
             say_list(numbers, args.json, |numbers| {
@@ -162,6 +230,20 @@ pub async fn run(command: &NumbersCommand, config: &Config) -> anyhow::Result<()
             say(&format!("{did} is removed; it belonged to {}\n", number.owner()))
         }
     }
+}
+
+/// How many were added; one that nobody owned may have got an owner.
+fn tell_many(answer: &Value, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return say_json(answer);
+    }
+    let count = |key: &str| answer[key].as_u64().unwrap_or_default();
+    let are = |count: u64| if count == 1 { "number is" } else { "numbers are" };
+    let mut text = format!("{0} {1} added\n", count("added"), are(count("added")));
+    if count("changed") > 0 {
+        let _ = writeln!(text, "{0} {1} changed", count("changed"), are(count("changed")));
+    }
+    say(&text)
 }
 
 impl NumberArgs {
@@ -194,11 +276,17 @@ fn listing(numbers: &[Number], is_filtered: bool, terminal: Terminal) -> String 
             (Style::Name, plain(&number.did)),
             (Style::Plain, plain(&number.server)),
             (Style::Plain, number.forwarding_flow.as_deref().map_or_else(|| "-".to_owned(), plain)),
+            (Style::Plain, plain(&number.tags.join(" "))),
             (Style::Dim, plain(&number.id)),
         ]
     };
     let rows: Vec<_> = numbers.iter().map(row).collect();
-    let columns =
-        [Column::Whole("DID"), Column::Name("MASTER"), Column::Name("FLOW"), Column::Id("ID")];
+    let columns = [
+        Column::Whole("DID"),
+        Column::Name("MASTER"),
+        Column::Name("FLOW"),
+        Column::Name("TAGS"),
+        Column::Id("ID"),
+    ];
     table(terminal, &columns, &rows)
 }

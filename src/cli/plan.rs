@@ -3,19 +3,21 @@
 //! writes what stands there as such a document.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::{fs, iter};
 
 use clap::Args;
 use serde_json::json;
 
+use super::input::agreed;
 use super::terminal::{Style, Terminal, plain, say, say_json};
 use super::{Failure, database};
 use crate::clock;
 use crate::config::Config;
-use crate::model::account::DEFAULT_ACCOUNT;
-use crate::model::configuration::{Configuration, diff};
+use crate::model::change::diff;
+use crate::model::configuration::Configuration;
 use crate::model::document::{Unnamed, read_document, write_document};
+use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::model::plan::{Action, PlanLine, describe, taken_away};
 use crate::model::problem::{Problem, render};
 use crate::model::text::decode;
@@ -90,11 +92,10 @@ pub async fn apply(args: &ApplyArgs, config: &Config) -> anyhow::Result<()> {
     if proposal.lines.is_empty() {
         return Ok(());
     }
-    if !args.yes && !agreed(&args.source.file)? {
-        return Err(Failure::Failed("nothing was changed".to_owned()).into());
-    }
+    agreed("Apply?", args.yes)?;
     let changes = diff(&proposal.old, &proposal.new);
-    let written = db.change(DEFAULT_ACCOUNT, proposal.version, &changes, clock::now()).await;
+    let (version, author) = (proposal.version, database::author());
+    let written = db.change(DEFAULT_ACCOUNT, version, &changes, &author, clock::now()).await;
     match written {
         Ok(version) => say(&format!("applied: this is configuration {version}\n")),
         Err(error @ StoreError::Stale { .. }) => {
@@ -194,19 +195,22 @@ const MOST_FAULTS: usize = 50;
 /// So many warnings of a kind are told one by one.
 const MOST_ALIKE: usize = 5;
 
+/// One line of a plan.
+pub(super) fn shown(action: Action, text: &str, terminal: Terminal) -> String {
+    let style = match action {
+        Action::Add => Style::Good,
+        Action::Change => Style::Warn,
+        Action::Remove => Style::Bad,
+    };
+    format!("{} {}\n", terminal.paint(style, &action.to_string()), plain(text))
+}
+
 impl Proposal {
     fn show(&self, terminal: Terminal) -> String {
         if self.lines.is_empty() {
             return format!("nothing to change: configuration {} is like that\n", self.version);
         }
-        let line = |line: &PlanLine| {
-            let style = match line.action {
-                Action::Add => Style::Good,
-                Action::Change => Style::Warn,
-                Action::Remove => Style::Bad,
-            };
-            format!("{} {}\n", terminal.paint(style, &line.action.to_string()), plain(&line.text))
-        };
+        let line = |line: &PlanLine| shown(line.action, &line.text, terminal);
         let count = |action| self.lines.iter().filter(|line| line.action == action).count();
         let lines: String = self.lines.iter().map(line).collect();
         format!(
@@ -216,18 +220,6 @@ impl Proposal {
             count(Action::Remove)
         )
     }
-}
-
-/// Asks the person at the terminal.
-fn agreed(file: &str) -> Result<bool, Failure> {
-    if file == "-" || !io::stdin().is_terminal() {
-        return Err(Failure::Input("nobody is there to ask: add --yes".to_owned()));
-    }
-    eprint!("Apply? [y/N] ");
-    let _ = io::stderr().flush();
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

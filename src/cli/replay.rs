@@ -12,8 +12,8 @@ use super::{Failure, database};
 use crate::config::Config;
 use crate::engine::Command;
 use crate::engine::journal::{JournalEntry, replay};
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::id::CallId;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::store::{CallFilter, Db};
 
 #[derive(Args, Debug)]

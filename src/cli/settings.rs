@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Failure;
+use super::input::for_a_shell;
 use super::terminal::{Column, Style, Terminal, say, say_json, table};
 use crate::config::{Loaded, sample};
 
@@ -59,16 +60,6 @@ pub fn write_sample(args: &SampleArgs) -> anyhow::Result<()> {
         };
         Failure::Failed(format!("{path} can not be made: {error}{hint}")).into()
     })
-}
-
-/// A word that a shell takes as it is (POSIX, Shell Command Language, 2.2.2).
-fn for_a_shell(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// # Errors

@@ -59,9 +59,9 @@ fn feed(engine: &mut Engine, entry: &JournalEntry) -> Vec<Command> {
 mod tests {
     use super::*;
     use crate::engine::{Arrival, CallEvent};
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
     use crate::model::number::Caller;
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
 
     /// Of a call that goes straight back to the dialplan.
     fn journal() -> Vec<JournalEntry> {

@@ -7,9 +7,8 @@ use super::leg::Leg;
 use crate::model::billing::{Cdr, Charge};
 use crate::model::stickiness::StickyOn;
 use crate::model::throttle::CapCount;
-use crate::model::time::Timestamp;
 use crate::model::timeline::Receipt;
-use crate::routing::sticky::Tie;
+use crate::routing::sticky::{Tie, Took};
 
 /// A receipt in the making.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ impl Draft {
             self.tie.clone_from(&leg.would.tie);
         }
         if self.tie.as_ref().is_some_and(|tie| tie.stickiness.on == StickyOn::Offered) {
-            self.bind(leg, (StickyOn::Offered, leg.record.started_at));
+            self.bind(leg, Took { on: StickyOn::Offered, at: leg.record.started_at });
         }
     }
 
@@ -40,7 +39,7 @@ impl Draft {
     pub fn answered(&mut self, leg: &Leg) {
         self.count(leg, CapCount::Answers, 1);
         if let Some(at) = leg.record.answered_at {
-            self.bind(leg, (StickyOn::Answered, at));
+            self.bind(leg, Took { on: StickyOn::Answered, at });
         }
     }
 
@@ -57,9 +56,9 @@ impl Draft {
         self.receipt
     }
 
-    fn bind(&mut self, leg: &Leg, when: (StickyOn, Timestamp)) {
+    fn bind(&mut self, leg: &Leg, took: Took) {
         let bound = self.tie.as_mut().zip(leg.record.destination);
-        if let Some(until) = bound.and_then(|(tie, destination)| tie.bind(destination, when)) {
+        if let Some(until) = bound.and_then(|(tie, destination)| tie.bind(destination, took)) {
             self.receipt.sticky = Some((leg.record.name.clone(), Some(until)));
         }
     }
@@ -104,6 +103,7 @@ mod tests {
     use crate::model::id::{CallId, DestinationId, LegId, TrunkId};
     use crate::model::memory::Binding;
     use crate::model::stickiness::{Stickiness, StickyWindow};
+    use crate::model::time::Timestamp;
     use crate::model::time::Zone;
     use crate::routing::decide::Would;
     use crate::routing::snapshot::Offer;
@@ -225,7 +225,7 @@ mod tests {
         let cdr = Cdr {
             call: CallId::new(1),
             leg: 1,
-            account: crate::model::account::DEFAULT_ACCOUNT,
+            account: crate::model::objects::account::DEFAULT_ACCOUNT,
             flow: None,
             destination: None,
             trunk: None,

@@ -222,7 +222,8 @@ impl Sim {
         let route = owner.map(|plan| Route::of(plan));
         let arrival = Arrival {
             call,
-            account: owner.map_or(crate::model::account::DEFAULT_ACCOUNT, |plan| plan.account),
+            account: owner
+                .map_or(crate::model::objects::account::DEFAULT_ACCOUNT, |plan| plan.account),
             channel: channel.clone(),
             did: did.clone(),
             alike: owner.is_none().then(|| self.snapshot.alike(did)).flatten(),

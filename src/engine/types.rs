@@ -6,11 +6,11 @@ use super::Timer;
 use crate::model::billing::Cdr;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::HangupCause;
-use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{
     AccountId, BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, LegId, TrunkId,
 };
 use crate::model::number::{Caller, CallerKey, Did};
+use crate::model::objects::forwarding_flow::{Fallback, Ringback};
 use crate::model::stickiness::RepeatRule;
 use crate::model::time::Timestamp;
 use crate::model::timeline::TimelineEntry;

@@ -2,10 +2,10 @@
 
 use super::scenario::{Act, Moment, Played, Scenario};
 use crate::engine::sim::Sim;
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::LegRecord;
 use crate::model::id::{CallId, ChannelId, LegId};
 use crate::model::number::Did;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::model::problem::{Problem, render};
 use crate::model::time::Timestamp;
 use crate::routing::snapshot::Snapshot;

@@ -7,7 +7,6 @@
 mod tests;
 
 use std::fmt;
-use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use strum::{Display, EnumString, VariantNames};
 use super::id::{
     AccountId, CallId, CreditId, DestinationId, ForwardingFlowId, LegId, RateDeckId, TrunkId,
 };
+use super::object::{choices, texts};
 use super::time::Timestamp;
 
 /// An amount in millionths of a currency's unit: 42000 is 0.042.
@@ -29,35 +29,6 @@ pub struct Micros(pub i64);
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
-
-/// Prices by the beginning of the dialled number.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct RateDeck {
-    pub id: RateDeckId,
-    /// Unique in the account, 1 to 60 characters.
-    pub name: String,
-    pub rates: Rates,
-    /// Seconds count from the first ring instead of the answer, or from the dial where none is told
-    /// of; who never answers is never billed.
-    pub bills_ring_time: bool,
-    pub rounding: Rounding,
-    /// Digits behind the point that an amount keeps, 0 to 6.
-    pub decimals: u8,
-}
-
-/// Rates in the order of their prefixes, so that one among very many is found at once.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(from = "Vec<Rate>")]
-pub struct Rates(Vec<Rate>);
-
-/// The price of a minute to numbers that begin with `prefix`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Rate {
-    pub prefix: Prefix,
-    /// Zero to [`Rate::MAX_PER_MINUTE`].
-    pub per_minute: Micros,
-    pub increment: Increment,
-}
 
 /// Up to 15 digits; none at all matches every number.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -96,6 +67,15 @@ pub enum Rounding {
     Nearest,
     #[default]
     Up,
+}
+
+choices! { Rounding }
+
+texts! {
+    Currency "a currency" "^[A-Z]{3}$";
+    Increment "a first and a next length" "^0*[1-9][0-9]{0,3}/0*[1-9][0-9]{0,3}$";
+    Micros "an amount" r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$";
+    Prefix "a prefix" r"^(\+?[0-9]{1,15})?$";
 }
 
 /// The rate that holds for one leg, with all it takes to bill it; kept by the call.
@@ -269,74 +249,6 @@ impl FromStr for Increment {
         let (first, step) = text.split_once('/').ok_or(HINT)?;
         let (first_sec, step_sec) = part(first).zip(part(step)).ok_or(HINT)?;
         Ok(Self { first_sec, step_sec })
-    }
-}
-
-impl Rate {
-    /// Nobody charges more, and sums stay far from the end of 64 bits.
-    pub const MAX_PER_MINUTE: Micros = Micros(1_000 * Micros::UNIT);
-}
-
-impl Rates {
-    /// The rate of the longest prefix that `digits` begins with.
-    fn longest(&self, digits: &str) -> Option<&Rate> {
-        let longest = digits.len().min(Prefix::MAX);
-        let beginnings = (0..=longest).rev().filter_map(|len| digits.get(..len));
-        for beginning in beginnings {
-            if let Ok(at) = self.0.binary_search_by(|rate| rate.prefix.as_str().cmp(beginning)) {
-                return self.0.get(at);
-            }
-        }
-        None
-    }
-}
-
-impl Deref for Rates {
-    type Target = [Rate];
-
-    fn deref(&self) -> &[Rate] {
-        &self.0
-    }
-}
-
-impl From<Vec<Rate>> for Rates {
-    fn from(mut rates: Vec<Rate>) -> Self {
-        rates.sort_by(|a, b| a.prefix.cmp(&b.prefix));
-        Self(rates)
-    }
-}
-
-impl FromIterator<Rate> for Rates {
-    fn from_iter<I: IntoIterator<Item = Rate>>(rates: I) -> Self {
-        Vec::from_iter(rates).into()
-    }
-}
-
-impl RateDeck {
-    /// Digits behind the point unless a deck says otherwise.
-    pub const DECIMALS: u8 = 4;
-
-    /// The rate of the longest prefix that `number` begins with; only its digits count.
-    #[must_use]
-    pub fn rate_for(&self, number: &str) -> Option<&Rate> {
-        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-        self.rates.longest(&digits)
-    }
-
-    /// What a call to `number` will be billed by.
-    #[must_use]
-    pub fn tariff(&self, number: &str, currency: Currency) -> Option<Tariff> {
-        let rate = self.rate_for(number)?;
-        Some(Tariff {
-            deck: self.id,
-            prefix: rate.prefix.clone(),
-            per_minute: rate.per_minute,
-            increment: rate.increment,
-            bills_ring_time: self.bills_ring_time,
-            rounding: self.rounding,
-            decimals: self.decimals,
-            currency,
-        })
     }
 }
 

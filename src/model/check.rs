@@ -2,115 +2,71 @@
 //! names are unique, each DID has one owner, and toll-free numbers are only where the account has
 //! them.
 //!
-//! What one object must look like by itself is known where it is read; whether calls would loop is
-//! a matter of routing. Neither is here.
+//! What must hold between one object and others stands with its kind, in `objects`; here is what all
+//! kinds share, and what concerns several of them. Whether calls would loop is a matter of routing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::billing::RateDeck;
-use super::configuration::{Configuration, Named, Number};
-use super::destination::{Destination, Landing};
-use super::forwarding_flow::{Fallback, ForwardingFlow};
-use super::id::{ForwardingFlowId, ObjectId, RateDeckId, ServerId, TrunkId};
+use super::change::row;
+use super::configuration::{Configuration, Listed};
+use super::id::{ForwardingFlowId, Id, ObjectId, RateDeckId, ServerId};
 use super::number::Did;
+use super::object::{Record, Roster};
+use super::objects::destination::{Destination, Landing};
+use super::objects::forwarding_flow::{Fallback, ForwardingFlow};
+use super::objects::number::Number;
+use super::objects::rate_deck::RateDeck;
+use super::objects::server::ServerRole;
+use super::objects::trunk::Trunk;
+use super::objects::{KINDS, Kind};
+use super::places::Places;
 use super::problem::{Problem, path};
-use super::server::{Server, ServerRole};
-use super::stickiness::RepeatAction;
-use super::trunk::Trunk;
 
-/// Where in a document each object came from; those that came from elsewhere are not in it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Places {
-    account: Option<String>,
-    objects: BTreeMap<ObjectId, String>,
-    dids: BTreeMap<ForwardingFlowId, BTreeMap<Did, String>>,
-}
-
-impl Places {
-    /// The object stands at this JSON pointer.
-    pub fn put(&mut self, id: impl Into<ObjectId>, pointer: impl Into<String>) {
-        self.objects.insert(id.into(), pointer.into());
-    }
-
-    /// The settings of the account stand at this JSON pointer.
-    pub fn put_account(&mut self, pointer: impl Into<String>) {
-        self.account = Some(pointer.into());
-    }
-
-    /// This flow was given this DID at this JSON pointer.
-    pub fn put_did(&mut self, flow: ForwardingFlowId, did: &Did, pointer: impl Into<String>) {
-        self.dids.entry(flow).or_default().insert(did.clone(), pointer.into());
-    }
-
-    /// The places of every object in a configuration that is itself the document.
-    #[must_use]
-    pub fn of(whole: &Configuration) -> Self {
-        let mut places = Self::default();
-        places.put_account("/account");
-        for (i, deck) in whole.rate_decks.iter().enumerate() {
-            places.put(deck.id, format!("/rate_decks/{i}"));
+/// The places of every object in a configuration that is itself the document.
+#[must_use]
+pub fn places_of(whole: &Configuration) -> Places {
+    let mut places = Places::default();
+    places.put_account("/account");
+    for kind in KINDS {
+        for (i, (id, _)) in kind.list(whole).into_iter().enumerate() {
+            places.put(id, format!("/{}/{i}", kind.section));
         }
-        for (i, server) in whole.servers.iter().enumerate() {
-            places.put(server.id, format!("/servers/{i}"));
+    }
+    for (i, number) in whole.numbers.iter().enumerate() {
+        places.put(number.id, format!("/numbers/{i}"));
+    }
+    for (i, flow) in whole.forwarding_flows.iter().enumerate() {
+        for (j, did) in flow.dids.iter().enumerate() {
+            places.put_did(flow.id, did, format!("/forwarding_flows/{i}/dids/{j}"));
         }
-        for (i, trunk) in whole.trunks.iter().enumerate() {
-            places.put(trunk.id, format!("/trunks/{i}"));
+        for (j, destination) in flow.destinations.iter().enumerate() {
+            places.put(destination.id, format!("/forwarding_flows/{i}/destinations/{j}"));
         }
-        for (i, number) in whole.numbers.iter().enumerate() {
-            places.put(number.id, format!("/numbers/{i}"));
-        }
-        for (i, flow) in whole.forwarding_flows.iter().enumerate() {
-            places.put(flow.id, format!("/forwarding_flows/{i}"));
-            for (j, did) in flow.dids.iter().enumerate() {
-                places.put_did(flow.id, did, format!("/forwarding_flows/{i}/dids/{j}"));
-            }
-            for (j, destination) in flow.destinations.iter().enumerate() {
-                places.put(destination.id, format!("/forwarding_flows/{i}/destinations/{j}"));
-            }
-        }
-        places
     }
-
-    /// The pointer of an object; `None` when it is not from the document.
-    #[must_use]
-    pub fn find(&self, id: impl Into<ObjectId>) -> Option<&str> {
-        self.objects.get(&id.into()).map(String::as_str)
-    }
-
-    /// The pointer of a DID under the flow that lists it.
-    #[must_use]
-    pub fn did(&self, flow: ForwardingFlowId, did: &Did) -> Option<&str> {
-        self.dids.get(&flow)?.get(did).map(String::as_str)
-    }
-
-    /// Where a setting of the account stands, or would; `None` when the document has no account.
-    #[must_use]
-    pub fn account_key(&self, key: &str) -> Option<String> {
-        self.account.as_ref().map(|pointer| format!("{pointer}/{key}"))
-    }
-
-    /// Where a setting of an object stands, or would.
-    #[must_use]
-    pub fn key(&self, id: impl Into<ObjectId>, key: &str) -> Option<String> {
-        self.find(id).map(|pointer| format!("{pointer}/{key}"))
-    }
+    places
 }
 
 /// Everything that does not hold, each at the place in the document that can mend it; the pointer
-/// is empty when nothing in the document has a part in it.
+/// is empty when nothing in the document has a part in it. What refers to one of `unread`, which have
+/// been told of, is not at fault.
 #[must_use]
-pub fn problems(whole: &Configuration, places: &Places) -> Vec<Problem> {
-    let mut check = Check { whole, places, problems: Vec::new() };
-    check.unique(&whole.rate_decks);
-    check.unique(&whole.trunks);
-    check.unique(&whole.servers);
-    check.unique(&whole.forwarding_flows);
-    check.decks();
-    for server in &whole.servers {
-        check.server(server);
+pub fn problems(
+    whole: &Configuration,
+    places: &Places,
+    unread: &BTreeMap<ObjectId, String>,
+) -> Vec<Problem> {
+    let rosters = KINDS.iter().map(|kind| (kind.prefix, kind.roster(whole))).collect();
+    let servers = whole.servers.iter().map(|server| (server.id, (&*server.name, server.role)));
+    let servers = servers.collect();
+    let mut check = Check { whole, places, unread, rosters, servers, problems: Vec::new() };
+    for kind in KINDS {
+        kind.check_names(&mut check);
     }
-    for flow in &whole.forwarding_flows {
-        check.flow(flow);
+    if let Some(deck) = whole.account.rate_deck {
+        check.exists(deck, "the account", [places.account_key("rate_deck"), None]);
+    }
+    for kind in KINDS {
+        kind.check(&mut check);
     }
     check.owners();
     check.numbers();
@@ -125,6 +81,30 @@ pub fn warnings(whole: &Configuration, places: &Places) -> Vec<Problem> {
     warnings.extend(uncarried(whole, places));
     warnings.extend(unrated(whole, places));
     warnings
+}
+
+/// What an object refers to.
+#[must_use]
+pub fn references(object: &impl Record) -> BTreeSet<ObjectId> {
+    row(object).1
+}
+
+/// What refers to this object, in words.
+#[must_use]
+pub fn users_of(whole: &Configuration, id: ObjectId) -> Vec<String> {
+    let account = references(&whole.account).contains(&id).then(|| "the account".to_owned());
+    let mut users: Vec<String> = account.into_iter().collect();
+    users.extend(KINDS.iter().flat_map(|kind| kind.users_of(whole, id)));
+    if let Some(id) = id.to::<ServerId>() {
+        let idle = |one: &&_| is_idle(one, id);
+        users.extend(whole.numbers.iter().filter(idle).map(|one| format!("number {}", one.did)));
+    }
+    users
+}
+
+/// A number on this server that nobody owns; the others are their flow's.
+fn is_idle(number: &Number, server: ServerId) -> bool {
+    number.server == server && number.forwarding_flow.is_none()
 }
 
 /// DIDs of one master that differ in case only, which a VICIdial behind it cannot tell apart, and
@@ -248,64 +228,19 @@ pub fn priced<'a>(whole: &'a Configuration, places: &Places) -> Vec<Priced<'a>> 
     found
 }
 
-/// What refers to this rate deck, in words.
-#[must_use]
-pub fn users_of_rate_deck(whole: &Configuration, id: RateDeckId) -> Vec<String> {
-    let account = (whole.account.rate_deck == Some(id)).then(|| "the account".to_owned());
-    let trunks = whole.trunks.iter().filter(|trunk| trunk.rate_deck == Some(id));
-    account.into_iter().chain(trunks.map(|trunk| format!("trunk {}", trunk.name))).collect()
-}
-
-/// What refers to this server, in words.
-#[must_use]
-pub fn users_of_server(whole: &Configuration, id: ServerId) -> Vec<String> {
-    let mut users = Vec::new();
-    for flow in &whole.forwarding_flows {
-        if flow.master == id {
-            users.push(format!("forwarding flow {}", flow.name));
-        }
-        for destination in &flow.destinations {
-            if matches!(destination.landing, Landing::Slave { server, .. } if server == id) {
-                users.push(words(flow, destination));
-            }
-        }
-    }
-    let idle = |number: &&Number| number.server == id && number.forwarding_flow.is_none();
-    users.extend(whole.numbers.iter().filter(idle).map(|number| format!("number {}", number.did)));
-    users
-}
-
-/// What refers to this trunk, in words.
-#[must_use]
-pub fn users_of_trunk(whole: &Configuration, id: TrunkId) -> Vec<String> {
-    let servers = whole.servers.iter().filter(|server| server.trunk == Some(id));
-    let mut users: Vec<String> = servers.map(|server| format!("server {}", server.name)).collect();
-    for flow in &whole.forwarding_flows {
-        for destination in &flow.destinations {
-            if matches!(destination.landing, Landing::Trunk { trunk, .. } if trunk == id) {
-                users.push(words(flow, destination));
-            }
-        }
-        if matches!(flow.fallback, Fallback::Number { trunk, .. } if trunk == id) {
-            users.push(format!("the fallback of forwarding flow {}", flow.name));
-        }
-    }
-    users
-}
-
-fn words(flow: &ForwardingFlow, destination: &Destination) -> String {
-    format!("destination {} of forwarding flow {}", destination.name, flow.name)
-}
-
-struct Check<'a> {
-    whole: &'a Configuration,
-    places: &'a Places,
+pub struct Check<'a> {
+    pub whole: &'a Configuration,
+    pub places: &'a Places,
+    unread: &'a BTreeMap<ObjectId, String>,
+    /// By the prefix of their ids.
+    rosters: BTreeMap<&'static str, Roster>,
+    servers: BTreeMap<ServerId, (&'a str, ServerRole)>,
     problems: Vec<Problem>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     /// Notes a problem at the first of the places that is in the document.
-    fn note(
+    pub fn note(
         &mut self,
         places: impl IntoIterator<Item = Option<String>>,
         code: &'static str,
@@ -316,151 +251,60 @@ impl Check<'_> {
         self.problems.push(Problem::new(pointer, code, message, hint));
     }
 
-    fn unique<T: Named>(&mut self, all: &[T]) {
-        let mut bearers: BTreeMap<&str, T::Id> = BTreeMap::new();
+    pub(super) fn unique_names<T: Listed>(&mut self, all: &'a [T]) {
+        let mut bearers: BTreeMap<&str, ObjectId> = BTreeMap::new();
+        let read = all.iter().map(|one| (one.id().into(), one.name()));
+        let unread = self.unread.iter().map(|(id, name)| (*id, name.as_str()));
+        let unread = unread.filter(|(id, name)| id.prefix() == T::Id::PREFIX && !name.is_empty());
         // Those that are there already come first, so that the newcomer is told.
-        let (there, new): (Vec<&T>, Vec<&T>) =
-            all.iter().partition(|one| self.places.find(one.id()).is_none());
-        for one in there.into_iter().chain(new) {
-            let Some(other) = bearers.insert(one.name(), one.id()) else {
+        let (there, new): (Vec<(ObjectId, &str)>, Vec<_>) =
+            read.chain(unread).partition(|(id, _)| self.places.find(*id).is_none());
+        for (id, name) in there.into_iter().chain(new) {
+            let Some(other) = bearers.insert(name, id) else {
                 continue;
             };
             let place = self.places.find(other).map(path);
             let place =
                 place.map_or_else(|| "is there already".to_owned(), |at| format!("is {at}"));
             self.note(
-                [self.places.key(one.id(), "name")],
+                [self.places.key(id, "name")],
                 "taken",
-                format!("another {} named {} {place}", T::KIND, one.name()),
+                format!("another {} named {name} {place}", T::Id::WORD),
                 "give each its own name",
             );
         }
     }
 
-    /// What names a deck must find it.
-    fn decks(&mut self) {
-        let (whole, places) = (self.whole, self.places);
-        let account = whole
-            .account
-            .rate_deck
-            .map(|id| (id, "the account".to_owned(), places.account_key("rate_deck")));
-        let trunks = whole.trunks.iter().filter_map(|trunk| {
-            let place = places.key(trunk.id, "rate_deck");
-            Some((trunk.rate_deck?, format!("trunk {}", trunk.name), place))
-        });
-        for (id, who, here) in account.into_iter().chain(trunks) {
-            if whole.rate_deck(id).is_none() {
-                let message = format!("{who} names a rate deck that does not exist");
-                let hint = "list the deck under rate_decks:, or give another one or none there";
-                self.note([here], "dangling", message, hint);
-            }
-        }
+    fn is_there(&self, id: ObjectId) -> bool {
+        let roster = self.rosters.get(id.prefix());
+        self.unread.contains_key(&id) || roster.is_some_and(|roster| roster.has(id.value()))
     }
 
-    fn server(&mut self, server: &Server) {
-        let here = || [self.places.key(server.id, "trunk"), self.places.key(server.id, "role")];
-        match (server.role, server.trunk) {
-            (ServerRole::Slave, None) => self.note(
-                here(),
-                "missing",
-                format!("server {} is a slave without a trunk", server.name),
-                "type the trunk over which the master reaches it",
-            ),
-            (ServerRole::Master, Some(_)) => self.note(
-                here(),
-                "not_allowed",
-                format!("server {} is a master, which is not reached over a trunk", server.name),
-                "leave trunk out, or make its role slave",
-            ),
-            (ServerRole::Slave, Some(trunk)) => {
-                self.trunk(trunk, &format!("server {}", server.name), here());
-            }
-            (ServerRole::Master, None) => {}
+    /// What `who` names must be there.
+    pub fn exists<I: Id>(&mut self, id: I, who: &str, here: [Option<String>; 2]) {
+        if self.is_there(id.into()) {
+            return;
         }
-    }
-
-    fn flow(&mut self, flow: &ForwardingFlow) {
-        let who = format!("forwarding flow {}", flow.name);
-        let here = self.places.key(flow.id, "master");
-        self.server_as(flow.master, ServerRole::Master, &format!("master of {who}"), here);
-        if flow.destinations.is_empty() {
-            self.note(
-                [self.places.key(flow.id, "destinations")],
-                "no_destination",
-                format!("{who} has no destination"),
-                "list at least one server with a did, one trunk with a number, or one toll_free number",
-            );
-        }
-        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        for (at, destination) in flow.destinations.iter().enumerate() {
-            if let Some(first) = names.insert(&destination.name, at) {
-                self.note(
-                    [self.places.key(destination.id, "name"), self.places.key(flow.id, "name")],
-                    "taken",
-                    format!("destinations[{first}] of {who} is named {} too", destination.name),
-                    "give each destination of a flow its own name",
-                );
-            }
-            let who = words(flow, destination);
-            match &destination.landing {
-                Landing::Slave { server, .. } => {
-                    let here = self.places.key(destination.id, "server");
-                    self.server_as(*server, ServerRole::Slave, &format!("server of {who}"), here);
-                }
-                Landing::TollFree { .. } if !self.whole.account.toll_free_termination => {
-                    let message =
-                        format!("{who}: toll-free termination is not enabled on this account");
-                    let hint = "contact support; who runs divert enables it by account: \
-                                {toll_free_termination: true}";
-                    let here = self.places.key(destination.id, "toll_free");
-                    let switch = self.places.account_key("toll_free_termination");
-                    self.note([here, switch], "toll_free_not_enabled", message, hint);
-                }
-                Landing::TollFree { .. } => {}
-                Landing::Trunk { trunk, .. } => {
-                    self.trunk(*trunk, &who, [self.places.key(destination.id, "trunk"), None]);
-                }
-            }
-        }
-        if let Some(RepeatAction::Destination(id)) = flow.repeat_caller.map(|rule| rule.then)
-            && !flow.destinations.iter().any(|one| one.id == id)
-        {
-            self.note(
-                [self.places.key(flow.id, "repeat_caller/then/destination")],
-                "dangling",
-                format!("repeated callers of {who} go to a destination that is not there"),
-                "type the name of one of the flow's destinations",
-            );
-        }
-        if let Fallback::Number { trunk, .. } = &flow.fallback {
-            let here = self.places.key(flow.id, "fallback/trunk");
-            self.trunk(*trunk, &format!("the fallback of {who}"), [here, None]);
-        }
-    }
-
-    fn trunk(&mut self, id: TrunkId, who: &str, here: [Option<String>; 2]) {
-        if self.whole.trunk(id).is_none() {
-            let message = format!("{who} names a trunk that does not exist");
-            self.note(here, "dangling", message, "type the name of one of the trunks");
-        }
+        let word = I::WORD;
+        let message = format!("{who} names a {word} that does not exist");
+        let section = Kind::by_prefix(I::PREFIX).map_or("", |kind| kind.section);
+        let hint = format!("list the {word} under {section}:, or name another one there");
+        self.note(here, "dangling", message, hint);
     }
 
     /// `what` (`master of forwarding flow x`) must be a server of this role.
-    fn server_as(&mut self, id: ServerId, role: ServerRole, what: &str, here: Option<String>) {
-        match self.whole.server(id) {
+    pub fn has_role(&mut self, id: ServerId, role: ServerRole, what: &str, here: Option<String>) {
+        match self.servers.get(&id) {
+            None if self.is_there(id.into()) => {}
             None => {
                 let message = format!("the {what} does not exist");
                 self.note([here], "dangling", message, format!("type the name of a {role}"));
             }
-            Some(server) if server.role != role => self.note(
-                [here, self.places.key(id, "role")],
-                "wrong_role",
-                format!(
-                    "{} is the {what} but its role is {}, not {role}",
-                    server.name, server.role
-                ),
-                format!("type the name of a {role} there, or change the role"),
-            ),
+            Some((name, found)) if *found != role => {
+                let message = format!("{name} is the {what} but its role is {found}, not {role}");
+                let hint = format!("type the name of a {role} there, or change the role");
+                self.note([here, self.places.key(id, "role")], "wrong_role", message, hint);
+            }
             Some(_) => {}
         }
     }
@@ -504,7 +348,7 @@ impl Check<'_> {
             // A number with an owner stands on the owner's master, which was judged there.
             if number.forwarding_flow.is_none() {
                 let what = format!("server of number {did}");
-                self.server_as(number.server, ServerRole::Master, &what, here.clone());
+                self.has_role(number.server, ServerRole::Master, &what, here.clone());
             }
             if !seen.insert((number.server, did)) {
                 self.note(

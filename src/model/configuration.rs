@@ -1,131 +1,76 @@
-//! All configuration of one account, and the steps from one to another.
+//! All configuration of one account.
 //!
-//! What is wrong between its objects is found in `check`, what may be taken out is said in
-//! `removal`, and the difference for people in `plan`.
+//! What is wrong between its objects is found in `check`, what may be taken out is said in `removal`,
+//! the rows to write in `change`, and the difference for people in `plan`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 
-use serde::{Deserialize, Serialize};
-
-use super::account::AccountSettings;
-use super::billing::RateDeck;
-use super::forwarding_flow::ForwardingFlow;
-use super::id::{ForwardingFlowId, NumberId, ObjectId, RateDeckId, ServerId, TrunkId};
+use super::id::{DestinationId, ForwardingFlowId, NumberId, ObjectId, ServerId};
 use super::number::Did;
-use super::server::Server;
-use super::trunk::Trunk;
+use super::object::{Names, Object};
+use super::objects::account::AccountSettings;
+use super::objects::number::Number;
+use super::objects::{KINDS, Kind};
 
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Configuration {
-    pub account: AccountSettings,
-    pub rate_decks: Vec<RateDeck>,
-    pub servers: Vec<Server>,
-    pub trunks: Vec<Trunk>,
-    pub numbers: Vec<Number>,
-    /// Sorted by name; the DIDs of each are those numbers whose `forwarding_flow` it is.
-    pub forwarding_flows: Vec<ForwardingFlow>,
-}
+/// The objects of one kind in a configuration.
+pub trait Listed: Object + 'static {
+    fn list(of: &Configuration) -> &[Self];
+    fn list_mut(of: &mut Configuration) -> &mut Vec<Self>;
 
-/// A number of the account on one master. It has exactly one owner, or none.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Number {
-    pub id: NumberId,
-    pub did: Did,
-    /// The master it arrives on.
-    pub server: ServerId,
-    pub forwarding_flow: Option<ForwardingFlowId>,
-}
-
-/// One row-level change; a list of them is written in one transaction or not at all.
-///
-/// A flow is put with all its destinations. Which DIDs it owns is not part of it: that is said by
-/// the numbers, each with its own change.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Change {
-    DeleteForwardingFlow(ForwardingFlowId),
-    DeleteNumber(NumberId),
-    DeleteRateDeck(RateDeckId),
-    DeleteServer(ServerId),
-    DeleteTrunk(TrunkId),
-    PutAccount(AccountSettings),
-    PutForwardingFlow(Box<ForwardingFlow>),
-    PutNumber(Number),
-    PutRateDeck(RateDeck),
-    PutServer(Server),
-    PutTrunk(Trunk),
-}
-
-/// What has an id and a name that is unique among its kind.
-pub trait Named: Clone + PartialEq {
-    type Id: Copy + Display + Into<ObjectId> + Ord;
-
-    /// The word for it: `server`.
-    const KIND: &'static str;
-
-    fn id(&self) -> Self::Id;
-    fn name(&self) -> &str;
+    /// The one with this id.
     #[must_use]
-    fn renamed(self, name: String) -> Self;
+    fn find(of: &Configuration, id: Self::Id) -> Option<&Self> {
+        Self::list(of).iter().find(|one| one.id() == id)
+    }
 }
 
-macro_rules! named {
-    ($($type:ident $id:ident $kind:literal;)*) => {$(
-        impl Named for $type {
-            type Id = $id;
-
-            const KIND: &'static str = $kind;
-
-            fn id(&self) -> $id {
-                self.id
-            }
-
-            fn name(&self) -> &str {
-                &self.name
-            }
-
-            fn renamed(self, name: String) -> Self {
-                Self { name, ..self }
-            }
+macro_rules! configuration {
+    ($($section:ident $word:literal $prefix:literal $id:ident $module:ident $object:ident;)*) => {
+        #[derive(Clone, Debug, Default, Eq, PartialEq)]
+        pub struct Configuration {
+            pub account: AccountSettings,
+            /// The DIDs of a flow are those numbers whose owner it is.
+            pub numbers: Vec<Number>,
+            // The kinds of objects, each sorted by name.
+            $(pub $section: Vec<super::objects::$module::$object>,)*
         }
-    )*};
+
+        impl Configuration {
+            $(
+                /// The one with this id.
+                #[must_use]
+                pub fn $module(
+                    &self,
+                    id: super::id::$id,
+                ) -> Option<&super::objects::$module::$object> {
+                    Listed::find(self, id)
+                }
+            )*
+        }
+
+        $(
+            impl Listed for super::objects::$module::$object {
+                fn list(of: &Configuration) -> &[Self] {
+                    &of.$section
+                }
+
+                fn list_mut(of: &mut Configuration) -> &mut Vec<Self> {
+                    &mut of.$section
+                }
+            }
+        )*
+    };
 }
 
-named! {
-    ForwardingFlow ForwardingFlowId "forwarding flow";
-    RateDeck RateDeckId "rate deck";
-    Server ServerId "server";
-    Trunk TrunkId "trunk";
-}
+for_each_kind!(configuration);
 
 impl Configuration {
-    #[must_use]
-    pub fn server(&self, id: ServerId) -> Option<&Server> {
-        self.servers.iter().find(|server| server.id == id)
-    }
-
-    #[must_use]
-    pub fn rate_deck(&self, id: RateDeckId) -> Option<&RateDeck> {
-        self.rate_decks.iter().find(|deck| deck.id == id)
-    }
-
-    #[must_use]
-    pub fn trunk(&self, id: TrunkId) -> Option<&Trunk> {
-        self.trunks.iter().find(|trunk| trunk.id == id)
-    }
-
-    #[must_use]
-    pub fn forwarding_flow(&self, id: ForwardingFlowId) -> Option<&ForwardingFlow> {
-        self.forwarding_flows.iter().find(|flow| flow.id == id)
-    }
-
     /// Brings everything into the order in which two equal configurations are equal: objects by
     /// name, DIDs by their characters. Destinations keep the order their flow gives them.
     pub fn sort(&mut self) {
-        self.rate_decks.sort_by(|a, b| a.name.cmp(&b.name));
-        self.servers.sort_by(|a, b| a.name.cmp(&b.name));
-        self.trunks.sort_by(|a, b| a.name.cmp(&b.name));
-        self.forwarding_flows.sort_by(|a, b| a.name.cmp(&b.name));
+        for kind in KINDS {
+            kind.sort(self);
+        }
         self.numbers.sort_by(|a, b| (&a.did, a.server).cmp(&(&b.did, b.server)));
         for flow in &mut self.forwarding_flows {
             flow.dids.sort();
@@ -156,72 +101,21 @@ impl Configuration {
         self.numbers.extend(owners.into_iter().map(|((server, did), flow)| Number {
             id: NumberId::new(mint()),
             did,
-            server,
             forwarding_flow: Some(flow),
+            server,
+            tags: Vec::new(),
         }));
     }
 }
 
-/// The changes that lead from `old` to `new`, in an order in which each can be applied by itself:
-/// no reference dangles and no name is taken twice in between. Empty when they are the same.
-#[must_use]
-pub fn diff(old: &Configuration, new: &Configuration) -> Vec<Change> {
-    let mut changes = Vec::new();
-    step_aside(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
-    step_aside(&old.trunks, &new.trunks, Change::PutTrunk, &mut changes);
-    step_aside(&old.servers, &new.servers, Change::PutServer, &mut changes);
-    let flow = |flow| Change::PutForwardingFlow(Box::new(flow));
-    step_aside(&old.forwarding_flows, &new.forwarding_flows, flow, &mut changes);
-
-    put(&old.rate_decks, &new.rate_decks, Change::PutRateDeck, &mut changes);
-    if old.account != new.account {
-        changes.push(Change::PutAccount(new.account.clone()));
-    }
-    put(&old.trunks, &new.trunks, Change::PutTrunk, &mut changes);
-    put(&old.servers, &new.servers, Change::PutServer, &mut changes);
-    for flow in &new.forwarding_flows {
-        if old.forwarding_flow(flow.id).is_none_or(|before| !same_but_dids(before, flow)) {
-            changes.push(Change::PutForwardingFlow(Box::new(flow.clone())));
+impl Names for Configuration {
+    fn name(&self, id: ObjectId) -> Option<String> {
+        if let Some(id) = id.to::<DestinationId>() {
+            let all = self.forwarding_flows.iter().flat_map(|flow| &flow.destinations);
+            return all.into_iter().find(|one| one.id == id).map(|one| one.name.clone());
         }
+        let kind = Kind::by_prefix(id.prefix())?;
+        let found = kind.list(self).into_iter().find(|(known, _)| *known == id);
+        found.map(|(_, name)| name.to_owned())
     }
-    let kept: BTreeSet<NumberId> = new.numbers.iter().map(|number| number.id).collect();
-    let gone = |number: &&Number| !kept.contains(&number.id);
-    let by_id: BTreeMap<NumberId, &Number> = old.numbers.iter().map(|n| (n.id, n)).collect();
-    changes.extend(old.numbers.iter().filter(gone).map(|n| Change::DeleteNumber(n.id)));
-    let differs = |number: &&Number| by_id.get(&number.id) != Some(number);
-    changes.extend(new.numbers.iter().filter(differs).cloned().map(Change::PutNumber));
-
-    let flow = Change::DeleteForwardingFlow;
-    delete(&old.forwarding_flows, &new.forwarding_flows, flow, &mut changes);
-    delete(&old.servers, &new.servers, Change::DeleteServer, &mut changes);
-    delete(&old.trunks, &new.trunks, Change::DeleteTrunk, &mut changes);
-    delete(&old.rate_decks, &new.rate_decks, Change::DeleteRateDeck, &mut changes);
-    changes
-}
-
-fn same_but_dids(a: &ForwardingFlow, b: &ForwardingFlow) -> bool {
-    let mut a = a.clone();
-    a.dids.clone_from(&b.dids);
-    a == *b
-}
-
-/// Whoever holds a name that another will bear is first called by its id.
-fn step_aside<T: Named>(old: &[T], new: &[T], put: fn(T) -> Change, changes: &mut Vec<Change>) {
-    let wanted: BTreeMap<&str, T::Id> = new.iter().map(|one| (one.name(), one.id())).collect();
-    for holder in old {
-        if wanted.get(holder.name()).is_some_and(|heir| *heir != holder.id()) {
-            changes.push(put(holder.clone().renamed(holder.id().to_string())));
-        }
-    }
-}
-
-fn put<T: Named>(old: &[T], new: &[T], put: fn(T) -> Change, changes: &mut Vec<Change>) {
-    let before: BTreeMap<T::Id, &T> = old.iter().map(|one| (one.id(), one)).collect();
-    let differs = |one: &&T| before.get(&one.id()) != Some(one);
-    changes.extend(new.iter().filter(differs).cloned().map(put));
-}
-
-fn delete<T: Named>(old: &[T], new: &[T], delete: fn(T::Id) -> Change, changes: &mut Vec<Change>) {
-    let kept: BTreeSet<T::Id> = new.iter().map(T::id).collect();
-    changes.extend(old.iter().map(T::id).filter(|id| !kept.contains(id)).map(delete));
 }

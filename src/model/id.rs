@@ -12,21 +12,6 @@ use serde::{Deserialize, Serialize};
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 26;
 
-/// Every prefix the product uses, with the word for it, so that a wrong id gets a helpful answer.
-const KINDS: &[(&str, &str)] = &[
-    ("acc", "account"),
-    ("call", "call"),
-    ("crd", "credit"),
-    ("dst", "destination"),
-    ("flw", "forwarding flow"),
-    ("ins", "installation"),
-    ("key", "API key"),
-    ("num", "number"),
-    ("rtd", "rate deck"),
-    ("srv", "server"),
-    ("trk", "trunk"),
-];
-
 /// Why a text is not the id that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdError {
@@ -82,6 +67,24 @@ fn parse(text: &str, prefix: &'static str, wanted: &'static str) -> Result<u128,
         return Err(other.map_or(shape, |(_, found)| IdError::OtherKind { found, wanted }));
     }
     decode(digits).ok_or(shape)
+}
+
+/// What every kind of id is.
+pub trait Id:
+    Copy + fmt::Debug + fmt::Display + FromStr<Err = IdError> + Into<ObjectId> + Ord
+{
+    const PREFIX: &'static str;
+    /// What it is the id of.
+    const WORD: &'static str;
+
+    fn new(value: u128) -> Self;
+    fn value(self) -> u128;
+
+    /// What it looks like, as a regular expression.
+    #[must_use]
+    fn pattern() -> String {
+        format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", Self::PREFIX)
+    }
 }
 
 macro_rules! ids {
@@ -155,55 +158,102 @@ macro_rules! ids {
                 id.to_string()
             }
         }
-    )*};
-}
 
-ids! {
-    /// Whose everything is: each row and each query carries one.
-    AccountId "acc" "account";
-    /// One inbound call with all its legs.
-    CallId "call" "call";
-    /// Money put into an account.
-    CreditId "crd" "credit";
-    DestinationId "dst" "destination";
-    ForwardingFlowId "flw" "forwarding flow";
-    /// A database, among those whose nodes work on one Asterisk.
-    InstallationId "ins" "installation";
-    KeyId "key" "API key";
-    NumberId "num" "number";
-    RateDeckId "rtd" "rate deck";
-    ServerId "srv" "server";
-    TrunkId "trk" "trunk";
-}
-
-/// The id of anything that a document has a place for.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum ObjectId {
-    Destination(DestinationId),
-    ForwardingFlow(ForwardingFlowId),
-    Number(NumberId),
-    RateDeck(RateDeckId),
-    Server(ServerId),
-    Trunk(TrunkId),
-}
-
-macro_rules! object_ids {
-    ($($variant:ident $id:ident;)*) => {$(
-        impl From<$id> for ObjectId {
-            fn from(id: $id) -> Self {
-                Self::$variant(id)
+        impl From<$name> for ObjectId {
+            fn from(id: $name) -> Self {
+                Self { prefix: $prefix, value: id.0 }
             }
         }
-    )*};
+
+        impl Id for $name {
+            const PREFIX: &'static str = $prefix;
+            const WORD: &'static str = $word;
+
+            fn new(value: u128) -> Self {
+                Self(value)
+            }
+
+            fn value(self) -> u128 {
+                self.0
+            }
+        }
+    )*
+
+        /// Every prefix the product uses, with the word for it, so that a wrong id gets a helpful
+        /// answer.
+        const KINDS: &[(&str, &str)] = &[$(($prefix, $word),)*];
+    };
 }
 
-object_ids! {
-    Destination DestinationId;
-    ForwardingFlow ForwardingFlowId;
-    Number NumberId;
-    RateDeck RateDeckId;
-    Server ServerId;
-    Trunk TrunkId;
+/// The ids of the kinds of objects, and those of everything else.
+macro_rules! all_ids {
+    ($($section:ident $word:literal $prefix:literal $id:ident $module:ident $object:ident;)*) => {
+        ids! {
+            $($id $prefix $word;)*
+            /// Whose everything is: each row and each query carries one.
+            AccountId "acc" "account";
+            /// One inbound call with all its legs.
+            CallId "call" "call";
+            /// Money put into an account.
+            CreditId "crd" "credit";
+            DestinationId "dst" "destination";
+            /// A database, among those whose nodes work on one Asterisk.
+            InstallationId "ins" "installation";
+            KeyId "key" "API key";
+            NumberId "num" "number";
+        }
+
+        /// Whether objects have ids that begin so.
+        #[must_use]
+        pub fn is_prefix_of_object(prefix: &str) -> bool {
+            [$($prefix,)* DestinationId::PREFIX, NumberId::PREFIX].contains(&prefix)
+        }
+    };
+}
+
+for_each_kind!(all_ids);
+
+/// The id of anything, whatever its kind.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectId {
+    prefix: &'static str,
+    value: u128,
+}
+
+impl ObjectId {
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        self.prefix
+    }
+
+    #[must_use]
+    pub fn value(self) -> u128 {
+        self.value
+    }
+
+    /// As an id of this kind, if it is one.
+    #[must_use]
+    pub fn to<I: Id>(self) -> Option<I> {
+        (self.prefix == I::PREFIX).then(|| I::new(self.value))
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.prefix, encode(self.value))
+    }
+}
+
+impl FromStr for ObjectId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let known = KINDS.iter().find(|(prefix, _)| {
+            text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'))
+        });
+        let (prefix, word) = known.copied().unwrap_or(("flw", "object"));
+        parse(text, prefix, word).map(|value| Self { prefix, value })
+    }
 }
 
 /// One leg of one call: 0 is the caller, 1 and up are legs that divert dialled.

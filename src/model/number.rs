@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::number_plan::NumberPlan;
+use super::object::texts;
 use crate::model::text::visible;
 
 /// Longest DID or dialled number, in characters.
@@ -103,6 +104,12 @@ numbers! {
     Did;
     /// What is put before the `@` when divert dials: the same characters as a [`Did`].
     DialNumber;
+}
+
+texts! {
+    DialNumber "a number to dial" "^[A-Za-z0-9_.*#+-]{1,50}$";
+    Did "a DID" "^[A-Za-z0-9_.*#+-]{1,50}$";
+    TollFree "a toll-free number" "^[A-Za-z0-9_.*#+() -]{1,50}$";
 }
 
 impl DialNumber {

@@ -1,21 +1,27 @@
 //! How numbers are written in a country, to know one number by several spellings.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::number::digits_of;
+use super::object::{Names, Reader, Shape, record, texts};
 
-/// How numbers are written where a flow's callers come from: enough to know one caller by two
-/// spellings. By default nothing is known and only the digits count.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct NumberPlan {
-    /// Country code without `+`: `44`.
-    pub country: Option<Digits>,
-    /// What stands before a number of the same country, and falls away abroad: `0`.
-    pub national_prefix: Option<Digits>,
-    /// What stands before a country code: `00`.
-    pub international_prefix: Option<Digits>,
+record! {
+    /// How numbers are written where a flow's callers come from: enough to know one caller by two
+    /// spellings. By default nothing is known and only the digits count.
+    #[derive(Default, Deserialize, Serialize)]
+    pub struct NumberPlan {
+        /// Country code without `+`. It is enough for North America and where numbers have no
+        /// national prefix at home, as in Italy or Spain.
+        country: Option<CountryCode>,
+        /// What stands before a number of the same country, and falls away abroad: `0`.
+        national_prefix: Option<Digits>,
+        /// What stands before a country code: `00`.
+        international_prefix: Option<Digits>,
+    }
 }
 
 impl NumberPlan {
@@ -116,6 +122,35 @@ impl Digits {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+texts! {
+    Digits "a prefix of digits" "^[0-9]{1,6}$";
+}
+
+/// Digits that are a country's.
+pub struct CountryCode;
+
+impl Shape for CountryCode {
+    type Value = Digits;
+
+    fn read(value: &Value, pointer: &str, reader: &mut Reader<'_>) -> Option<Digits> {
+        reader.parsed(value, pointer, "a country code without +")
+    }
+
+    fn write(value: &Digits, names: &dyn Names) -> Value {
+        Digits::write(value, names)
+    }
+
+    fn schema() -> Value {
+        Digits::schema()
     }
 }
 

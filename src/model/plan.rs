@@ -13,19 +13,14 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::billing::{Prefix, Rate, RateDeck};
-use super::check::Places;
-use super::configuration::{Configuration, Named};
-use super::document::{
-    write_account, write_destination, write_forwarding_flow, write_rate_deck, write_server,
-    write_trunk,
-};
-use super::forwarding_flow::ForwardingFlow;
-use super::id::{DestinationId, NumberId};
+use super::configuration::Configuration;
+use super::id::{ForwardingFlowId, Id, NumberId, ObjectId};
 use super::number::Did;
+use super::object::{Names, Record as _};
+use super::objects::forwarding_flow::ForwardingFlow;
+use super::objects::{KINDS, Rules, count};
+use super::places::Places;
 use super::problem::Problem;
-use super::server::Server;
-use super::trunk::Trunk;
 
 /// One line of a plan: `~ server slave-a: max_live 30 → 20`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -59,28 +54,34 @@ impl fmt::Display for PlanLine {
     }
 }
 
-/// What would change. Empty exactly when `configuration::diff` is.
+/// What would change. Empty exactly when `change::diff` is.
 #[must_use]
 pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
-    // Both sides are written with the names of `new`, so that a rename is told once and not again
-    // by everything that refers to it; what is gone keeps the name it had.
-    let mut names = new.clone();
-    let gone = |id| new.server(id).is_none();
-    names.servers.extend(old.servers.iter().filter(|one| gone(one.id)).cloned());
-    let gone = |id| new.trunk(id).is_none();
-    names.trunks.extend(old.trunks.iter().filter(|one| gone(one.id)).cloned());
-    let gone = |id| new.rate_deck(id).is_none();
-    names.rate_decks.extend(old.rate_decks.iter().filter(|one| gone(one.id)).cloned());
-    let mut plan = Plan { old, new, names, lines: Vec::new() };
-    let account = |of: &Configuration| write_account(&of.account, &plan.names);
-    let changes = fields(&account(old), &account(new));
+    let mut plan = Plan { old, new, lines: Vec::new() };
+    let names = plan.names();
+    let changes = fields(&old.account.write_whole(&names), &new.account.write_whole(&names));
     plan.changed("account", &changes);
-    plan.objects(&old.rate_decks, &new.rate_decks, &priced, write_rate_deck);
-    plan.objects(&old.servers, &new.servers, &plain, write_server);
-    plan.objects(&old.trunks, &new.trunks, &plain, write_trunk);
-    plan.numbers();
-    plan.objects(&old.forwarding_flows, &new.forwarding_flows, &sized, write_forwarding_flow);
+    for kind in KINDS {
+        // What owns numbers comes after those that nobody owns.
+        if kind.prefix == ForwardingFlowId::PREFIX {
+            plan.numbers();
+        }
+        kind.plan(&mut plan);
+    }
     plan.lines
+}
+
+/// Both sides are written with the names of the new one, so that a rename is told once and not again by
+/// everything that refers to it; what is gone keeps the name it had.
+struct BothNames<'a> {
+    old: &'a Configuration,
+    new: &'a Configuration,
+}
+
+impl Names for BothNames<'_> {
+    fn name(&self, id: ObjectId) -> Option<String> {
+        self.new.name(id).or_else(|| self.old.name(id))
+    }
 }
 
 /// What flows would lose that stay: DIDs that go to no other flow, and destinations. Each at its place
@@ -118,63 +119,26 @@ pub fn taken_away(old: &Configuration, new: &Configuration, places: &Places) -> 
 /// So many of what is lost are named.
 const MOST_NAMED: usize = 5;
 
-fn plain<T: Named>(one: &T) -> String {
-    format!("{} {}", T::KIND, one.name())
-}
-
-fn priced(deck: &RateDeck) -> String {
-    format!("{} ({})", plain(deck), count(deck.rates.len(), "rate"))
-}
-
-fn count(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
-}
-
-fn sized(flow: &ForwardingFlow) -> String {
-    let dids = count(flow.dids.len(), "DID");
-    let destinations = count(flow.destinations.len(), "destination");
-    format!("{} ({dids}, {destinations})", plain(flow))
-}
-
-struct Plan<'a> {
+pub struct Plan<'a> {
     old: &'a Configuration,
     new: &'a Configuration,
-    names: Configuration,
     lines: Vec<PlanLine>,
 }
 
-impl Plan<'_> {
-    fn line(&mut self, action: Action, text: impl Into<String>) {
+impl<'a> Plan<'a> {
+    /// How what is referred to is called.
+    #[must_use]
+    pub fn names(&self) -> impl Names + 'a {
+        BothNames { old: self.old, new: self.new }
+    }
+
+    pub fn line(&mut self, action: Action, text: impl Into<String>) {
         self.lines.push(PlanLine { action, text: text.into() });
     }
 
-    fn changed(&mut self, what: &str, changes: &[String]) {
+    pub fn changed(&mut self, what: &str, changes: &[String]) {
         if !changes.is_empty() {
             self.line(Action::Change, format!("{what}: {}", changes.join(", ")));
-        }
-    }
-
-    fn objects<T: Named>(
-        &mut self,
-        old: &[T],
-        new: &[T],
-        whole: &dyn Fn(&T) -> String,
-        write: fn(&T, &Configuration) -> Value,
-    ) where
-        Self: Parts<T>,
-    {
-        for gone in old.iter().filter(|one| !new.iter().any(|other| other.id() == one.id())) {
-            self.line(Action::Remove, plain(gone));
-        }
-        for one in new {
-            let Some(before) = old.iter().find(|other| other.id() == one.id()) else {
-                self.line(Action::Add, whole(one));
-                continue;
-            };
-            let mut changes = fields(&write(before, &self.names), &write(one, &self.names));
-            changes.extend(self.summary(before, one));
-            self.changed(&plain(before), &changes);
-            self.parts(before, one);
         }
     }
 
@@ -185,8 +149,8 @@ impl Plan<'_> {
             let there: BTreeSet<NumberId> = other.iter().map(|number| number.id).collect();
             for number in from.iter().filter(|number| number.forwarding_flow.is_none()) {
                 if !there.contains(&number.id) {
-                    let server = self.names.server(number.server);
-                    let server = server.map_or_else(String::new, |one| format!(" on {}", one.name));
+                    let server = self.names().name(number.server.into());
+                    let server = server.map_or_else(String::new, |name| format!(" on {name}"));
                     self.line(action, format!("number {}{server}", number.did));
                 }
             }
@@ -194,93 +158,38 @@ impl Plan<'_> {
     }
 }
 
-/// What a kind of object shows beyond its own fields.
-trait Parts<T> {
-    /// More for the line of the object itself.
-    fn summary(&self, _old: &T, _new: &T) -> Vec<String> {
-        Vec::new()
+/// The lines of one kind.
+pub(super) fn plan<T: Rules>(plan: &mut Plan<'_>) {
+    let (old, new) = (T::list(plan.old), T::list(plan.new));
+    let plain = |one: &T| format!("{} {}", T::Id::WORD, one.name());
+    let was: BTreeMap<T::Id, &T> = old.iter().map(|one| (one.id(), one)).collect();
+    let is: BTreeSet<T::Id> = new.iter().map(T::id).collect();
+    for gone in old.iter().filter(|one| !is.contains(&one.id())) {
+        plan.line(Action::Remove, plain(gone));
     }
-
-    /// Lines of their own.
-    fn parts(&mut self, _old: &T, _new: &T) {}
-}
-
-impl Parts<RateDeck> for Plan<'_> {
-    fn parts(&mut self, old: &RateDeck, new: &RateDeck) {
-        let by_prefix = |deck: &RateDeck| -> BTreeMap<Prefix, Rate> {
-            deck.rates.iter().map(|rate| (rate.prefix.clone(), rate.clone())).collect()
+    for one in new {
+        let Some(before) = was.get(&one.id()).copied() else {
+            let size = one.size().map_or_else(String::new, |size| format!(" ({size})"));
+            plan.line(Action::Add, plain(one) + &size);
+            continue;
         };
-        let (was, is) = (by_prefix(old), by_prefix(new));
-        let label = |prefix: &Prefix| match prefix.as_str() {
-            "" => format!("rate of deck {} for all other numbers", new.name),
-            digits => format!("rate {digits} of deck {}", new.name),
-        };
-        for gone in was.keys().filter(|prefix| !is.contains_key(*prefix)) {
-            self.line(Action::Remove, label(gone));
+        if before == one {
+            continue;
         }
-        for (prefix, rate) in &is {
-            let Rate { per_minute, increment, .. } = rate;
-            match was.get(prefix) {
-                Some(before) if before == rate => {}
-                None => {
-                    let text = format!("{}: {per_minute} at {increment}", label(prefix));
-                    self.line(Action::Add, text);
-                }
-                Some(before) => {
-                    let price = (before.per_minute != *per_minute)
-                        .then(|| format!("{} → {per_minute}", before.per_minute));
-                    let step = (before.increment != *increment)
-                        .then(|| format!("increment {} → {increment}", before.increment));
-                    let changes: Vec<String> = price.into_iter().chain(step).collect();
-                    self.changed(&label(prefix), &changes);
-                }
-            }
-        }
-    }
-}
-
-impl Parts<Server> for Plan<'_> {}
-impl Parts<Trunk> for Plan<'_> {}
-
-impl Parts<ForwardingFlow> for Plan<'_> {
-    fn summary(&self, old: &ForwardingFlow, new: &ForwardingFlow) -> Vec<String> {
-        let (was, is) = (BTreeSet::from_iter(&old.dids), BTreeSet::from_iter(&new.dids));
-        let added = is.difference(&was).map(|did| format!("DID {did} added"));
-        let dropped = was.difference(&is).map(|did| format!("DID {did} removed"));
-        let mut changes: Vec<String> = added.chain(dropped).collect();
-
-        let order = |of: &ForwardingFlow, among: &ForwardingFlow| -> Vec<DestinationId> {
-            let both = |id: &DestinationId| among.destinations.iter().any(|other| other.id == *id);
-            of.destinations.iter().map(|one| one.id).filter(both).collect()
-        };
-        if order(old, new) != order(new, old) {
-            changes.push("destinations in another order".to_owned());
-        }
-        changes
-    }
-
-    fn parts(&mut self, old: &ForwardingFlow, new: &ForwardingFlow) {
-        let label = |name: &str| format!("destination {name} of {}", new.name);
-        for gone in &old.destinations {
-            if !new.destinations.iter().any(|one| one.id == gone.id) {
-                self.line(Action::Remove, label(&gone.name));
-            }
-        }
-        for one in &new.destinations {
-            let Some(before) = old.destinations.iter().find(|other| other.id == one.id) else {
-                self.line(Action::Add, label(&one.name));
-                continue;
-            };
-            let was = write_destination(before, &self.names);
-            let is = write_destination(one, &self.names);
-            self.changed(&label(&before.name), &fields(&was, &is));
-        }
+        let names = plan.names();
+        let mut changes = fields(&before.write_whole(&names), &one.write_whole(&names));
+        let at = plan.lines.len();
+        changes.extend(T::plan_parts(before, one, plan));
+        let parts = plan.lines.split_off(at);
+        plan.changed(&plain(before), &changes);
+        plan.lines.extend(parts);
     }
 }
 
 /// `weight 70 → 50` for each field that differs, `rate.calls 5 → 6` for one inside another; what
 /// has lines of its own is left to them.
-fn fields(old: &Value, new: &Value) -> Vec<String> {
+#[must_use]
+pub fn fields(old: &Value, new: &Value) -> Vec<String> {
     let mut changes = Vec::new();
     differences("", old, new, &mut changes);
     changes

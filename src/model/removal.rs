@@ -2,70 +2,34 @@
 
 use std::fmt::Display;
 
-use super::billing::RateDeck;
 use super::check;
-use super::configuration::{Configuration, Named, Number};
-use super::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
+use super::configuration::{Configuration, Listed as _};
+use super::id::{DestinationId, ForwardingFlowId, NumberId, ObjectId};
+use super::objects::Kind;
+use super::objects::forwarding_flow::ForwardingFlow;
+use super::objects::number::Number;
 use super::problem::Problem;
-use super::server::Server;
 use super::stickiness::RepeatAction;
-use super::trunk::Trunk;
 
-/// The configuration without this rate deck.
+/// The configuration without this object; a flow takes the numbers it owned along.
 ///
 /// # Errors
 ///
 /// One problem for each thing that still uses it, or one that it does not exist.
-pub fn remove_rate_deck(
+pub fn remove(
     from: &Configuration,
-    id: RateDeckId,
+    kind: &Kind,
+    id: ObjectId,
 ) -> Result<Configuration, Vec<Problem>> {
-    let name = &from.rate_deck(id).ok_or_else(|| vec![not_found(id)])?.name;
-    refuse_if_used(check::users_of_rate_deck(from, id), RateDeck::KIND, name)?;
+    let all = kind.list(from);
+    let found = all.iter().find(|(known, _)| *known == id);
+    let (_, name) = found.ok_or_else(|| vec![not_found(id)])?;
+    refuse_if_used(check::users_of(from, id), kind.word, name)?;
     let mut left = from.clone();
-    left.rate_decks.retain(|deck| deck.id != id);
-    Ok(left)
-}
-
-/// The configuration without this server.
-///
-/// # Errors
-///
-/// One problem for each thing that still uses it, or one that it does not exist.
-pub fn remove_server(from: &Configuration, id: ServerId) -> Result<Configuration, Vec<Problem>> {
-    let name = &from.server(id).ok_or_else(|| vec![not_found(id)])?.name;
-    refuse_if_used(check::users_of_server(from, id), Server::KIND, name)?;
-    let mut left = from.clone();
-    left.servers.retain(|server| server.id != id);
-    Ok(left)
-}
-
-/// The configuration without this trunk.
-///
-/// # Errors
-///
-/// One problem for each thing that still uses it, or one that it does not exist.
-pub fn remove_trunk(from: &Configuration, id: TrunkId) -> Result<Configuration, Vec<Problem>> {
-    let name = &from.trunk(id).ok_or_else(|| vec![not_found(id)])?.name;
-    refuse_if_used(check::users_of_trunk(from, id), Trunk::KIND, name)?;
-    let mut left = from.clone();
-    left.trunks.retain(|trunk| trunk.id != id);
-    Ok(left)
-}
-
-/// The configuration without this flow and the numbers it owned.
-///
-/// # Errors
-///
-/// One problem when it does not exist.
-pub fn remove_forwarding_flow(
-    from: &Configuration,
-    id: ForwardingFlowId,
-) -> Result<Configuration, Vec<Problem>> {
-    from.forwarding_flow(id).ok_or_else(|| vec![not_found(id)])?;
-    let mut left = from.clone();
-    left.forwarding_flows.retain(|flow| flow.id != id);
-    left.numbers.retain(|number| number.forwarding_flow != Some(id));
+    kind.retain(&mut left, &|known| known != id);
+    if let Some(flow) = id.to::<ForwardingFlowId>() {
+        left.numbers.retain(|number| number.forwarding_flow != Some(flow));
+    }
     Ok(left)
 }
 
@@ -80,7 +44,7 @@ pub fn remove_destination(
     id: DestinationId,
 ) -> Result<Configuration, Vec<Problem>> {
     let mut left = from.clone();
-    let found = left.forwarding_flows.iter_mut().find(|candidate| candidate.id == flow);
+    let found = ForwardingFlow::list_mut(&mut left).iter_mut().find(|one| one.id == flow);
     let flow = found.ok_or_else(|| vec![not_found(flow)])?;
     let at = flow.destinations.iter().position(|destination| destination.id == id);
     let at = at.ok_or_else(|| vec![not_found(id)])?;

@@ -10,11 +10,6 @@ mod test_call;
 #[cfg(test)]
 mod tests;
 
-use self::routing::Billed;
-use self::rows::{row, tell};
-
-pub use self::resync::Resync;
-pub use self::test_call::{ExpectedTest, test_channel};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -22,6 +17,10 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+pub use self::resync::Resync;
+use self::routing::Billed;
+use self::rows::{row, tell};
+pub use self::test_call::{ExpectedTest, test_channel};
 use super::adopt::Differences;
 use super::bridges::Bridges;
 use super::health;
@@ -29,20 +28,15 @@ use super::lanes::{Errand, Lanes};
 use super::ledger::{self, Answer, Asked, Decided, Ledger, Routing};
 use super::load::Load;
 use super::writer::Writer;
-
 use crate::ari::translate::Translated;
 use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{CallEvent, ChannelEvent, Command, Engine, Input};
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus};
-
 use crate::model::id::{AccountId, CallId, ChannelId, LegId};
-
+use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::model::slot::{Holding, Scope};
-
 use crate::model::time::Timestamp;
-
 use crate::routing::decide::{self, Decision, LiveLeg, State};
 use crate::routing::sessions::Sessions;
 use crate::routing::snapshot::Snapshot;

@@ -13,8 +13,8 @@ use tracing::{debug, info, warn};
 
 use crate::ari::client::{Client, EndpointState};
 use crate::model::id::TrunkId;
+use crate::model::objects::trunk::{Reach, Trunk};
 use crate::model::time::Timestamp;
-use crate::model::trunk::{Reach, Trunk};
 
 /// All endpoints of one technology by name.
 pub type Endpoints = BTreeMap<String, EndpointState>;

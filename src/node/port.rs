@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::api::RowCounts;
-    use crate::model::account::DEFAULT_ACCOUNT;
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
     use crate::node::tests::client_of;
 
     #[tokio::test]

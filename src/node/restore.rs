@@ -114,16 +114,17 @@ pub(super) mod tests {
 
     use super::*;
     use crate::api::ExplainQuestion;
-    use crate::model::account::{AccountSettings, DEFAULT_ACCOUNT};
-    use crate::model::billing::{Rate, RateDeck, Rounding};
+    use crate::model::billing::Rounding;
     use crate::model::configuration::Configuration;
-    use crate::model::destination::{Destination, Landing};
-    use crate::model::forwarding_flow::ForwardingFlow;
     use crate::model::id::{DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
     use crate::model::number::Caller;
-    use crate::model::server::{Server, ServerRole};
+    use crate::model::objects::account::{AccountSettings, DEFAULT_ACCOUNT};
+    use crate::model::objects::destination::{Destination, Landing};
+    use crate::model::objects::forwarding_flow::ForwardingFlow;
+    use crate::model::objects::rate_deck::{Rate, RateDeck};
+    use crate::model::objects::server::{Server, ServerRole};
+    use crate::model::objects::trunk::{Reach, Trunk};
     use crate::model::timeline::Unroutable;
-    use crate::model::trunk::{Reach, Trunk};
     use crate::node::lanes::Lanes;
     use crate::node::ledger::Ledger;
     use crate::node::tests::client_of;

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::ari::AriError;
 use crate::ari::client::Client;
 use crate::model::id::{InstallationId, TrunkId};
-use crate::model::trunk::{Reach, SipAddress, Trunk};
+use crate::model::objects::trunk::{Reach, SipAddress, Trunk};
 use crate::routing::snapshot::Snapshot;
 
 const CLASS: &str = "res_pjsip";
@@ -268,8 +268,8 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::configuration::Configuration;
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
     use crate::node::tests::client_of;
 
     async fn done(pushed: &Notify) {

@@ -193,11 +193,12 @@ mod tests {
 
     use super::*;
     use crate::api::RowCounts;
-    use crate::model::account::DEFAULT_ACCOUNT;
-    use crate::model::configuration::Change;
-    use crate::model::forwarding_flow::ForwardingFlow;
+    use crate::model::change::{Author, diff};
+    use crate::model::configuration::Configuration;
     use crate::model::id::{ForwardingFlowId, ServerId};
-    use crate::model::server::{Server, ServerRole};
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
+    use crate::model::objects::forwarding_flow::ForwardingFlow;
+    use crate::model::objects::server::{Server, ServerRole};
 
     /// Looks until it is so, however slow the machine is.
     async fn eventually(what: &str, is_so: impl Fn() -> bool) {
@@ -247,8 +248,15 @@ mod tests {
             max_live: None,
         };
         let flow = ForwardingFlow::new(ForwardingFlowId::new(1), "changed", master);
-        let changes = [Change::PutServer(server), Change::PutForwardingFlow(flow.into())];
-        theirs.change(DEFAULT_ACCOUNT, version, &changes, clock::now()).await.unwrap();
+        let nothing = Configuration::default();
+        let next = Configuration {
+            servers: vec![server],
+            forwarding_flows: vec![flow],
+            ..nothing.clone()
+        };
+        let author = Author { key: None, name: "root".into() };
+        let changes = diff(&nothing, &next);
+        theirs.change(DEFAULT_ACCOUNT, version, &changes, &author, clock::now()).await.unwrap();
         const { assert!(LOOKS >= 2, "a second is too short for two looks") };
         let mut told = None;
         for _ in 0..2 {

@@ -490,8 +490,8 @@ pub(super) async fn store(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::id::{CallId, LegId};
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
     use crate::model::slot::Holding;
     use crate::model::time::Timestamp;
     use crate::node::spool::tests::Hanging;

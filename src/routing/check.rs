@@ -5,17 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::check::{self, Places};
+use crate::model::check;
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, DestinationState, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
 use crate::model::number::Did;
+use crate::model::objects::destination::{Destination, DestinationState, Landing};
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlow};
+use crate::model::places::Places;
 use crate::model::problem::Problem;
 
 /// Everything that does not hold; the pointers are into the configuration itself.
 #[must_use]
 pub fn check(whole: &Configuration) -> Vec<Problem> {
-    check::problems(whole, &Places::of(whole))
+    check::problems(whole, &check::places_of(whole), &BTreeMap::new())
 }
 
 /// What is allowed and would route badly, for the objects that `places` knows: flows in which
@@ -91,6 +92,7 @@ pub fn advise(whole: &Configuration, places: &Places) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::check::places_of;
     use crate::model::id::{DestinationId, ForwardingFlowId, ServerId};
 
     /// The codes of what is said of one flow with one destination.
@@ -100,7 +102,7 @@ mod tests {
         flow.destinations.push(Destination::new(DestinationId::new(1), "a", landing));
         edit(&mut flow);
         let whole = Configuration { forwarding_flows: vec![flow], ..Configuration::default() };
-        advise(&whole, &Places::of(&whole)).iter().map(|problem| problem.code).collect()
+        advise(&whole, &places_of(&whole)).iter().map(|problem| problem.code).collect()
     }
 
     #[test]

@@ -12,9 +12,9 @@ use super::snapshot::{FlowPlan, Layout, Line, Snapshot, Way};
 use super::state::State;
 use super::sticky;
 use crate::model::cause::Outcome;
-use crate::model::destination::{DestinationState, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlowState};
 use crate::model::memory::Binding;
+use crate::model::objects::destination::{DestinationState, Landing};
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlowState};
 use crate::model::stickiness::RepeatAction;
 use crate::model::timeline::{PassedOver, Unroutable, Verdict};
 
@@ -189,12 +189,19 @@ pub fn choose(
     }
 }
 
+/// What a decision takes for given instead of what is.
+pub(super) struct Supposed<'a> {
+    pub wheel: &'a Wheel,
+    /// Slots that others hold besides.
+    pub live: &'a [(Scope, u32)],
+}
+
 /// The same with a wheel that stands elsewhere and slots that others hold besides, to see what would
 /// come next.
 pub(super) fn choose_from(
     snapshot: &Snapshot,
     state: &State,
-    (wheel, live): (&Wheel, &[(Scope, u32)]),
+    supposed: &Supposed<'_>,
     ask: &Ask,
     choice: &mut Choice,
 ) {
@@ -204,8 +211,9 @@ pub(super) fn choose_from(
         return;
     };
     let flow = &state.flows[place];
-    let ledger = &Ledger { live, is_away: false };
-    Question { layout: &snapshot.layout, plan, state, flow, ask, ledger }.answer(wheel, choice);
+    let ledger = &Ledger { live: supposed.live, is_away: false };
+    let question = Question { layout: &snapshot.layout, plan, state, flow, ask, ledger };
+    question.answer(supposed.wheel, choice);
 }
 
 /// The trunks that come before the one chosen, each with what stands in the way.

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 pub use super::ask::{Ask, Attempt, Decision, Left, LiveLeg, News, Report, Would};
 use super::choose::{By, Choice, Ledger, choose, passed_over};
 use super::slots::Scope;
-use super::snapshot::{FlowPlan, Snapshot};
+use super::snapshot::{FlowPlan, Held, Snapshot};
 pub use super::state::State;
-use super::sticky::Tie;
+use super::sticky::{Tie, Took};
 use crate::model::stickiness::StickyOn;
 use crate::model::throttle::CapCount;
 use crate::model::timeline::{Candidate, Unroutable};
@@ -81,7 +81,7 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
     };
     state.follow(snapshot);
     let Some(picked) = choice.picked() else {
-        state.send(ask.leg, None, way.sent_over(), false);
+        state.send(ask.leg, None, &way.held(), false);
         return true;
     };
     let line = &plan.lines[picked.line];
@@ -113,10 +113,16 @@ pub fn commit(snapshot: &Snapshot, state: &mut State, ask: &Ask, choice: &Choice
         if let Some(caller) = ask.caller.as_ref()
             && plan.flow.stickiness.on == StickyOn::Offered
         {
-            state.bind(plan, flow, caller, line.destination.id, (StickyOn::Offered, ask.at));
+            state.bind(
+                plan,
+                flow,
+                caller,
+                line.destination.id,
+                Took { on: StickyOn::Offered, at: ask.at },
+            );
         }
     }
-    state.send(ask.leg, Some((flow, picked.line)), way.sent_over(), !ask.is_test);
+    state.send(ask.leg, Some((flow, picked.line)), &way.held(), !ask.is_test);
     true
 }
 
@@ -146,8 +152,9 @@ pub(super) fn would(snapshot: &Snapshot, state: &State, ask: &Ask, choice: &Choi
         zone: plan.zone.clone(),
         binding: here.ties.get(caller).copied(),
     });
-    let binds_until =
-        tie.clone().and_then(|mut tie| tie.bind(line.destination.id, (StickyOn::Answered, ask.at)));
+    let binds_until = tie.clone().and_then(|mut tie| {
+        tie.bind(line.destination.id, Took { on: StickyOn::Answered, at: ask.at })
+    });
     Would {
         turns_wheel: match picked.by {
             By::Rule | By::Sticky => here.wheel.charges(&choice.eligible, picked.line),
@@ -194,7 +201,7 @@ pub fn readopt(
     };
     let trunk = live.trunk.or(way.map(|way| way.offer.trunk));
     let trunk = trunk.and_then(|trunk| layout.trunk(trunk));
-    state.send(live.leg, place, (&limits, trunk), !live.is_test);
+    state.send(live.leg, place, &Held { limits: &limits, trunk }, !live.is_test);
     if live.is_up {
         state.move_on(live.leg, News::Answered);
     }

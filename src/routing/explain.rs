@@ -5,18 +5,18 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::ask::{Ask, Attempt, Decision, Would};
-use super::choose::{Choice, Ledger, choose, choose_from};
+use super::choose::{Choice, Ledger, Supposed, choose, choose_from};
 use super::decide::{decision, would};
 use super::flow_state::FlowState;
 use super::slots::Scope;
 use super::snapshot::{FlowPlan, Line, Snapshot};
 use super::state::State;
 use super::throttle::{Gate, Meter};
-use crate::model::destination::Destination;
-use crate::model::forwarding_flow::Fallback;
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId};
 use crate::model::number::{Caller, CallerKey, Did};
-use crate::model::schedule::{Schedule, Span};
+use crate::model::objects::destination::Destination;
+use crate::model::objects::forwarding_flow::Fallback;
+use crate::model::opening_hours::{OpeningHours, Span};
 use crate::model::stickiness::RepeatRule;
 use crate::model::throttle::{CapCount, CapPeriod};
 use crate::model::time::{Timestamp, Zone};
@@ -149,14 +149,24 @@ pub struct CapLive {
     pub max: u32,
 }
 
-/// What would become of a call on `did`; `None` if no flow of `account` owns it.
+/// A call that somebody asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct SupposedCall<'a> {
+    /// Where it arrives.
+    pub did: &'a Did,
+    pub caller: &'a Caller,
+    pub at: Timestamp,
+}
+
+/// What would become of a call; `None` if no flow of `account` owns its DID.
 #[must_use]
 pub fn explain_call(
     snapshot: &Snapshot,
     state: &State,
     account: AccountId,
-    (did, caller, at): (&Did, &Caller, Timestamp),
+    call: &SupposedCall<'_>,
 ) -> Option<ExplainedCall> {
+    let SupposedCall { did, caller, at } = *call;
     let plan = snapshot.owner(did).filter(|plan| plan.account == account)?;
     let caller_key = snapshot.caller_key(plan, caller);
     let repeat = caller_key.as_ref().and_then(|key| state.repeat(plan, key, at));
@@ -175,7 +185,7 @@ pub fn explain_call(
     let (flow, name) = (plan.flow.id, plan.flow.name.clone());
     let zone = plan.zone.clone();
     let closed_lines = closed_lines(plan, at);
-    let closed = closed(plan.flow.schedule.as_ref(), &zone, at);
+    let closed = closed(plan.hours.as_deref(), &zone, at);
     Some(ExplainedCall { flow, name, zone, closed, closed_lines, caller_key, repeat, explanation })
 }
 
@@ -213,7 +223,7 @@ pub fn explain(snapshot: &Snapshot, state: &State, ask: &Ask) -> Explanation {
         if ask.tried.len() >= plan.flow.max_attempts as usize {
             break;
         }
-        choose_from(snapshot, &state, (&wheel, &[]), &ask, &mut choice);
+        choose_from(snapshot, &state, &Supposed { wheel: &wheel, live: &[] }, &ask, &mut choice);
         explanation.then.extend(further(plan, &choice));
         explanation.ends = choice.reason();
         explanation.ends_with = untried(&choice);
@@ -226,7 +236,7 @@ fn untried(choice: &Choice) -> Vec<Verdict> {
 }
 
 /// Of what is closed at `at`: its hours of that day, and when it opens.
-fn closed(schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> Option<Closed> {
+fn closed(schedule: Option<&OpeningHours>, zone: &Zone, at: Timestamp) -> Option<Closed> {
     let schedule = schedule.filter(|schedule| !schedule.state(zone, at).0)?;
     let today = schedule.spans(zone.local(at).date()).to_vec();
     Some(Closed { today, opens_at: schedule.next_opening(zone, at) })
@@ -234,7 +244,7 @@ fn closed(schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> Option<Clo
 
 fn closed_lines(plan: &FlowPlan, at: Timestamp) -> Vec<(DestinationId, Closed)> {
     let lines = plan.lines.iter().filter_map(|line| {
-        let closed = closed(line.destination.schedule.as_ref(), &line.zone, at)?;
+        let closed = closed(line.hours.as_deref(), &line.zone, at)?;
         Some((line.destination.id, closed))
     });
     lines.collect()
@@ -287,7 +297,7 @@ pub fn live(
     let mut choice = Choice::default();
     choose(snapshot, &state, &nobody, &Ledger::default(), &mut choice);
 
-    let (upcoming, ends, ends_with) = upcoming(snapshot, &state, (plan, here), nobody.clone());
+    let (upcoming, ends, ends_with) = upcoming(snapshot, &state, plan, here, nobody.clone());
     let verdicts: Vec<Verdict> = choice.verdicts().collect();
     let lines = plan.lines.iter().enumerate();
     let destinations = lines
@@ -307,7 +317,7 @@ pub fn live(
         flow,
         at,
         zone: plan.zone.clone(),
-        closed: closed(plan.flow.schedule.as_ref(), &plan.zone, at),
+        closed: closed(plan.hours.as_deref(), &plan.zone, at),
         closed_lines: closed_lines(plan, at),
         reason: choice.reason(),
         upcoming,
@@ -323,7 +333,8 @@ pub fn live(
 fn upcoming(
     snapshot: &Snapshot,
     state: &State,
-    (plan, here): (&FlowPlan, &FlowState),
+    plan: &FlowPlan,
+    here: &FlowState,
     mut ask: Ask,
 ) -> (Vec<Upcoming>, Option<Unroutable>, Vec<Verdict>) {
     let room = |gate: Option<&Gate>, meter: &Meter| {
@@ -339,7 +350,7 @@ fn upcoming(
     let mut upcoming = Vec::new();
     let mut choice = Choice::default();
     while upcoming.len() < UPCOMING.min(room) {
-        choose_from(snapshot, state, (&wheel, &live), &ask, &mut choice);
+        choose_from(snapshot, state, &Supposed { wheel: &wheel, live: &live }, &ask, &mut choice);
         let Some((at, line, way)) = choice.picked_of(plan) else {
             let reason = choice.reason();
             // Whoever is marked as tried here has had as many as the caps allow.

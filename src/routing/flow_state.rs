@@ -5,11 +5,11 @@ use super::recent::Recent;
 use super::repeat::Visits;
 use super::snapshot::{FlowPlan, Line};
 use super::throttle::Meter;
-use crate::model::destination::DestinationState;
 use crate::model::id::DestinationId;
 use crate::model::memory::Binding;
 use crate::model::number::CallerKey;
-use crate::model::schedule::Schedule;
+use crate::model::objects::destination::DestinationState;
+use crate::model::opening_hours::OpeningHours;
 use crate::model::time::{Timestamp, Zone};
 
 #[derive(Clone, Debug, Default)]
@@ -39,18 +39,18 @@ struct Hours {
 }
 
 impl Hours {
-    fn is_open(self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) -> bool {
+    fn is_open(self, schedule: Option<&OpeningHours>, zone: &Zone, at: Timestamp) -> bool {
         schedule.is_none_or(|schedule| self.at(schedule, zone, at).is_open)
     }
 
-    fn refresh(&mut self, schedule: Option<&Schedule>, zone: &Zone, at: Timestamp) {
+    fn refresh(&mut self, schedule: Option<&OpeningHours>, zone: &Zone, at: Timestamp) {
         if let Some(schedule) = schedule {
             *self = self.at(schedule, zone, at);
         }
     }
 
     /// These, or others if they say nothing of that moment.
-    fn at(self, schedule: &Schedule, zone: &Zone, at: Timestamp) -> Self {
+    fn at(self, schedule: &OpeningHours, zone: &Zone, at: Timestamp) -> Self {
         if (self.since..self.until).contains(&at) {
             return self;
         }
@@ -61,20 +61,20 @@ impl Hours {
 
 impl LineState {
     pub fn is_open(&self, line: &Line, at: Timestamp) -> bool {
-        self.hours.is_open(line.destination.schedule.as_ref(), &line.zone, at)
+        self.hours.is_open(line.hours.as_deref(), &line.zone, at)
     }
 }
 
 impl FlowState {
     pub fn is_open(&self, plan: &FlowPlan, at: Timestamp) -> bool {
-        self.hours.is_open(plan.flow.schedule.as_ref(), &plan.zone, at)
+        self.hours.is_open(plan.hours.as_deref(), &plan.zone, at)
     }
 
     /// Looks up what the schedules say, for as long as that holds.
     pub fn look_up_hours(&mut self, plan: &FlowPlan, at: Timestamp) {
-        self.hours.refresh(plan.flow.schedule.as_ref(), &plan.zone, at);
+        self.hours.refresh(plan.hours.as_deref(), &plan.zone, at);
         for (line, here) in plan.lines.iter().zip(&mut self.lines) {
-            here.hours.refresh(line.destination.schedule.as_ref(), &line.zone, at);
+            here.hours.refresh(line.hours.as_deref(), &line.zone, at);
         }
     }
 
@@ -149,12 +149,12 @@ pub(super) fn may_have_callers(plan: &FlowPlan, id: DestinationId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::configuration::Configuration;
-    use crate::model::destination::{Destination, Landing};
-    use crate::model::forwarding_flow::ForwardingFlow;
     use crate::model::id::{ForwardingFlowId, ServerId, TrunkId};
-    use crate::model::trunk::{Reach, Trunk};
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
+    use crate::model::objects::destination::{Destination, Landing};
+    use crate::model::objects::forwarding_flow::ForwardingFlow;
+    use crate::model::objects::trunk::{Reach, Trunk};
     use crate::routing::snapshot::Snapshot;
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
         let until = |end: &str| {
             let span = format!("00:00-{end}").parse().unwrap();
             let weekly = std::array::from_fn(|_| vec![span]);
-            Some(Schedule { weekly, ..Schedule::default() })
+            Some(OpeningHours { weekly, ..OpeningHours::default() }.into())
         };
         let (id, trunk) = (ForwardingFlowId::new(1), TrunkId::new(1));
         let landing = Landing::Trunk { trunk, number: "1001".parse().unwrap() };
@@ -187,7 +187,8 @@ mod tests {
     fn hours_are_looked_up_once_for_as_long_as_they_hold() {
         const HOUR: i64 = 3_600_000;
         let daily = || vec!["09:00-17:00".parse().unwrap()];
-        let schedule = Schedule { weekly: std::array::from_fn(|_| daily()), ..Schedule::default() };
+        let schedule =
+            OpeningHours { weekly: std::array::from_fn(|_| daily()), ..OpeningHours::default() };
         let at = |hour: i64, ms: i64| Timestamp(hour * HOUR + ms);
         let mut hours = Hours::default();
         hours.refresh(None, &Zone::UTC, at(10, 0));
@@ -196,7 +197,7 @@ mod tests {
         hours.refresh(Some(&schedule), &Zone::UTC, at(10, 0));
         assert_eq!(hours, Hours { since: at(10, 0), until: at(17, 0), is_open: true });
         // Another schedule would say the contrary, and is asked only outside that time.
-        let closed = Schedule::default();
+        let closed = OpeningHours::default();
         for (when, is_known) in
             [(at(10, -1), false), (at(10, 0), true), (at(17, -1), true), (at(17, 0), false)]
         {

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::check::{Places, Priced, priced};
+use crate::model::check::{Priced, priced};
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, Landing};
-use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::ServerId;
 use crate::model::number::Did;
 use crate::model::number_plan::Digits;
+use crate::model::objects::destination::{Destination, Landing};
+use crate::model::objects::forwarding_flow::ForwardingFlow;
+use crate::model::objects::trunk::{Reach, SipAddress};
+use crate::model::opening_hours::{Hours, OpeningHours};
+use crate::model::places::Places;
 use crate::model::problem::Problem;
-use crate::model::schedule::Schedule;
 use crate::model::time::Zone;
-use crate::model::trunk::{Reach, SipAddress};
 
 /// Of the objects that `places` knows.
 pub(super) fn misread(whole: &Configuration, places: &Places) -> Vec<Problem> {
@@ -25,13 +26,16 @@ pub(super) fn misread(whole: &Configuration, places: &Places) -> Vec<Problem> {
             self::address(places.key(trunk.id, "address"), address, &mut found);
         }
     }
+    for one in &whole.schedules {
+        hours(places.key(one.id, "hours"), Some(&one.opening), &mut found);
+    }
     for flow in &whole.forwarding_flows {
         zone(places.key(flow.id, "time_zone"), flow.time_zone.as_ref(), &mut found);
-        hours(places.key(flow.id, "schedule"), flow.schedule.as_ref(), &mut found);
+        hours(places.key(flow.id, "schedule"), own(flow.schedule.as_ref()), &mut found);
         caller_numbers(places, flow, &mut found);
         for one in &flow.destinations {
             zone(places.key(one.id, "time_zone"), one.time_zone.as_ref(), &mut found);
-            hours(places.key(one.id, "schedule"), one.schedule.as_ref(), &mut found);
+            hours(places.key(one.id, "schedule"), own(one.schedule.as_ref()), &mut found);
         }
     }
     plus_only(whole, places, &mut found);
@@ -83,7 +87,12 @@ fn zone(pointer: Option<String>, zone: Option<&Zone>, found: &mut Vec<Problem>) 
     }
 }
 
-fn hours(pointer: Option<String>, schedule: Option<&Schedule>, found: &mut Vec<Problem>) {
+/// The hours that stand where they are used; those of a schedule are judged there.
+fn own(hours: Option<&Hours>) -> Option<&OpeningHours> {
+    hours.and_then(Hours::own)
+}
+
+fn hours(pointer: Option<String>, schedule: Option<&OpeningHours>, found: &mut Vec<Problem>) {
     let Some((pointer, schedule)) = pointer.zip(schedule) else {
         return;
     };

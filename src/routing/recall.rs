@@ -76,10 +76,10 @@ fn caps(plan: &FlowPlan) -> impl Iterator<Item = (Throttled, CapPeriod, CapCount
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::configuration::Configuration;
-    use crate::model::forwarding_flow::ForwardingFlow;
     use crate::model::id::ServerId;
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
+    use crate::model::objects::forwarding_flow::ForwardingFlow;
     use crate::model::stickiness::{RepeatAction, RepeatCount};
     use crate::model::throttle::VolumeCap;
     use crate::model::time::Timestamp;

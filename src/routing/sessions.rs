@@ -166,10 +166,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::account::DEFAULT_ACCOUNT;
     use crate::model::call::CallStatus;
     use crate::model::id::{BridgeId, ChannelId};
     use crate::model::number::Caller;
+    use crate::model::objects::account::DEFAULT_ACCOUNT;
 
     const FLOW: ForwardingFlowId = ForwardingFlowId::new(1);
     const SEC: i64 = 1_000;

@@ -11,16 +11,20 @@ use serde::{Deserialize, Serialize};
 use super::index::Index;
 use super::slots::{Limit, Scope};
 use super::throttle::Gate;
-use crate::model::account::AccountSettings;
-use crate::model::billing::{RateDeck, Tariff};
+use crate::model::billing::Tariff;
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, DestinationState, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Spread};
-use crate::model::id::{AccountId, DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
+use crate::model::id::{
+    AccountId, DestinationId, ForwardingFlowId, RateDeckId, ScheduleId, ServerId, TrunkId,
+};
 use crate::model::number::{Caller, CallerKey, DialNumber, Did};
-use crate::model::server::Server;
+use crate::model::objects::account::AccountSettings;
+use crate::model::objects::destination::{Destination, DestinationState, Landing};
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlow, Spread};
+use crate::model::objects::rate_deck::RateDeck;
+use crate::model::objects::server::Server;
+use crate::model::objects::trunk::Trunk;
+use crate::model::opening_hours::{Hours, OpeningHours};
 use crate::model::time::Zone;
-use crate::model::trunk::Trunk;
 
 /// Immutable.
 #[derive(Debug, Default)]
@@ -56,6 +60,8 @@ pub struct FlowPlan {
     pub fallback: Option<Way>,
     /// Whose days count.
     pub zone: Zone,
+    /// When it is open; `None` is always.
+    pub hours: Option<Arc<OpeningHours>>,
     pub(super) gate: Option<Box<Gate>>,
     pub(super) is_prepaid: bool,
 }
@@ -69,6 +75,8 @@ pub struct Line {
     /// Share of the tier: round-robin is the wheel with equal weights; 0 drains either way.
     pub weight: u32,
     pub zone: Zone,
+    /// When it is open; `None` is always.
+    pub hours: Option<Arc<OpeningHours>>,
     pub(super) gate: Option<Box<Gate>>,
 }
 
@@ -84,6 +92,15 @@ pub struct Way {
     pub(super) trunk: u32,
     /// A deck prices the trunk and has no rate for the number.
     pub(super) is_unrated: bool,
+}
+
+/// What a leg holds as long as it lives.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    /// Numbers of the limits that it counts in.
+    pub limits: &'a [u32],
+    /// Place of its trunk.
+    pub trunk: Option<usize>,
 }
 
 /// What to dial, ready for the engine.
@@ -258,9 +275,9 @@ impl Layout {
 }
 
 impl Way {
-    /// What a leg holds that is sent over it, and the place of the trunk.
-    pub(super) fn sent_over(&self) -> (&[u32], Option<usize>) {
-        (&self.limits, Some(self.trunk as usize))
+    /// What a leg holds that is sent over it.
+    pub(super) fn held(&self) -> Held<'_> {
+        Held { limits: &self.limits, trunk: Some(self.trunk as usize) }
     }
 }
 
@@ -292,6 +309,14 @@ impl FlowPlan {
     }
 }
 
+/// A number and the way to it.
+struct Dialled<'a> {
+    trunk: &'a Trunk,
+    /// The slave it is on.
+    server: Option<ServerId>,
+    number: &'a DialNumber,
+}
+
 /// One account's configuration by id.
 struct Parts<'a> {
     account: AccountId,
@@ -300,6 +325,7 @@ struct Parts<'a> {
     servers: BTreeMap<ServerId, &'a Server>,
     trunks: BTreeMap<TrunkId, &'a Trunk>,
     decks: BTreeMap<RateDeckId, Arc<RateDeck>>,
+    schedules: BTreeMap<ScheduleId, Arc<OpeningHours>>,
     /// By name.
     toll_free: Vec<&'a Trunk>,
 }
@@ -310,6 +336,7 @@ impl<'a> Parts<'a> {
             all.trunks.iter().filter(|trunk| trunk.carries_toll_free).collect();
         toll_free.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         let decks = all.rate_decks.iter();
+        let schedules = all.schedules.iter();
         Self {
             account,
             settings: &all.account,
@@ -317,6 +344,7 @@ impl<'a> Parts<'a> {
             servers: all.servers.iter().map(|server| (server.id, server)).collect(),
             trunks: all.trunks.iter().map(|trunk| (trunk.id, trunk)).collect(),
             decks: decks.map(|deck| (deck.id, Arc::new(deck.clone()))).collect(),
+            schedules: schedules.map(|one| (one.id, Arc::new(one.opening.clone()))).collect(),
             toll_free,
         }
     }
@@ -334,6 +362,14 @@ impl<'a> Parts<'a> {
         self.decks.get(&deck?)
     }
 
+    /// Those that stand there, or of the schedule that is named.
+    fn hours(&self, hours: Option<&Hours>) -> Option<Arc<OpeningHours>> {
+        match hours? {
+            Hours::Own(hours) => Some(Arc::new(hours.clone())),
+            Hours::Schedule(id) => self.schedules.get(id).cloned(),
+        }
+    }
+
     fn plan(&self, flow: &ForwardingFlow, layout: &Layout) -> FlowPlan {
         let zone = flow.time_zone.as_ref().unwrap_or(&self.settings.time_zone);
         let resolve = |destination| self.line(flow, zone, destination, layout);
@@ -343,7 +379,9 @@ impl<'a> Parts<'a> {
             Fallback::Dialplan | Fallback::HangUp(_) => None,
             Fallback::Number { trunk, number } => {
                 let trunk = self.trunks.get(trunk);
-                trunk.and_then(|trunk| self.way(flow, None, (trunk, None, number), layout))
+                trunk.and_then(|trunk| {
+                    self.way(flow, None, &Dialled { trunk, server: None, number }, layout)
+                })
             }
         };
         FlowPlan {
@@ -352,6 +390,7 @@ impl<'a> Parts<'a> {
             lines,
             fallback,
             zone: zone.clone(),
+            hours: self.hours(flow.schedule.as_ref()),
             gate: Gate::of(&flow.throttle, zone).map(Box::new),
             is_prepaid: self.settings.prepaid,
         }
@@ -365,7 +404,7 @@ impl<'a> Parts<'a> {
         layout: &Layout,
     ) -> Option<Line> {
         let way = |trunk: &Trunk, server: Option<ServerId>, number: &DialNumber| {
-            self.way(flow, Some(destination), (trunk, server, number), layout)
+            self.way(flow, Some(destination), &Dialled { trunk, server, number }, layout)
         };
         let ways = match &destination.landing {
             Landing::Slave { server, did } => {
@@ -389,6 +428,7 @@ impl<'a> Parts<'a> {
             ways,
             weight,
             zone: zone.clone(),
+            hours: self.hours(destination.schedule.as_ref()),
             gate: Gate::of(&destination.throttle, zone).map(Box::new),
         })
     }
@@ -398,9 +438,10 @@ impl<'a> Parts<'a> {
         &self,
         flow: &ForwardingFlow,
         to: Option<&Destination>,
-        (trunk, server, number): (&Trunk, Option<ServerId>, &DialNumber),
+        dialled: &Dialled<'_>,
         layout: &Layout,
     ) -> Option<Way> {
+        let Dialled { trunk, server, number } = *dialled;
         let scopes = [
             to.map(|destination| Scope::Destination(destination.id)),
             server.map(Scope::Server),

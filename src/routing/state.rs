@@ -12,8 +12,8 @@ use super::flow_state::{FlowState, may_have_callers};
 use super::health::{Circuit, Sign};
 use super::repeat::Visits;
 use super::slots::{Scope, Slots};
-use super::snapshot::{FlowPlan, Layout, Snapshot};
-use super::sticky;
+use super::snapshot::{FlowPlan, Held, Layout, Snapshot};
+use super::sticky::{self, Took};
 use super::throttle::Meter;
 use crate::model::billing::{Micros, Tariff};
 use crate::model::id::{AccountId, CallId, DestinationId, ForwardingFlowId, LegId, TrunkId};
@@ -179,7 +179,13 @@ impl State {
             News::Answered => {
                 self.count(plan, place, destination, CapCount::Answers, 1, now);
                 if let Some(caller) = &report.caller {
-                    self.bind(plan, place, caller, destination, (StickyOn::Answered, now));
+                    self.bind(
+                        plan,
+                        place,
+                        caller,
+                        destination,
+                        Took { on: StickyOn::Answered, at: now },
+                    );
                     self.visited(plan, place, caller, |rule, visits| {
                         visits.answer(rule, report.leg.call, destination, now);
                     });
@@ -346,7 +352,7 @@ impl State {
                         }),
                     };
                     if let Some((gate, meter)) = found {
-                        meter.recall(gate, (per, count), since, used);
+                        meter.recall(gate, per, count, since, used);
                         return;
                     }
                 }
@@ -384,9 +390,10 @@ impl State {
         &mut self,
         leg: LegId,
         place: Option<(usize, usize)>,
-        (limits, trunk): (&[u32], Option<usize>),
+        held: &Held<'_>,
         counts: bool,
     ) {
+        let Held { limits, trunk } = *held;
         let mut stake = Stake { place, trunk, ..Stake::default() };
         if let Some((flow, line)) = place.filter(|_| counts) {
             (stake.rings, stake.runs, stake.is_of_flow) = (true, true, true);
@@ -432,11 +439,11 @@ impl State {
         place: usize,
         caller: &CallerKey,
         destination: DestinationId,
-        when: (StickyOn, Timestamp),
+        took: Took,
     ) {
         let ties = &mut self.flows[place].ties;
         let before = ties.get(caller);
-        let after = sticky::bind(&plan.flow.stickiness, &plan.zone, before, destination, when);
+        let after = sticky::bind(&plan.flow.stickiness, &plan.zone, before, destination, took);
         let Some(after) = after.filter(|_| may_have_callers(plan, destination)) else {
             return;
         };

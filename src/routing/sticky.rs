@@ -42,6 +42,13 @@ pub fn until(window: StickyWindow, zone: &Zone, binding: &Binding) -> Option<Tim
     }
 }
 
+/// How and when a destination got a call of a caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub on: StickyOn,
+    pub at: Timestamp,
+}
+
 /// What becomes of `before` when `destination` is offered a call of the caller, or answers it; `None`
 /// is no change. An offer alone takes no caller from another.
 #[must_use]
@@ -50,8 +57,9 @@ pub fn bind(
     zone: &Zone,
     before: Option<&Binding>,
     destination: DestinationId,
-    (what, at): (StickyOn, Timestamp),
+    took: Took,
 ) -> Option<Binding> {
+    let Took { on, at } = took;
     if stickiness.window == StickyWindow::Never {
         return None;
     }
@@ -61,7 +69,7 @@ pub fn bind(
         Some(known) if known.destination == destination => {
             Some(Binding { touched_at: at.max(known.touched_at), ..*known })
         }
-        Some(_) => (what == StickyOn::Answered && stickiness.rebind).then_some(new),
+        Some(_) => (on == StickyOn::Answered && stickiness.rebind).then_some(new),
     }
 }
 
@@ -77,12 +85,8 @@ pub struct Tie {
 impl Tie {
     /// `destination` is offered a call of the caller, or answers it: until when they belong together
     /// then, if that is so.
-    pub fn bind(
-        &mut self,
-        destination: DestinationId,
-        when: (StickyOn, Timestamp),
-    ) -> Option<Timestamp> {
-        let after = bind(&self.stickiness, &self.zone, self.binding.as_ref(), destination, when)?;
+    pub fn bind(&mut self, destination: DestinationId, took: Took) -> Option<Timestamp> {
+        let after = bind(&self.stickiness, &self.zone, self.binding.as_ref(), destination, took)?;
         self.binding = Some(after);
         until(self.stickiness.window, &self.zone, &after)
     }
@@ -214,7 +218,13 @@ mod tests {
         let window = StickyWindow::Rolling { sec: 60, sliding: true };
         let mut stickiness = Stickiness { window, ..Stickiness::default() };
         let bind = |stickiness: &Stickiness, before: Option<&Binding>, to, ms| {
-            bind(stickiness, &Zone::UTC, before, to, (StickyOn::Answered, Timestamp(ms)))
+            bind(
+                stickiness,
+                &Zone::UTC,
+                before,
+                to,
+                Took { on: StickyOn::Answered, at: Timestamp(ms) },
+            )
         };
         let first = bind(&stickiness, None, A, 1_000).unwrap();
         assert_eq!(first, set(Timestamp(1_000)));

@@ -152,7 +152,8 @@ impl Meter {
     pub fn recall(
         &mut self,
         gate: &Gate,
-        (per, count): (CapPeriod, CapCount),
+        per: CapPeriod,
+        count: CapCount,
         since: Timestamp,
         used: u32,
     ) {
@@ -379,7 +380,7 @@ mod tests {
             panic!("{told:?}");
         };
         let mut after = meter(&gate);
-        after.recall(&gate, (per, count), since, used);
+        after.recall(&gate, per, count, since, used);
         assert!(gate.refuses(&after, now).is_some());
         assert_eq!(gate.refuses(&after, at("2026-12-01T12:00:00Z")), None);
     }
@@ -409,7 +410,7 @@ mod tests {
                 let Remembered::Volume { per, count, since, used, .. } = *news else {
                     panic!("{news:?}");
                 };
-                recalled.recall(&there, (per, count), since, used);
+                recalled.recall(&there, per, count, since, used);
             }
             assert!(there.refuses(&recalled, now).is_some(), "restarted in {name}");
             // Or the zone moves behind the restart.
@@ -418,7 +419,7 @@ mod tests {
                 let Remembered::Volume { per, count, since, used, .. } = *news else {
                     panic!("{news:?}");
                 };
-                recalled.recall(&here, (per, count), since, used);
+                recalled.recall(&here, per, count, since, used);
             }
             let recalled = recalled.follow(Some(&there));
             assert!(there.refuses(&recalled, now).is_some(), "restarted, then to {name}");
@@ -436,7 +437,7 @@ mod tests {
         let mut meter = meter(&full);
         for (used, (per, count, _)) in (1..).zip(caps) {
             let (since, _) = period(&Zone::UTC, per, now);
-            meter.recall(&full, (per, count), since, used);
+            meter.recall(&full, per, count, since, used);
         }
         let standing = |gate: &Gate, meter: &Meter| -> Vec<u32> {
             gate.standing(meter, now).into_iter().map(|(_, used)| used).collect()
@@ -462,7 +463,7 @@ mod tests {
         ] {
             let gate = gate(&[(per, CapCount::Attempts, 9)], &zone(zone_of_now));
             let mut meter = meter(&gate);
-            meter.recall(&gate, (per, CapCount::Attempts), at(since), 5);
+            meter.recall(&gate, per, CapCount::Attempts, at(since), 5);
             assert_eq!(gate.standing(&meter, at(until).plus_ms(-1))[0].1, 5, "{per}");
             assert_eq!(gate.standing(&meter, at(until))[0].1, 0, "{per}");
         }

@@ -17,6 +17,7 @@ use crate::model::billing::{
 use crate::model::id::{
     AccountId, CallId, CreditId, DestinationId, ForwardingFlowId, LegId, RateDeckId, TrunkId,
 };
+use crate::model::objects::account::AccountSettings;
 use crate::model::time::Timestamp;
 
 /// Which bills to list; every field that is set must hold.
@@ -121,10 +122,11 @@ impl Db {
     /// # Errors
     /// [`StoreError::NoAccount`], [`StoreError::Unavailable`].
     pub async fn balance(&self, account: AccountId) -> Result<AccountBalance, StoreError> {
-        let row: Option<(Int<i64>, Text<Currency>, bool)> = on!(self, db => {
-            sqlx::query_as(BALANCE).bind(Text(account)).fetch_optional(db).await
+        let AccountSettings { currency, prepaid, .. } = self.settings(account).await?;
+        let amount: Option<Int<i64>> = on!(self, db => {
+            sqlx::query_scalar(BALANCE).bind(Text(account)).fetch_optional(db).await
         })?;
-        let (Int(amount), Text(currency), prepaid) = row.ok_or(StoreError::NoAccount)?;
+        let amount = amount.map_or(0, |Int(amount)| amount);
         Ok(AccountBalance { amount: Micros(amount), currency, prepaid })
     }
 
@@ -338,8 +340,7 @@ const ADD_CDRS: &str = "INSERT INTO cdr (call_id, leg_no, account_id, flow_id, d
     decimals, started_at, answered_at, ended_at, billed_sec, amount, currency) ";
 const UNLESS_BILLED: &str =
     " ON CONFLICT (call_id, leg_no) DO NOTHING RETURNING account_id, amount";
-const BALANCE: &str = "SELECT COALESCE(balance.amount, 0), account.currency, account.prepaid \
-    FROM account LEFT JOIN balance ON balance.account_id = account.id WHERE account.id = $1";
+const BALANCE: &str = "SELECT amount FROM balance WHERE account_id = $1";
 const BALANCES: &str = "SELECT account_id, amount FROM balance ORDER BY account_id";
 // No difference overflows: those in the conditions are of two numbers with one sign.
 const MOVE_BALANCE: &str = "INSERT INTO balance (account_id, amount) VALUES ($1, $2) \

@@ -137,13 +137,6 @@ where
     }
 }
 
-/// As [`json`], but NULL for what is the default of its kind.
-pub(super) fn json_unless_default<T: Default + PartialEq + Serialize>(
-    value: &T,
-) -> Result<Option<Json<Box<RawValue>>>, sqlx::Error> {
-    if *value == T::default() { Ok(None) } else { json(value).map(Some) }
-}
-
 /// A JSON object or array ready to be bound; a bare number would come back from `SQLite` as an
 /// integer and not as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<Json<Box<RawValue>>, sqlx::Error> {

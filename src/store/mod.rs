@@ -2,15 +2,19 @@
 //!
 //! [`Db`] holds the pool of whichever engine the URL names. Every query is written once, in the
 //! dialect both engines share, and expanded once per engine by `on!`, so that both use their native
-//! types. One file per noun: [`configuration`], [`calls`], [`sessions`], [`reports`], [`billing`],
-//! [`slots`], [`memory`], [`keys`], [`idempotency`].
+//! types. One file per noun: [`configuration`], [`numbers`], [`calls`], [`sessions`], [`reports`],
+//! [`billing`], [`slots`], [`memory`], [`keys`], [`idempotency`].
 //!
 //! What the store does not do: it reads no clock, mints no id and decides nothing about calls; it
 //! does not retry, but says with [`StoreError::may_retry`] whether that may help.
 //!
-//! To add a table: a new file in `migrations/`, valid on both engines; a file here with a row type
-//! made of the wrappers in `column` and its SQL at the bottom; a test in `tests/it/store/` that
-//! runs on both. Every table has `account_id`, and every query takes an [`AccountId`].
+//! A new kind of object, or a new field of one, needs nothing here: all of them are rows of one table,
+//! read and written by what they say of themselves.
+//!
+//! To add a table, for what is not read whole into memory: a new file in `migrations/`, valid on both
+//! engines, and its line in `open`; a file here with a row type made of the wrappers in `column` and
+//! its SQL at the bottom; a test in `tests/it/store/` that runs on both. Every table has `account_id`,
+//! and every query takes an [`AccountId`].
 //!
 //! [`AccountId`]: crate::model::id::AccountId
 
@@ -45,6 +49,7 @@ pub mod billing;
 pub mod calls;
 pub mod configuration;
 pub mod day;
+pub mod history;
 pub mod idempotency;
 pub mod keys;
 pub mod memory;
@@ -57,6 +62,7 @@ pub mod slots;
 mod change;
 mod column;
 mod error;
+mod objects;
 mod open;
 mod record;
 mod upkeep;
@@ -66,6 +72,7 @@ pub use calls::{CallDetail, CallFilter, JournalLine};
 pub use configuration::Version;
 pub use day::CallUnderWay;
 pub use error::StoreError;
+pub use history::ChangedFilter;
 pub use idempotency::Begun;
 pub use keys::ApiKey;
 pub use numbers::{NumberFilter, OwnedDids};

@@ -4,13 +4,18 @@
 //! For routing, one row for each flow and master with all its DIDs in one text, instead of one row
 //! for each DID: what a row costs on its way from the database is more than what it holds.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};
 
+use super::change::pieces;
 use super::column::{Int, Text};
 use super::{Db, StoreError, Tx};
-use crate::model::configuration::Number;
 use crate::model::id::{AccountId, ForwardingFlowId, NumberId, ServerId};
 use crate::model::number::Did;
+use crate::model::objects::number::Number;
+use crate::model::tags::Tag;
 
 /// The DIDs of one flow on one master.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +32,7 @@ pub struct NumberFilter {
     pub did: Option<Did>,
     /// Those it owns.
     pub flow: Option<ForwardingFlowId>,
+    pub tag: Option<Tag>,
 }
 
 impl Db {
@@ -44,13 +50,18 @@ impl Db {
     ) -> Result<Vec<Number>, StoreError> {
         let rows: Vec<NumberRow> = on!(self, db => {
             let mut query = QueryBuilder::new(NUMBERS);
-            query.push(" WHERE account_id = ").push_bind(Text(account));
             if let Some(did) = &filter.did {
                 query.push(OF_DID).push_bind(Text(account));
                 query.push(") AND did = ").push_bind(Text(did));
+            } else {
+                query.push(" WHERE account_id = ").push_bind(Text(account));
             }
             if let Some(flow) = filter.flow {
-                query.push(" AND forwarding_flow_id = ").push_bind(Text(flow));
+                query.push(" AND owner_id = ").push_bind(Text(flow));
+            }
+            if let Some(tag) = &filter.tag {
+                // No tag has a character that LIKE reads in its own way.
+                query.push(" AND tags LIKE ").push_bind(format!("% {tag} %"));
             }
             if let Some(before) = before {
                 query.push(" AND id COLLATE \"BINARY\" < ").push_bind(Text(before));
@@ -58,7 +69,7 @@ impl Db {
             query.push(" ORDER BY id COLLATE \"BINARY\" DESC LIMIT ").push_bind(Int(limit));
             query.build_query_as().fetch_all(db).await
         })?;
-        Ok(rows.into_iter().map(NumberRow::into_number).collect())
+        rows.into_iter().map(NumberRow::into_number).collect()
     }
 
     /// One number.
@@ -80,7 +91,7 @@ impl Db {
                 .fetch_optional(db)
                 .await
         })?;
-        Ok(row.map(NumberRow::into_number))
+        row.map(NumberRow::into_number).transpose()
     }
 
     /// Every DID of `account` that a flow owns, and the version at which a number last changed, as
@@ -122,6 +133,51 @@ impl Db {
 }
 
 impl Tx {
+    /// Adds rows of ids and what numbers write of themselves.
+    pub(super) async fn add_numbers(
+        &mut self,
+        account: AccountId,
+        numbers: &[(String, &Value)],
+    ) -> Result<(), StoreError> {
+        let rows = numbers.iter().map(NewRow::of).collect::<Option<Vec<NewRow<'_>>>>();
+        let rows = rows.ok_or_else(|| sqlx::Error::Encode("that is no number".into()))?;
+        for rows in pieces(&rows) {
+            let added: Vec<Text<String>> = on!(in self, db => {
+                let mut query = QueryBuilder::new(ADD_NUMBERS);
+                query.push_values(rows, |mut row, of| {
+                    row.push_bind(Text(of.id))
+                        .push_bind(Text(account))
+                        .push_bind(Text(of.did))
+                        .push_bind(Text(of.server))
+                        .push_bind(of.owner.map(Text))
+                        .push_bind(Text(&of.tags));
+                });
+                query.push(UNLESS_TAKEN).build_query_scalar().fetch_all(db).await
+            })?;
+            if added.len() < rows.len() {
+                let added: BTreeSet<&str> = added.iter().map(|Text(id)| &**id).collect();
+                let refused = rows.iter().find(|row| !added.contains(row.id));
+                return Err(match refused {
+                    Some(row) => self.refused_number(row).await?,
+                    None => StoreError::Dangling,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a number could not be added: its id is another account's, or its DID has a row.
+    async fn refused_number(&mut self, row: &NewRow<'_>) -> Result<StoreError, StoreError> {
+        let other: Option<Text<String>> = on!(in self, db => {
+            sqlx::query_scalar(OTHERS_NUMBER).bind(Text(row.id)).fetch_optional(db).await
+        })?;
+        if other.is_some() {
+            return Ok(StoreError::Dangling);
+        }
+        let did = row.did.parse().map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        Ok(StoreError::Taken { did })
+    }
+
     /// All numbers, or those that are written like `did`, in whatever case.
     pub(super) async fn numbers_like(
         &mut self,
@@ -130,19 +186,20 @@ impl Tx {
     ) -> Result<Vec<Number>, StoreError> {
         let rows: Vec<NumberRow> = on!(in self, db => {
             let mut query = QueryBuilder::new(NUMBERS);
-            query.push(" WHERE account_id = ").push_bind(Text(account));
-            if let Some(did) = did {
-                // Most have no case, and an index.
-                if did.as_str().bytes().any(|letter| letter.is_ascii_alphabetic()) {
+            let is_plain = |did: &&Did| !did.as_str().bytes().any(|one| one.is_ascii_alphabetic());
+            // Most have no case, and an index.
+            if let Some(did) = did.filter(is_plain) {
+                query.push(OF_DID).push_bind(Text(account));
+                query.push(") AND did = ").push_bind(Text(did));
+            } else {
+                query.push(" WHERE account_id = ").push_bind(Text(account));
+                if let Some(did) = did {
                     query.push(" AND LOWER(did) = LOWER(").push_bind(Text(did)).push(")");
-                } else {
-                    query.push(OF_DID).push_bind(Text(account));
-                    query.push(") AND did = ").push_bind(Text(did));
                 }
             }
             query.build_query_as().fetch_all(db).await
         })?;
-        Ok(rows.into_iter().map(NumberRow::into_number).collect())
+        rows.into_iter().map(NumberRow::into_number).collect()
     }
 }
 
@@ -151,28 +208,64 @@ struct NumberRow {
     id: Text<NumberId>,
     did: Text<Did>,
     server_id: Text<ServerId>,
-    forwarding_flow_id: Option<Text<ForwardingFlowId>>,
+    owner_id: Option<Text<ForwardingFlowId>>,
+    tags: Text<String>,
 }
 
 impl NumberRow {
-    fn into_number(self) -> Number {
-        Number {
+    fn into_number(self) -> Result<Number, StoreError> {
+        let tags = self.tags.0.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>();
+        Ok(Number {
             id: self.id.0,
             did: self.did.0,
             server: self.server_id.0,
-            forwarding_flow: self.forwarding_flow_id.map(|Text(flow)| flow),
-        }
+            forwarding_flow: self.owner_id.map(|Text(flow)| flow),
+            tags: tags.map_err(|error: &str| sqlx::Error::Decode(error.into()))?,
+        })
     }
 }
 
-const NUMBERS: &str = "SELECT id, did, server_id, forwarding_flow_id FROM number";
-// The index of DIDs begins with their server.
-const OF_DID: &str = " AND server_id IN (SELECT id FROM server WHERE account_id = ";
-const OWNER: &str = "SELECT forwarding_flow_id FROM number \
-    WHERE account_id = $1 AND did = $2 AND forwarding_flow_id IS NOT NULL \
-        AND server_id IN (SELECT id FROM server WHERE account_id = $1) LIMIT 1";
+/// Its id and what it says of itself, ready to be bound.
+struct NewRow<'a> {
+    id: &'a str,
+    did: &'a str,
+    server: &'a str,
+    owner: Option<&'a str>,
+    tags: String,
+}
+
+impl<'a> NewRow<'a> {
+    /// `None` where it is not what a number writes.
+    fn of((id, body): &'a (String, &'a Value)) -> Option<Self> {
+        let text = |key: &str| body.get(key).and_then(Value::as_str);
+        let tags = body.get("tags").and_then(Value::as_array);
+        let tags = tags.into_iter().flatten().filter_map(Value::as_str);
+        let tags = tags.fold(String::new(), |tags, tag| format!("{tags} {tag}"));
+        Some(Self {
+            id,
+            did: text("did")?,
+            server: text("server")?,
+            owner: text("forwarding_flow"),
+            tags: if tags.is_empty() { tags } else { format!("{tags} ") },
+        })
+    }
+}
+
+const NUMBERS: &str = "SELECT id, did, server_id, owner_id, tags FROM number";
+// The index of DIDs begins with their server, which is the account's own. With the account of the
+// number beside it, SQLite would go through all numbers of the account instead.
+const OF_DID: &str =
+    " WHERE server_id IN (SELECT id FROM object WHERE kind = 'srv' AND account_id = ";
+const OWNER: &str = "SELECT owner_id FROM number \
+    WHERE server_id IN (SELECT id FROM object WHERE account_id = $1 AND kind = 'srv') \
+        AND did = $2 AND owner_id IS NOT NULL LIMIT 1";
 const NUMBERS_VERSION: &str = "SELECT numbers_version FROM account WHERE id = $1";
 // No DID contains a space.
-const OWNED_DIDS: &str = "SELECT forwarding_flow_id, server_id, STRING_AGG(did, ' ') FROM number \
-    WHERE account_id = $1 AND forwarding_flow_id IS NOT NULL \
-    GROUP BY forwarding_flow_id, server_id";
+const OWNED_DIDS: &str = "SELECT owner_id, server_id, STRING_AGG(did, ' ') FROM number \
+    WHERE account_id = $1 AND owner_id IS NOT NULL \
+    GROUP BY owner_id, server_id";
+// What is there already is told by what is missing afterwards: a statement that fails ends the
+// transaction on Postgres, and would not say for which of its rows.
+const ADD_NUMBERS: &str = "INSERT INTO number (id, account_id, did, server_id, owner_id, tags) ";
+const UNLESS_TAKEN: &str = " ON CONFLICT DO NOTHING RETURNING id";
+const OTHERS_NUMBER: &str = "SELECT id FROM number WHERE id = $1";

@@ -232,20 +232,8 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 
-const MIGRATIONS: [(i64, &str, &str); 12] = [
-    (1, "configuration", include_str!("../../migrations/0001_configuration.sql")),
-    (2, "calls", include_str!("../../migrations/0002_calls.sql")),
-    (3, "access", include_str!("../../migrations/0003_access.sql")),
-    (4, "nodes", include_str!("../../migrations/0004_nodes.sql")),
-    (5, "distribution", include_str!("../../migrations/0005_distribution.sql")),
-    (6, "log", include_str!("../../migrations/0006_log.sql")),
-    (7, "billing", include_str!("../../migrations/0007_billing.sql")),
-    (8, "slots", include_str!("../../migrations/0008_slots.sql")),
-    (9, "memory", include_str!("../../migrations/0009_memory.sql")),
-    (10, "flow_state", include_str!("../../migrations/0010_flow_state.sql")),
-    (11, "numbers", include_str!("../../migrations/0011_numbers.sql")),
-    (12, "installation", include_str!("../../migrations/0012_installation.sql")),
-];
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "schema", include_str!("../../migrations/0001_schema.sql"))];
 
 /// How long anything waits for the database before it is called unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -197,10 +197,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::NoAccount`] and [`StoreError::Unavailable`].
     pub async fn zone(&self, account: AccountId) -> Result<Zone, StoreError> {
-        let zone: Option<Text<Zone>> = on!(self, db => {
-            sqlx::query_scalar(ZONE).bind(Text(account)).fetch_optional(db).await
-        })?;
-        zone.map(|Text(zone)| zone).ok_or(StoreError::NoAccount)
+        Ok(self.settings(account).await?.time_zone)
     }
 
     async fn report_by_time(
@@ -448,7 +445,6 @@ impl Key {
 
 const HOUR_MS: i64 = 3_600_000;
 
-const ZONE: &str = "SELECT time_zone FROM account WHERE id = $1";
 const PERIODS: &str = "WITH period (no, begins, ends) AS (VALUES ";
 const FROM_PERIODS: &str =
     " FROM period p JOIN call c ON c.started_at >= p.begins AND c.started_at < p.ends";

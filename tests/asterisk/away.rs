@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::Cdr;
 use divert::model::call::{CallRecord, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::id::CallId;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::store::{CallFilter, CdrFilter};
 use serde_json::{Value, json};
 

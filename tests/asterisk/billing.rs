@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::{Cdr, Micros};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, Unroutable};
 use divert::store::{CdrFilter, Db};

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use divert::engine::journal::JournalEntry;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::CallId;
 use divert::model::number::Did;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::store::{CallDetail, CallFilter, Db, JournalLine};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -239,7 +239,7 @@ async fn ended(lab: &Lab, wanted: usize) -> Vec<CallDetail> {
     eventually("the others to be refused", Duration::from_secs(15), async || {
         let mut ended = Vec::new();
         for call in lab.divert.calls().await {
-            let account = divert::model::account::DEFAULT_ACCOUNT;
+            let account = divert::model::objects::account::DEFAULT_ACCOUNT;
             let detail = db.call(account, call).await.unwrap()?;
             if detail.call.ended_at.is_some() {
                 ended.push(detail);

@@ -174,7 +174,8 @@ async fn a_caller_who_gives_up_at_once_is_no_call_on_the_name_of_a_hang_up() {
         lab.divert.ended(call, Duration::from_secs(5)).await;
         let db = lab.divert.db().await;
         for id in lab.divert.calls().await.into_iter().filter(|id| *id != call) {
-            let detail = db.call(divert::model::account::DEFAULT_ACCOUNT, id).await.unwrap();
+            let detail =
+                db.call(divert::model::objects::account::DEFAULT_ACCOUNT, id).await.unwrap();
             assert_eq!(detail.unwrap().call.did, stage::own_did());
         }
     })
@@ -183,9 +184,9 @@ async fn a_caller_who_gives_up_at_once_is_no_call_on_the_name_of_a_hang_up() {
 
 /// The lines that people copy into a dialplan of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_of_the_readme_refuses_what_is_no_did() {
-    let readme = include_str!("../../README.md");
-    let (_, after) = readme.split_once("/etc/asterisk/extensions.conf <<'END'\n").unwrap();
+async fn the_example_of_the_page_refuses_what_is_no_did() {
+    let page = include_str!("../../asterisk/README.md");
+    let (_, after) = page.split_once("/etc/asterisk/extensions.conf <<'END'\n").unwrap();
     let (example, _) = after.split_once("\nEND\n").unwrap();
     let (before, _) = example.split_once("Gosub(divert-ari").unwrap();
     let section = |line: &str| line.strip_prefix('[').map(|name| name.replace(']', ""));

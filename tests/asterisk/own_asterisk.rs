@@ -1,4 +1,4 @@
-//! The README's page "On your own Asterisk", typed word by word on Asterisk as Debian installs it; and
+//! The page `divert help asterisk`, typed word by word on Asterisk as Debian installs it; and
 //! what `divert doctor` says there when something is taken away again.
 //!
 //! The container has a network of its own, so that every port is that of the page. Instead of systemd
@@ -19,12 +19,12 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 
 use crate::lab::{NEWEST, eventually, image};
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/asterisk/README.md"));
 
 /// All that is typed in another way than it stands on the page.
 const DIFFERENT: &[(&str, &str)] = &[
     // It is built already, and stands where cargo would have put it.
-    ("cargo build --release --locked && ", ""),
+    ("cargo build --release --locked\n", ""),
     // The carrier and the office are the test's other Asterisk.
     ("203.0.113.7:5060", "127.0.0.1:5160"),
     ("203.0.113.7", "127.0.0.1"),
@@ -123,9 +123,7 @@ impl Machine {
 
 /// The blocks of the page in order, with what must be different.
 fn page() -> Vec<String> {
-    let (_, page) = PAGE.split_once("\n## On your own Asterisk\n").expect("the page");
-    let (page, _) = page.split_once("\n## ").expect("a page after it");
-    let blocks = page.split("```sh\n").skip(1);
+    let blocks = PAGE.split("```sh\n").skip(1);
     let mut text: Vec<String> =
         blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect();
     for (theirs, ours) in DIFFERENT {

@@ -20,7 +20,7 @@ async fn verdict(lab: &Lab, caller: &Caller) -> (Verdict, Line) {
     line.until_up(Duration::from_secs(5)).await;
     let call = lab.divert.newest(known + 1).await;
     let db = lab.divert.db().await;
-    let account = divert::model::account::DEFAULT_ACCOUNT;
+    let account = divert::model::objects::account::DEFAULT_ACCOUNT;
     let found = crate::lab::eventually("the attempt to be noted", PROMPT, async || {
         let detail = db.call(account, call).await.unwrap()?;
         detail.timeline.iter().find_map(|entry| match &entry.step {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::cause::CallResult;
 use divert::model::id::CallId;
 use divert::model::number::Caller;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::throttle::CapCount;
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Receipt, Step};

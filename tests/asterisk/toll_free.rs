@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::timeline::Step;
 use serde_json::{Value, json};
 

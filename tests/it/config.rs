@@ -3,23 +3,28 @@
 
 mod changes;
 pub mod distribution;
-mod random;
+mod kinds;
+pub mod random;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use divert::model::configuration::{Change, Configuration, Number, diff};
-use divert::model::destination::{DestinationState, Landing};
+use divert::model::change::{Change, Changes, Subject, diff};
+use divert::model::configuration::Configuration;
 use divert::model::document::{
-    Reading, Unnamed, put_destination, put_forwarding_flow, put_server, put_trunk, read_document,
-    write_destination, write_document, write_forwarding_flow, write_server,
+    Reading, Row, Unnamed, put, put_destination, read_document, read_rows, write_document,
 };
-use divert::model::forwarding_flow::{Fallback, ForwardingFlow};
 use divert::model::number::Did;
+use divert::model::object::Record as _;
+use divert::model::objects::destination::{DestinationState, Landing};
+use divert::model::objects::forwarding_flow::{Fallback, ForwardingFlow};
+use divert::model::objects::number::Number;
+use divert::model::objects::{KINDS, Kind};
+use divert::model::opening_hours::Hours;
 use divert::model::plan::describe;
 use divert::model::problem::{Problem, render};
-use divert::model::removal::{
-    remove_destination, remove_forwarding_flow, remove_number, remove_server, remove_trunk,
-};
+use divert::model::removal::{remove, remove_destination, remove_number};
+use divert::model::tags::Tag;
 use divert::routing::check;
 use divert::yaml;
 use serde_json::{Value, json};
@@ -79,90 +84,67 @@ fn flow<'a>(of: &'a Configuration, name: &str) -> &'a ForwardingFlow {
     of.forwarding_flows.iter().find(|flow| flow.name == name).unwrap()
 }
 
-/// Applies the changes one by one as a database with foreign keys and unique names would.
-fn apply(to: &Configuration, changes: &[Change]) -> Configuration {
-    fn put<T: Clone>(all: &mut Vec<T>, one: &T, same: impl Fn(&T) -> bool) {
-        match all.iter_mut().find(|other| same(other)) {
-            Some(other) => *other = one.clone(),
-            None => all.push(one.clone()),
-        }
-    }
-    let mut now = to.clone();
-    for change in changes {
-        match change {
-            Change::DeleteForwardingFlow(id) => now.forwarding_flows.retain(|one| one.id != *id),
-            Change::DeleteNumber(id) => now.numbers.retain(|one| one.id != *id),
-            Change::DeleteRateDeck(id) => now.rate_decks.retain(|one| one.id != *id),
-            Change::DeleteServer(id) => now.servers.retain(|one| one.id != *id),
-            Change::DeleteTrunk(id) => now.trunks.retain(|one| one.id != *id),
-            Change::PutAccount(account) => now.account = account.clone(),
-            Change::PutForwardingFlow(flow) => {
-                put(&mut now.forwarding_flows, flow, |one| one.id == flow.id);
-            }
-            Change::PutNumber(number) => put(&mut now.numbers, number, |one| one.id == number.id),
-            Change::PutRateDeck(deck) => put(&mut now.rate_decks, deck, |one| one.id == deck.id),
-            Change::PutServer(server) => put(&mut now.servers, server, |one| one.id == server.id),
-            Change::PutTrunk(trunk) => put(&mut now.trunks, trunk, |one| one.id == trunk.id),
-        }
-        let broken = broken_row(&now);
-        assert_eq!(broken, None, "after {change:?} of {changes:#?}");
-    }
-    // The DIDs of a flow are its numbers.
-    for flow in &mut now.forwarding_flows {
-        let own = |number: &&Number| number.forwarding_flow == Some(flow.id);
-        flow.dids = now.numbers.iter().filter(own).map(|number| number.did.clone()).collect();
-    }
-    now.sort();
-    now
+fn kind(section: &str) -> &'static Kind {
+    KINDS.iter().find(|kind| kind.section == section).unwrap()
 }
 
-fn broken_row(now: &Configuration) -> Option<String> {
-    let servers: BTreeSet<_> = now.servers.iter().map(|one| one.id).collect();
-    let trunks: BTreeSet<_> = now.trunks.iter().map(|one| one.id).collect();
-    let flows: BTreeSet<_> = now.forwarding_flows.iter().map(|one| one.id).collect();
-    let decks: BTreeSet<_> = now.rate_decks.iter().map(|one| one.id).collect();
-    let unique = |names: Vec<&str>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
-    let names = unique(now.servers.iter().map(|one| one.name.as_str()).collect())
-        && unique(now.rate_decks.iter().map(|one| one.name.as_str()).collect())
-        && unique(now.trunks.iter().map(|one| one.name.as_str()).collect())
-        && unique(now.forwarding_flows.iter().map(|one| one.name.as_str()).collect());
-    if !names {
-        return Some("a name is taken twice".into());
-    }
-    let keys: BTreeSet<_> = now.numbers.iter().map(|one| (one.server, &one.did)).collect();
-    if keys.len() != now.numbers.len() {
-        return Some("a number stands twice".into());
-    }
-    if now.servers.iter().any(|one| one.trunk.is_some_and(|id| !trunks.contains(&id))) {
-        return Some("a server's trunk is gone".into());
-    }
-    let used = now.trunks.iter().map(|one| one.rate_deck).chain([now.account.rate_deck]);
-    if used.flatten().any(|id| !decks.contains(&id)) {
-        return Some("a rate deck that is used is gone".into());
-    }
-    for number in &now.numbers {
-        if !servers.contains(&number.server) {
-            return Some("a number's server is gone".into());
+/// Rows by what they are of.
+fn rows(of: &Configuration) -> BTreeMap<Subject, Value> {
+    let nothing = Configuration::default();
+    let changes = diff(&nothing, of).changes;
+    changes.into_iter().map(|change| (change.subject, change.after.unwrap())).collect()
+}
+
+/// Applies the changes as a database does that has foreign keys and unique names, and reads what there
+/// is then.
+fn apply(to: &Configuration, changes: &Changes) -> Configuration {
+    let mut now = rows(to);
+    for change in &changes.changes {
+        let Change { subject, before, after, .. } = change;
+        if *subject != Subject::Account {
+            assert_eq!(now.get(subject), before.as_ref(), "{change:?}");
         }
-        if number.forwarding_flow.is_some_and(|id| !flows.contains(&id)) {
-            return Some("a number's owner is gone".into());
-        }
-    }
-    for flow in &now.forwarding_flows {
-        let landed = flow.destinations.iter().all(|one| match &one.landing {
-            Landing::Slave { server, .. } => servers.contains(server),
-            Landing::TollFree { .. } => true,
-            Landing::Trunk { trunk, .. } => trunks.contains(trunk),
-        });
-        let falls = match &flow.fallback {
-            Fallback::Number { trunk, .. } => trunks.contains(trunk),
-            _ => true,
+        match after {
+            Some(after) => now.insert(*subject, after.clone()),
+            None => now.remove(subject),
         };
-        if !servers.contains(&flow.master) || !landed || !falls {
-            return Some(format!("a reference of {} dangles", flow.name));
+    }
+    let objects = now.iter().filter_map(|(subject, body)| match subject {
+        Subject::Object(id) => {
+            let name = body["name"].as_str().unwrap().to_owned();
+            Some(Row { id: *id, name, body: body.clone() })
+        }
+        _ => None,
+    });
+    let objects: Vec<Row> = objects.collect();
+    let names: BTreeSet<_> = objects.iter().map(|row| (row.id.prefix(), &row.name)).collect();
+    assert_eq!(names.len(), objects.len(), "a name is taken twice after {changes:#?}");
+    let (mut read, warnings) = read_rows(now.get(&Subject::Account), &objects).unwrap();
+    assert_eq!(warnings, []);
+    for (subject, body) in &now {
+        if let Subject::Number(id) = subject {
+            let text = |key: &str| body[key].as_str();
+            let tags = body["tags"].as_array().into_iter().flatten();
+            read.numbers.push(Number {
+                id: *id,
+                did: text("did").unwrap().parse().unwrap(),
+                forwarding_flow: text("forwarding_flow").map(|id| id.parse().unwrap()),
+                server: text("server").unwrap().parse().unwrap(),
+                tags: tags.map(|tag| tag.as_str().unwrap().parse().unwrap()).collect(),
+            });
         }
     }
-    None
+    // The DIDs of a flow are its numbers.
+    for flow in &mut read.forwarding_flows {
+        let own = |number: &&Number| number.forwarding_flow == Some(flow.id);
+        flow.dids = read.numbers.iter().filter(own).map(|number| number.did.clone()).collect();
+    }
+    read.sort();
+    let after = diff(to, &read);
+    let told: BTreeSet<_> = changes.changes.iter().map(|change| change.subject).collect();
+    let found: BTreeSet<_> = after.changes.iter().map(|change| change.subject).collect();
+    assert_eq!(told, found, "what changes is told once");
+    read
 }
 
 const FULL: &str = r#"
@@ -325,7 +307,6 @@ forwarding_flows:
     f.yaml:40: forwarding_flows[0].destinations[1].state: "on" is not a choice here; type active or disabled or draining or paused
     f.yaml:42: forwarding_flows[0].destinations[2].did: a destination on a trunk has a number; type number: instead
     f.yaml:43: forwarding_flows[0].destinations[3].did: did is missing; type the DID on the slave where the call lands
-    f.yaml:43: forwarding_flows[0].destinations[3].server: master is the server of destination master of forwarding flow east but its role is master, not slave; type the name of a slave there, or change the role
     f.yaml:44: forwarding_flows[0].destinations[4].trunk: trunk is missing; type server: and did:, trunk: and number:, or toll_free:
     f.yaml:44: forwarding_flows[0].destinations[4].weight: 1.5 is not a whole number; type a number from 0 to 1000
     f.yaml:46: forwarding_flows[1].master: slave-a is the master of forwarding flow west but its role is slave, not master; type the name of a master there, or change the role
@@ -372,7 +353,8 @@ fn numbers_are_taken_as_typed_or_refused() {
     );
     // The same in JSON, where 1e5 has become 100000 before anybody could look.
     let body = json!({"name": "a", "role": "master", "max_live": 1e5});
-    let refused = put_server(&body, None, &Configuration::default(), &mut minter()).unwrap_err();
+    let refused =
+        put(kind("servers"), &body, None, &Configuration::default(), &mut minter()).unwrap_err();
     assert_eq!(refused[0].message, "100000.0 is not a whole number");
 }
 
@@ -590,4 +572,89 @@ fn bad_routing_is_advised_against() {
         ("no_effect", "/forwarding_flows/0/ring_timeout_sec"),
     ];
     assert_eq!(codes, BTreeMap::from(wanted));
+}
+
+#[test]
+fn a_range_of_numbers_is_as_good_as_each_of_them() {
+    let text = r#"
+servers: [{name: m, role: master}]
+trunks: [{name: t, endpoint: t}]
+numbers:
+  - {from: "+12025550198", to: "+12025550201", server: m, tags: [spare, east]}
+  - {from: A-1, to: A-2, forwarding_flow: f}
+forwarding_flows:
+  - {name: f, master: m, tags: [solar], destinations: [{trunk: t, number: "1"}]}
+"#;
+    let whole = read(text);
+    let dids: Vec<&str> = whole.numbers.iter().map(|number| number.did.as_str()).collect();
+    let wanted = ["+12025550198", "+12025550199", "+12025550200", "+12025550201", "A-1", "A-2"];
+    assert_eq!(dids, wanted);
+    let tags: Vec<&str> = whole.numbers[0].tags.iter().map(Tag::as_str).collect();
+    assert_eq!(tags, ["east", "spare"]);
+    assert_eq!(flow(&whole, "f").dids.len(), 2);
+    let again = read_into(text, &whole, Unnamed::Prune).unwrap().configuration;
+    assert_eq!(plan(&whole, &again), [""; 0]);
+    assert_eq!(again, whole);
+
+    let bad = r#"
+servers: [{name: m, role: master}]
+numbers:
+  - {from: "199", server: m}
+  - {from: "199", to: "100", server: m}
+  - {from: "100", to: "101", did: "100", server: m}
+  - {from: "100", to: "199", server: x, tags: [Big]}
+"#;
+    insta::assert_snapshot!(faults(bad), @r#"
+    f.yaml:4: numbers[0].to: to is missing; type to: beside from:, or did: for one number
+    f.yaml:5: numbers[1].to: 100 comes before 199; type the lower number under from:, the higher one under to:
+    f.yaml:6: numbers[2].did: a range of numbers has no did; keep from: and to:, or did: for one number
+    f.yaml:7: numbers[3].server: there is no server "x"; did you mean m?
+    f.yaml:7: numbers[3].tags[0]: "Big" is not a tag; type 1 to 30 small letters, digits and -
+    "#);
+}
+
+#[test]
+fn flows_and_destinations_may_name_a_schedule() {
+    let text = r#"
+servers: [{name: m, role: master}]
+trunks: [{name: t, endpoint: t}]
+schedules:
+  - {name: office, hours: {mon-fri: "09:00-17:00"}, holidays: ["2026-12-25"]}
+sounds:
+  - {name: welcome, text: "Welcome."}
+  - {name: hold, file: custom/hold, language: pt-BR}
+forwarding_flows:
+  - name: f
+    master: m
+    schedule: office
+    destinations: [{trunk: t, number: "1", schedule: office}]
+"#;
+    let whole = read(text);
+    let east = flow(&whole, "f");
+    let office = whole.schedules[0].id;
+    let named = [&east.schedule, &east.destinations[0].schedule];
+    assert!(named.iter().all(|hours| hours.as_ref().and_then(Hours::schedule) == Some(office)));
+    let used = remove(&whole, kind("schedules"), office.into()).unwrap_err();
+    let used: Vec<_> = used.into_iter().map(|problem| problem.message).collect();
+    let wanted = [
+        "schedule office is still used by forwarding flow f",
+        "schedule office is still used by destination 1 of forwarding flow f",
+    ];
+    assert_eq!(used, wanted);
+    assert_eq!(
+        plan(&Configuration::default(), &whole)[2..5],
+        ["+ schedule office", "+ sound hold", "+ sound welcome",]
+    );
+    let bad = text
+        .replace("schedule: office\n", "schedule: offices\n")
+        .replace("mon-fri", "mo-fr")
+        .replace("text: \"Welcome.\"", "language: English")
+        .replace("custom/hold", "../hold.wav");
+    insta::assert_snapshot!(faults(&bad), @r#"
+    f.yaml:5: schedules[0].hours.mo-fr: "mo-fr" is not a day, nor a range of days; type mon, tue, wed, thu, fri, sat, sun, a range as mon-fri, or daily
+    f.yaml:7: sounds[0].language: "English" is not a language; type a language as en, de or pt-BR
+    f.yaml:7: sounds[0].text: text is missing; type the words to be spoken, or file: and its name
+    f.yaml:8: sounds[1].file: "../hold.wav" is not a sound file; type the file's name in the sounds of Asterisk without its ending, as custom/welcome: letters, digits, _ and - only
+    f.yaml:12: forwarding_flows[0].schedule: there is no schedule "offices"; did you mean office?
+    "#);
 }

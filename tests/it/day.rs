@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use divert::harness::day::{Figures, LoggedCall, Period, Share, logged, replay};
-use divert::model::account::DEFAULT_ACCOUNT;
-use divert::model::billing::{Micros, Rate, RateDeck, Rounding};
+use divert::model::billing::{Micros, Rounding};
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::configuration::Configuration;
@@ -13,6 +12,8 @@ use divert::model::id::{
     BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, RateDeckId, ServerId,
 };
 use divert::model::number::{Caller, Did};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
+use divert::model::objects::rate_deck::{Rate, RateDeck};
 use divert::model::time::Timestamp;
 use divert::routing::snapshot::Snapshot;
 use divert::yaml;

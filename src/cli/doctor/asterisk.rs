@@ -16,7 +16,7 @@ use crate::ari::version::Version;
 use crate::clock;
 use crate::config::Config;
 use crate::model::configuration::Configuration;
-use crate::model::trunk::{Reach, Trunk};
+use crate::model::objects::trunk::{Reach, Trunk};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_SKEW_MS: i64 = 2_000;

@@ -10,9 +10,9 @@ use tokio::net::UnixStream;
 use super::Finding;
 use crate::cli::client::{Client, ServerArgs};
 use crate::config::{Config, Loaded};
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::configuration::Configuration;
-use crate::model::server::ServerRole;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::server::ServerRole;
 use crate::store::Db;
 
 const MIN_FREE: u64 = 1 << 30;
@@ -84,7 +84,7 @@ pub(super) fn master(config: &Config, configuration: &Configuration) -> Finding 
     );
     let Some(server) = configuration.servers.iter().find(|server| server.name == *name) else {
         if configuration.servers.is_empty() {
-            let fix = "divert apply FILE; the README has a whole document";
+            let fix = "divert apply FILE; divert help documents has a whole one";
             return Finding::warning("master", "there is no configuration yet", fix);
         }
         let fact = format!("node.master is {name:?}, but no server of the configuration is");

@@ -8,15 +8,15 @@ use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{
     Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FallbackRoute, Input, Route,
 };
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::{Cdr, Tariff};
 use crate::model::call::CallRecord;
 use crate::model::cause::{CallResult, EndedBy, HangupCause};
-use crate::model::forwarding_flow::Ringback;
 use crate::model::id::{
     BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, LegId, TrunkId,
 };
 use crate::model::number::Caller;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::forwarding_flow::Ringback;
 use crate::model::time::Timestamp;
 use crate::routing::decide::Decision;
 use crate::routing::snapshot::Offer;

@@ -5,12 +5,12 @@ use crate::engine::sim::Sim;
 use crate::engine::{CallEvent, Input, Route, journal};
 use crate::model::call::CallRecord;
 use crate::model::cause::{CallResult, EndedBy, Outcome};
-use crate::model::destination::Landing;
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow};
 use crate::model::id::{CallId, ChannelId, LegId, TrunkId};
 use crate::model::number::Caller;
+use crate::model::objects::destination::Landing;
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlow};
+use crate::model::objects::trunk::Reach;
 use crate::model::time::Timestamp;
-use crate::model::trunk::Reach;
 
 struct Played {
     sim: Sim,

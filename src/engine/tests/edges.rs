@@ -5,14 +5,14 @@ use crate::engine::{
     Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, FallbackRoute,
     Input, Presence, Route, Timer,
 };
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, CallStatus, LegRecord};
 use crate::model::cause::{CallResult, EndedBy, HangupCause};
-use crate::model::forwarding_flow::Ringback;
 use crate::model::id::{
     BridgeId, CallId, ChannelId, DestinationId, ForwardingFlowId, LegId, TrunkId,
 };
 use crate::model::number::Caller;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::forwarding_flow::Ringback;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{TimelineEntry, Unroutable, Verdict};
 use crate::routing::decide::Decision;

@@ -7,14 +7,14 @@ mod order;
 mod receipts;
 mod refusals;
 
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::billing::{Currency, Prefix, Rounding, Tariff};
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, DestinationState, Landing};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
 use crate::model::id::{DestinationId, ForwardingFlowId, RateDeckId, ServerId, TrunkId};
-use crate::model::server::{Server, ServerRole};
-use crate::model::trunk::{Reach, Trunk};
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::destination::{Destination, DestinationState, Landing};
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
+use crate::model::objects::server::{Server, ServerRole};
+use crate::model::objects::trunk::{Reach, Trunk};
 use crate::routing::snapshot::Snapshot;
 
 pub const DID: &str = "+12025550100";

@@ -10,11 +10,11 @@ use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{
     Arrival, CallEvent, ChannelEvent, ChannelState, Command, Engine, FailedCommand, Input, Route,
 };
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::cause::HangupCause;
-use crate::model::forwarding_flow::{Fallback, Ringback};
 use crate::model::id::{BridgeId, CallId, ChannelId, DestinationId, LegId, TrunkId};
 use crate::model::number::Caller;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::forwarding_flow::{Fallback, Ringback};
 use crate::model::time::Timestamp;
 use crate::routing::decide::{self, Ask, Decision, State};
 use crate::routing::snapshot::Snapshot;

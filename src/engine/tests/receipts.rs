@@ -2,11 +2,11 @@
 
 use super::{DID, flow, snapshot};
 use crate::engine::sim::Sim;
-use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::{CallId, ChannelId};
 use crate::model::memory::{Remembered, Throttled};
 use crate::model::number::{Caller, Did};
+use crate::model::objects::destination::DestinationState;
+use crate::model::objects::forwarding_flow::ForwardingFlow;
 use crate::model::stickiness::StickyWindow;
 use crate::model::stickiness::{RepeatAction, RepeatCount, RepeatRule, Stickiness, StickyOn};
 use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};

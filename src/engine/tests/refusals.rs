@@ -3,10 +3,10 @@
 use super::{DID, flow, snapshot};
 use crate::engine::sim::Sim;
 use crate::model::cause::CallResult;
-use crate::model::destination::{Destination, DestinationState};
-use crate::model::forwarding_flow::{Fallback, ForwardingFlow, ForwardingFlowState};
 use crate::model::number::Caller;
-use crate::model::schedule::Schedule;
+use crate::model::objects::destination::{Destination, DestinationState};
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlow, ForwardingFlowState};
+use crate::model::opening_hours::OpeningHours;
 use crate::model::stickiness::{RepeatAction, RepeatCount, RepeatRule};
 use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, VolumeCap};
 use crate::model::time::Timestamp;
@@ -48,14 +48,17 @@ fn each_reason_to_refuse_a_call_has_a_result_of_its_own() {
         });
     };
     assert_eq!(of_flow(rule), CallResult::RefusedCaller);
-    assert_eq!(of_flow(|flow| flow.schedule = Some(Schedule::default())), CallResult::Closed);
+    assert_eq!(
+        of_flow(|flow| flow.schedule = Some(OpeningHours::default().into())),
+        CallResult::Closed
+    );
     assert_eq!(of_flow(|flow| flow.throttle.caps.push(cap())), CallResult::Capped);
     assert_eq!(of_flow(|flow| flow.throttle.rate = Some(rate())), CallResult::RateLimited);
     assert_eq!(of_flow(|flow| flow.state = ForwardingFlowState::Paused), CallResult::Paused);
     // The dialplan has it, and the reason is the same.
     let given_back = of_flow(|flow| {
         flow.fallback = Fallback::Dialplan;
-        flow.schedule = Some(Schedule::default());
+        flow.schedule = Some(OpeningHours::default().into());
     });
     assert_eq!(given_back, CallResult::Closed);
     assert_eq!(of_flow(|flow| flow.dids.clear()), CallResult::Unrouted);
@@ -71,7 +74,7 @@ fn where_destinations_refuse_for_several_reasons_the_one_nearest_to_a_conversati
         }
         second_call(flow).unwrap()
     };
-    let is_closed: Change = |it| it.schedule = Some(Schedule::default());
+    let is_closed: Change = |it| it.schedule = Some(OpeningHours::default().into());
     let is_capped: Change = |it| it.throttle.caps.push(cap());
     let is_slow: Change = |it| it.throttle.rate = Some(rate());
     let is_paused: Change = |it| it.state = DestinationState::Paused;

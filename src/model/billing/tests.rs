@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::objects::rate_deck::{Rate, RateDeck};
 
 fn tariff(per_minute: &str, increment: &str) -> Tariff {
     Tariff {

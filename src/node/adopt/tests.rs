@@ -3,12 +3,12 @@ use crate::ari::identity::Identity;
 use crate::ari::mark::End;
 use crate::ari::resync::Lost;
 use crate::engine::{Arrival, CallEvent, Command, FallbackRoute, Route, Timer};
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::call::{CallRecord, LegRecord};
 use crate::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
-use crate::model::forwarding_flow::Ringback;
 use crate::model::id::{CallId, DestinationId, ForwardingFlowId, TrunkId};
 use crate::model::number::Caller;
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::forwarding_flow::Ringback;
 use crate::routing::decide::Decision;
 use crate::routing::snapshot::Offer;
 

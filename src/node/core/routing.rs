@@ -73,7 +73,12 @@ impl Core {
     /// Why, and where to: as for a call that came now.
     pub fn explain(&self, account: AccountId, question: &ExplainQuestion) -> Option<ExplainedCall> {
         let ExplainQuestion { did, caller, at } = question;
-        explain::explain_call(&self.snapshot, &self.state, account, (did, caller, *at))
+        explain::explain_call(
+            &self.snapshot,
+            &self.state,
+            account,
+            &explain::SupposedCall { did, caller, at: *at },
+        )
     }
 
     /// How a flow stands.

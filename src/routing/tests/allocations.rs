@@ -6,9 +6,10 @@ use allocation_counter::measure;
 use super::super::choose::{Choice, Ledger, choose};
 use super::super::decide::commit;
 use super::*;
-use crate::model::account::DEFAULT_ACCOUNT;
-use crate::model::billing::{Micros, Rate, RateDeck, Rounding};
-use crate::model::schedule::Schedule;
+use crate::model::billing::{Micros, Rounding};
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::rate_deck::{Rate, RateDeck};
+use crate::model::opening_hours::OpeningHours;
 use crate::model::stickiness::StickyWindow;
 use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, Throttle, VolumeCap};
 
@@ -76,9 +77,13 @@ fn keep_hours(world: &mut World) {
     // The calls come over several of the edges.
     let day = || ["00:00-14:10", "14:10-14:20", "14:20-24:00"].map(|span| span.parse().unwrap());
     let weekly = [(); 7].map(|()| day().to_vec());
-    let schedule = Schedule { weekly, ..Schedule::default() };
-    world.flow().schedule = Some(schedule.clone());
-    world.flow().destinations.iter_mut().for_each(|one| one.schedule = Some(schedule.clone()));
+    let schedule = OpeningHours { weekly, ..OpeningHours::default() };
+    world.flow().schedule = Some(schedule.clone().into());
+    world
+        .flow()
+        .destinations
+        .iter_mut()
+        .for_each(|one| one.schedule = Some(schedule.clone().into()));
 }
 
 fn price(world: &mut World) {

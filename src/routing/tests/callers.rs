@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::model::cause::Outcome;
-use crate::model::destination::DestinationState;
 use crate::model::memory::Remembered;
 use crate::model::number::Caller;
-use crate::model::schedule::Schedule;
+use crate::model::objects::destination::DestinationState;
+use crate::model::opening_hours::OpeningHours;
 use crate::model::stickiness::{RepeatCount, RepeatRule, Stickiness, StickyOn, StickyWindow};
 
 const CALLER: &str = "12025550100";
@@ -205,7 +205,7 @@ fn whatever_keeps_callers_out_lends_them_and_they_come_back() {
             let line = world.line(0);
             match hinder {
                 "full" => line.max_live = Some(1),
-                "closed" => line.schedule = Some(Schedule::default()),
+                "closed" => line.schedule = Some(OpeningHours::default().into()),
                 "throttled" => line.throttle.spacing_sec = Some(600),
                 _ => {}
             }

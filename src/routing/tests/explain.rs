@@ -1,12 +1,12 @@
 //! Explaining, and looking ahead.
 
-use super::super::explain::{Closed, explain, explain_call, live};
+use super::super::explain::{Closed, SupposedCall, explain, explain_call, live};
 use super::*;
-use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::Fallback;
 use crate::model::id::AccountId;
 use crate::model::number::{Caller, Did};
-use crate::model::schedule::Schedule;
+use crate::model::objects::destination::DestinationState;
+use crate::model::objects::forwarding_flow::Fallback;
+use crate::model::opening_hours::OpeningHours;
 use crate::model::stickiness::{RepeatCount, RepeatRule};
 use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
 use crate::model::timeline::LimitScope;
@@ -63,14 +63,15 @@ fn who_was_not_tried_says_why_at_the_end() {
 fn a_call_is_explained_by_its_number_to_the_account_that_owns_it() {
     let mut world = World::new(&[(1, 1, 1), (1, 2, 1)]);
     let did: Did = "+12025550111".parse().unwrap();
-    let never = || Some(Schedule::default());
+    let never = || Some(OpeningHours::default().into());
     world.change(|world| {
         world.flow().dids = vec![did.clone()];
         world.line(1).schedule = never();
     });
     let explain = |world: &World, account, did: &Did| {
         let caller = Caller::clean("+12025550100", "");
-        explain_call(&world.snapshot, &world.state, account, (did, &caller, world.now))
+        let call = SupposedCall { did, caller: &caller, at: world.now };
+        explain_call(&world.snapshot, &world.state, account, &call)
     };
     let told = explain(&world, DEFAULT_ACCOUNT, &did).unwrap();
     assert_eq!((told.flow, told.closed), (FLOW, None));

@@ -5,7 +5,7 @@ use super::super::pick::Wheel;
 use super::*;
 use crate::model::memory::{Remembered, Throttled, Visit};
 use crate::model::number::Did;
-use crate::model::schedule::Schedule;
+use crate::model::opening_hours::OpeningHours;
 use crate::model::stickiness::{RepeatCount, RepeatRule};
 use crate::model::throttle::{CapCount, CapPeriod, VolumeCap};
 
@@ -111,7 +111,7 @@ fn a_circuit_is_tried_again_as_late_when_the_clock_is_set() {
 #[test]
 fn schedules_are_looked_up_before_they_are_asked() {
     let mut world = World::new(&[(1, 1, 1)]);
-    world.change(|world| world.line(0).schedule = Some(Schedule::default()));
+    world.change(|world| world.line(0).schedule = Some(OpeningHours::default().into()));
     let before = format!("{:?}", world.state.flows[0].lines);
     world.state.prepare(&world.snapshot, FLOW, world.now);
     assert_ne!(format!("{:?}", world.state.flows[0].lines), before);

@@ -7,8 +7,8 @@ use super::super::decide::{LiveLeg, commit, readopt};
 use super::super::slots::Scope;
 use super::*;
 use crate::model::cause::Outcome;
-use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::Fallback;
+use crate::model::objects::destination::DestinationState;
+use crate::model::objects::forwarding_flow::Fallback;
 use crate::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, VolumeCap};
 use crate::model::timeline::{Down, LimitScope};
 

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use super::decide::{Ask, Attempt, Decision, News, Report, State, decide};
 use super::snapshot::Snapshot;
-use crate::model::account::DEFAULT_ACCOUNT;
 use crate::model::cause::Outcome;
 use crate::model::configuration::Configuration;
-use crate::model::destination::{Destination, Landing};
-use crate::model::forwarding_flow::ForwardingFlow;
 use crate::model::id::{
     CallId, DestinationId, ForwardingFlowId, LegId, RateDeckId, ServerId, TrunkId,
 };
 use crate::model::number::CallerKey;
-use crate::model::server::{Server, ServerRole};
+use crate::model::objects::account::DEFAULT_ACCOUNT;
+use crate::model::objects::destination::{Destination, Landing};
+use crate::model::objects::forwarding_flow::ForwardingFlow;
+use crate::model::objects::server::{Server, ServerRole};
+use crate::model::objects::trunk::{Reach, Trunk};
 use crate::model::stickiness::RepeatAction;
 use crate::model::time::Timestamp;
 use crate::model::timeline::{Unroutable, Verdict};
-use crate::model::trunk::{Reach, Trunk};
 
 mod allocations;
 mod callers;

@@ -1,9 +1,9 @@
 //! Who is asked first, and who next.
 
 use super::*;
-use crate::model::destination::DestinationState;
-use crate::model::forwarding_flow::{Fallback, ForwardingFlowState, Spread};
-use crate::model::schedule::Schedule;
+use crate::model::objects::destination::DestinationState;
+use crate::model::objects::forwarding_flow::{Fallback, ForwardingFlowState, Spread};
+use crate::model::opening_hours::OpeningHours;
 
 #[test]
 fn the_lowest_priority_number_takes_every_call_it_can() {
@@ -29,7 +29,7 @@ fn every_reason_is_told() {
     world.change(|world| {
         world.line(0).state = DestinationState::Paused;
         world.line(2).state = DestinationState::Disabled;
-        world.line(3).schedule = Some(Schedule::default());
+        world.line(3).schedule = Some(OpeningHours::default().into());
     });
     let wanted =
         [Verdict::Paused, Verdict::Drained, Verdict::Disabled, Verdict::Closed, Verdict::Chosen];
@@ -121,9 +121,9 @@ fn the_most_specific_common_reason_is_given() {
     set(&mut world, 1, DestinationState::Disabled);
     assert_eq!(world.next(), Err(Unroutable::AllDisabled));
     let mut world = World::new(&[(1, 1, 1)]);
-    world.change(|world| world.line(0).schedule = Some(Schedule::default()));
+    world.change(|world| world.line(0).schedule = Some(OpeningHours::default().into()));
     assert_eq!(world.next(), Err(Unroutable::AllClosed));
-    world.change(|world| world.flow().schedule = Some(Schedule::default()));
+    world.change(|world| world.flow().schedule = Some(OpeningHours::default().into()));
     assert_eq!(world.next(), Err(Unroutable::FlowClosed));
     world.change(|world| world.flow().state = ForwardingFlowState::Paused);
     assert_eq!(world.next(), Err(Unroutable::FlowPaused));
@@ -140,9 +140,11 @@ fn hours_are_those_of_the_destinations_zone_and_their_end_is_not_missed() {
         world.configuration.account.time_zone = "Asia/Tokyo".parse().unwrap();
         world.flow().time_zone = Some("Europe/Berlin".parse().unwrap());
         world.line(0).time_zone = Some("America/Chicago".parse().unwrap());
-        let schedule =
-            Schedule { weekly: std::array::from_fn(|_| office.clone()), ..Schedule::default() };
-        world.line(0).schedule = Some(schedule);
+        let schedule = OpeningHours {
+            weekly: std::array::from_fn(|_| office.clone()),
+            ..OpeningHours::default()
+        };
+        world.line(0).schedule = Some(schedule.into());
     });
     for (when, who) in [
         ("2026-11-20T08:59:59.999-06:00[America/Chicago]", "b"),

@@ -6,9 +6,10 @@ use super::super::decide::{Left, LiveLeg, readopt};
 use super::super::slots::Scope;
 use super::super::standing::trunks;
 use super::*;
-use crate::model::billing::{Increment, Micros, Rate, RateDeck, Rounding};
+use crate::model::billing::{Increment, Micros, Rounding};
 use crate::model::cause::Outcome;
-use crate::model::forwarding_flow::Fallback;
+use crate::model::objects::forwarding_flow::Fallback;
+use crate::model::objects::rate_deck::{Rate, RateDeck};
 use crate::model::throttle::{CapCount, CapPeriod, Throttle, VolumeCap};
 use crate::model::timeline::{Down, LimitScope, PassedOver, Step};
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use divert::api::Scope;
-use divert::model::account::{AccountSettings, DEFAULT_ACCOUNT};
+use divert::model::objects::account::{AccountSettings, DEFAULT_ACCOUNT};
 use serde_json::{Value, json};
 
 use super::{Ask, OTHER_ACCOUNT, World};

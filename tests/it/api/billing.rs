@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use divert::api::Scope;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::billing::{Cdr, Currency, Micros, Rounding, Tariff};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, RateDeckId, TrunkId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::store::Record;
 use serde_json::{Value, json};
 

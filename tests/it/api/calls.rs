@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use divert::api::Scope;
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, HangupCause, Outcome};
 use divert::model::id::{BridgeId, CallId, ChannelId, TrunkId};
 use divert::model::number::Caller;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::time::Timestamp;
 use divert::model::timeline::{Step, TimelineEntry};
 use divert::store::Record;

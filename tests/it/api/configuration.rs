@@ -1,8 +1,8 @@
 //! Servers, trunks, forwarding flows, destinations and numbers.
 
 use axum::http::StatusCode;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, ServerId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::{Value, json};
 
 use super::{Ask, World};
@@ -474,4 +474,42 @@ async fn the_last_destination_of_a_flow_stays() {
     let answer = world.local(Ask::delete(&path)).await;
     answer.assert_problem(409, "no_destination");
     assert_eq!(world.local(Ask::get(&path)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn flows_are_found_by_tags_and_kinds_without_tags_have_no_such_filter() {
+    let world = World::new().await;
+    let flow = world.flow().await;
+    let path = format!("/v1/forwarding-flows/{}", text(&flow["id"]));
+    let tagged = world.local(Ask::patch(&path).json(&json!({ "tags": ["west", "night"] }))).await;
+    assert_eq!(tagged.json["tags"], json!(["night", "west"]), "{}", tagged.text);
+    for (query, wanted) in [("tag=west", 1), ("tag=we", 0), ("limit=1&tag=night", 1)] {
+        let page = world.local(Ask::get(format!("/v1/forwarding-flows?{query}"))).await;
+        assert_eq!(page.json["data"].as_array().unwrap().len(), wanted, "{query}");
+    }
+    let answer = world.local(Ask::get("/v1/forwarding-flows?tag=We&limit=0")).await;
+    assert_eq!(answer.faults(), [("?limit", "out_of_range"), ("?tag", "invalid")]);
+    let answer = world.local(Ask::get("/v1/servers?tag=west")).await;
+    answer.assert_problem(400, "invalid_query");
+}
+
+/// Hours with a name: who names them cannot lose them.
+#[tokio::test]
+async fn a_schedule_is_named_by_a_flow_and_stays_while_it_is() {
+    let world = World::new().await;
+    let flow = world.flow().await;
+    let office = json!({ "name": "office", "hours": { "mon-fri": "08:00-18:00" } });
+    let made = world.local(Ask::post("/v1/schedules").json(&office)).await;
+    let schedule = format!("/v1/schedules/{}", made.id());
+    let path = format!("/v1/forwarding-flows/{}", text(&flow["id"]));
+    let changed = world.local(Ask::patch(&path).json(&json!({ "schedule": "office" }))).await;
+    assert_eq!(changed.json["schedule"], "office", "{}", changed.text);
+    // By its name it is known under any name.
+    world.local(Ask::patch(&schedule).json(&json!({ "name": "desk" }))).await.id();
+    assert_eq!(world.local(Ask::get(&path)).await.json["schedule"], "desk");
+    let refused = world.local(Ask::delete(&schedule)).await;
+    refused.assert_problem(409, "in_use");
+    assert!(refused.text.contains("forwarding flow sales"), "{}", refused.text);
+    world.local(Ask::patch(&path).json(&json!({ "schedule": null }))).await.id();
+    assert_eq!(world.local(Ask::delete(&schedule)).await.status, StatusCode::NO_CONTENT);
 }

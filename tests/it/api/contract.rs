@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::{Method, StatusCode};
 use divert::api::{Scope, document};
-use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::objects::KINDS;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use regex::Regex;
 use serde_json::{Value, json};
 use strum::VariantArray as _;
 
 use super::calls::record_call;
-use super::openapi::{fill, lay_ground, operations, order};
+use super::openapi::{fill, operations, order, prepare};
 use super::{Answer, Ask, World};
 
 /// Follows references to the schema itself.
@@ -274,7 +275,7 @@ const OF_SCHEMA: [&str; 6] =
 /// Makes one of everything that is described, by the examples; the id of each.
 async fn stage(world: &World) -> BTreeMap<String, String> {
     let call = record_call(world, |call| call.is_test = true).await;
-    let mut ids = lay_ground(world, call).await;
+    let mut ids = prepare(world, call).await;
     let mut makers: Vec<_> =
         operations().into_iter().filter(|(method, ..)| matches!(*method, "post" | "put")).collect();
     makers.sort_by_key(|(method, path, _)| order(method, path));
@@ -410,17 +411,14 @@ async fn an_operation_needs_the_scopes_it_names_and_no_other() {
             continue;
         }
         let mut at = path.replace("{name}", "nobody");
-        for (kind, id) in [
-            ("calls", call.to_string()),
-            ("servers", "srv_00000000000000000000000001".to_owned()),
-            ("trunks", "trk_00000000000000000000000001".to_owned()),
-            ("numbers", "num_00000000000000000000000001".to_owned()),
-            ("rate-decks", "rtd_00000000000000000000000001".to_owned()),
-            ("keys", "key_00000000000000000000000001".to_owned()),
-            ("forwarding-flows", "flw_00000000000000000000000001".to_owned()),
-        ] {
+        let prefixes = KINDS.iter().map(|kind| (kind.section.replace('_', "-"), kind.prefix));
+        let others = [("numbers", "num"), ("keys", "key")];
+        let prefixes = prefixes.chain(others.map(|(kind, prefix)| (kind.to_owned(), prefix)));
+        for (kind, prefix) in prefixes {
+            let id = format!("{prefix}_00000000000000000000000001");
             at = at.replace(&format!("{kind}/{{id}}"), &format!("{kind}/{id}"));
         }
+        at = at.replace("calls/{id}", &format!("calls/{call}")).replace("{version}", "77");
         at = at.replace("{destination_id}", "dst_00000000000000000000000001");
         let ask = |key: &str| {
             let ask = Ask::new(method.to_uppercase().parse().unwrap(), &at).bearer(key);

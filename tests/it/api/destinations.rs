@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use divert::api::Scope;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{DestinationId, ForwardingFlowId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::json;
 
 use super::{Ask, World};

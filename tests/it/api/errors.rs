@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, StatusCode};
 use divert::api::{Readiness, RowCounts, Scope, TestCallRefused};
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::ServerId;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::store::Db;
 use serde_json::{Value, json};
 
@@ -145,10 +145,10 @@ async fn a_fault_inside_is_not_shown() {
     let world = World::new().await;
     let key = world.key(&[Scope::Admin]).await;
     let Db::Sqlite(pool) = &world.db else { panic!("asked for SQLite") };
-    sqlx::query("ALTER TABLE server RENAME TO vanished").execute(pool).await.unwrap();
+    sqlx::query("ALTER TABLE object RENAME TO vanished").execute(pool).await.unwrap();
     let answer = world.keyed(Ask::get("/v1/servers").bearer(&key)).await;
     answer.assert_problem(500, "internal");
-    for secret in ["vanished", "server", "sql", "table", "SELECT"] {
+    for secret in ["vanished", "object", "sql", "table", "SELECT"] {
         assert!(!answer.text.contains(secret), "{}", answer.text);
     }
     pool.close().await;

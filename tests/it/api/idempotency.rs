@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use divert::api::{Scope, TestCallRefused};
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::CallId;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::{Value, json};
 
 use super::{Ask, OTHER_ACCOUNT, World};

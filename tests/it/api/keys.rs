@@ -1,7 +1,7 @@
 //! Keys made, listed and revoked over the API.
 
 use axum::http::StatusCode;
-use divert::model::account::DEFAULT_ACCOUNT;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::{Value, json};
 
 use super::{Ask, World};

@@ -1,9 +1,9 @@
 //! Sessions, reports, and both as CSV.
 
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, LegRecord};
 use divert::model::cause::{CallResult, Outcome};
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::time::Timestamp;
 use divert::store::Record;
 use serde_json::{Value, json};

@@ -13,12 +13,12 @@ use divert::api::{
     TestCallRefused, TestCallRequest, new_key, router,
 };
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{AccountId, CallId, ForwardingFlowId, KeyId};
 use divert::model::notice::{Notice, NoticeLevel};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::time::Timestamp;
 use divert::routing::decide::State;
-use divert::routing::explain::{ExplainedCall, FlowLive, explain_call, live};
+use divert::routing::explain::{ExplainedCall, FlowLive, SupposedCall, explain_call, live};
 use divert::routing::snapshot::Snapshot;
 use divert::store::Db;
 use futures_util::future::BoxFuture;
@@ -31,9 +31,11 @@ mod account;
 mod auth;
 mod billing;
 mod calls;
+mod changes;
 mod configuration;
 mod contract;
 mod destinations;
+mod docs;
 mod errors;
 mod explain;
 mod idempotency;
@@ -41,6 +43,7 @@ mod keys;
 mod limits;
 mod log;
 mod nodes;
+mod number_import;
 mod openapi;
 mod rate_decks;
 mod serve;
@@ -147,7 +150,7 @@ impl Node for FakeNode {
         Box::pin(async move {
             let (snapshot, state) = self.routing(account).await?;
             let ExplainQuestion { did, caller, at } = &question;
-            explain_call(&snapshot, &state, account, (did, caller, *at))
+            explain_call(&snapshot, &state, account, &SupposedCall { did, caller, at: *at })
         })
     }
 

@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use divert::api::Scope;
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{CallId, DestinationId, LegId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::slot::{self, Holding, Limit};
 use divert::store::Record;
 use serde_json::json;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use divert::api::document;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::CallId;
+use divert::model::objects::KINDS;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::store::Record;
 use serde_json::{Value, json};
 
@@ -113,6 +114,12 @@ fn the_promised_routes_exist() {
         "delete /v1/nodes/{name}",
         "post /v1/keys",
         "delete /v1/keys/{id}",
+        "get /v1/changes",
+        "get /v1/changes/{version}",
+        "post /v1/changes/{version}/undo",
+        "post /v1/numbers/import",
+        "get /docs",
+        "get /docs/{file}",
         "get /openapi.json",
         "get /v1/account",
         "put /v1/account",
@@ -123,11 +130,11 @@ fn the_promised_routes_exist() {
     ]
     .map(String::from)
     .into();
-    promised.extend(crud("/v1/servers", "{id}"));
-    promised.extend(crud("/v1/trunks", "{id}"));
-    promised.extend(crud("/v1/numbers", "{id}"));
-    promised.extend(crud("/v1/rate-decks", "{id}"));
-    promised.extend(crud("/v1/forwarding-flows", "{id}"));
+    for kind in
+        ["forwarding-flows", "numbers", "rate-decks", "schedules", "servers", "sounds", "trunks"]
+    {
+        promised.extend(crud(&format!("/v1/{kind}"), "{id}"));
+    }
     promised.extend(crud("/v1/forwarding-flows/{id}/destinations", "{destination_id}"));
     promised.extend(["pause", "drain", "disable", "resume"].map(|action| {
         format!("post /v1/forwarding-flows/{{id}}/destinations/{{destination_id}}/{action}")
@@ -135,67 +142,88 @@ fn the_promised_routes_exist() {
     assert_eq!(all, promised);
 }
 
-/// Makes what the examples need and no operation makes before: a node, and the master they name. The
-/// ids of those things, by where they are listed.
-pub async fn lay_ground(world: &World, call: CallId) -> BTreeMap<String, String> {
+/// Makes what the examples take for granted, and what comes from elsewhere; the ids to ask for.
+pub async fn prepare(world: &World, call: CallId) -> BTreeMap<String, String> {
+    // The examples name it as the master.
     let master = json!({ "name": "pbx", "role": "master" });
     world.local(Ask::post("/v1/servers").json(&master)).await.id();
-    let startup = Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() };
-    world.db.record("node-1", &[startup]).await.unwrap();
+    // Nothing refers to it, so that this change can be taken back at any time.
+    let spare = json!({ "name": "spare", "endpoint": "spare" });
+    world.local(Ask::post("/v1/trunks").json(&spare)).await.id();
+    let (_, version) = world.db.configuration(DEFAULT_ACCOUNT).await.unwrap();
+    world
+        .db
+        .record("node-1", &[Record::Startup { of: "2026-11-21T01:00:00.000+0000".to_owned() }])
+        .await
+        .unwrap();
     BTreeMap::from([
+        ("/docs".to_owned(), "start.js".to_owned()),
         ("/v1/calls".to_owned(), call.to_string()),
+        ("/v1/changes".to_owned(), version.to_string()),
         ("/v1/nodes".to_owned(), "node-1".to_owned()),
     ])
 }
 
-/// Executes every operation once, with its example where it has a body, in an order in which that
+/// Executes every operation once, with its examples where it has a body, in an order in which that
 /// works, and compares status and members of the answer with what is described.
 #[tokio::test]
 async fn every_example_does_what_its_description_says() {
     let world = World::new().await;
     let call = record_call(&world, |_| {}).await;
     world.node.live.lock().unwrap().insert((DEFAULT_ACCOUNT, call));
-    let mut ids = lay_ground(&world, call).await;
+    let mut ids = prepare(&world, call).await;
     let mut all = operations();
     all.sort_by_key(|(method, path, _)| order(method, path));
     for (method, path, operation) in all {
         let filled = fill(path, &ids);
-        let mut ask = Ask::new(method.to_uppercase().parse().unwrap(), &filled);
-        if let Some(content) = operation["requestBody"]["content"].as_object() {
-            assert_eq!(content.len(), 1, "{method} {path}");
-            let (kind, content) = content.iter().next().unwrap();
+        let ask = Ask::new(method.to_uppercase().parse().unwrap(), &filled);
+        let content = operation["requestBody"]["content"].as_object();
+        let mut asks: Vec<Ask> = Vec::new();
+        for (kind, content) in content.into_iter().flatten() {
             let example = &content["example"];
-            assert!(example.is_object(), "{method} {path} has no example");
-            ask = ask.raw(example.to_string()).header("content-type", kind.as_str());
+            let body = match example {
+                Value::String(text) if kind == "text/csv" => text.clone(),
+                example => {
+                    assert!(example.is_object(), "{method} {path} has no example of {kind}");
+                    example.to_string()
+                }
+            };
+            asks.push(ask.clone().raw(body).header("content-type", kind.as_str()));
         }
-        let answer = world.local(ask).await;
-        let responses = operation["responses"].as_object().unwrap();
-        let good: Vec<&String> =
-            responses.keys().filter(|status| status.starts_with('2')).collect();
-        assert_eq!(good, [answer.status.as_str()], "{method} {filled}: {}", answer.text);
-        assert_described(operation, &answer, &format!("{method} {path}"));
-        if method == "post" && answer.status == 201 && !path.ends_with("test-calls") {
-            ids.insert(path.to_owned(), answer.id());
+        if content.is_none() {
+            asks.push(ask);
+        }
+        for ask in asks {
+            let answer = world.local(ask).await;
+            let responses = operation["responses"].as_object().unwrap();
+            let good: Vec<&String> =
+                responses.keys().filter(|status| status.starts_with('2')).collect();
+            assert_eq!(good, [answer.status.as_str()], "{method} {filled}: {}", answer.text);
+            assert_described(operation, &answer, &format!("{method} {path}"));
+            if method == "post" && answer.status == 201 && !path.ends_with("test-calls") {
+                ids.insert(path.to_owned(), answer.id());
+            }
         }
     }
 }
 
 /// First what others refer to, then what refers to it; removal the other way round.
 pub fn order(method: &str, path: &str) -> (usize, usize, usize) {
-    let kinds = ["trunks", "servers", "destinations", "test-calls", "forwarding-flows"];
     let last = path.split('/').rfind(|part| !part.starts_with('{')).unwrap();
-    let made = match last {
-        "rate-decks" => 0,
-        "account" => 1,
-        "trunks" => 2,
-        "servers" => 3,
-        "forwarding-flows" => 4,
-        "destinations" => 5,
-        _ => 6 + usize::from(kinds.contains(&last)),
+    let at = KINDS.iter().position(|kind| kind.section.replace('_', "-") == last);
+    let made = match (last, at) {
+        ("account", _) => 10,
+        // A slave names the trunk that leads to it.
+        ("servers", _) => 100,
+        ("forwarding-flows", _) => 101,
+        ("destinations", _) => 102,
+        (_, Some(0)) => 0,
+        (_, Some(at)) => 11 + at,
+        _ => 200,
     };
     let verb = ["post", "get", "put", "patch", "delete"].iter().position(|verb| *verb == method);
     let verb = verb.unwrap();
-    if method == "delete" { (1, 10 - made, verb) } else { (0, made, verb) }
+    if method == "delete" { (1, 1_000 - made, verb) } else { (0, made, verb) }
 }
 
 pub fn fill(path: &str, ids: &BTreeMap<String, String>) -> String {

@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use divert::api::{TestCallRefused, TestCallRequest};
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::ForwardingFlowId;
 use divert::model::number::Caller;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::json;
 
 use super::{Ask, World};

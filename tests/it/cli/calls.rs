@@ -418,9 +418,8 @@ fn the_account_is_shown_and_set() {
     let server = Server::start("answered");
     let text = stdout(server.divert().args(["account", "show"]));
     insta::assert_snapshot!("account", text);
-    let set =
-        ["account", "set", "--max-live", "none", "--toll-free", "on", "--rate-deck", "retail"];
-    let more = ["--prepaid", "off", "--currency", "EUR", "--time-zone", "UTC", "--json"];
+    let set = ["account", "set", "max_live=", "toll_free_termination=true", "rate_deck=retail"];
+    let more = ["prepaid=false", "currency=EUR", "time_zone=UTC", "--json"];
     let text = stdout(server.divert().args(set).args(more));
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["max_live"], 500);
     let request = server.requests().pop().unwrap();
@@ -430,7 +429,7 @@ fn the_account_is_shown_and_set() {
         "prepaid": false, "currency": "EUR", "time_zone": "UTC" });
     assert_eq!(body, wanted);
 
-    for wrong in [&[][..], &["--max-live", "many"], &["--currency", "usd"], &["--prepaid", "yes"]] {
+    for wrong in [&[][..], &["--max-live"], &["currency"], &["prepaid={"], &["a=1", "a=2"]] {
         server.divert().args(["account", "set"]).args(wrong).assert().code(2);
     }
 }

@@ -4,9 +4,12 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
-use divert::model::configuration::{Change, Configuration};
-use divert::model::document::{Unnamed, put_forwarding_flow, read_document};
+use divert::model::change::{Author, diff};
+use divert::model::configuration::Configuration;
+use divert::model::document::{Unnamed, put, read_document};
+use divert::model::id::ForwardingFlowId;
+use divert::model::objects::Kind;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -15,14 +18,14 @@ use tokio::runtime::Runtime;
 use super::{GOOD, divert, stderr, stdout};
 use crate::api::World;
 
-struct Api {
+pub(super) struct Api {
     world: World,
-    dir: TempDir,
+    pub dir: TempDir,
     runtime: Runtime,
 }
 
 impl Api {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let runtime = Runtime::new().unwrap();
         let world = runtime.block_on(World::new());
@@ -32,7 +35,7 @@ impl Api {
         Self { world, dir, runtime }
     }
 
-    fn divert(&self) -> Command {
+    pub fn divert(&self) -> Command {
         let dir: &Path = self.dir.path();
         let mut command = divert(dir);
         command.env("DIVERT_API_SOCKET", dir.join("s"));
@@ -40,7 +43,7 @@ impl Api {
     }
 
     /// What the document says, and 204 flows more with a destination `desk` each.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let document = divert::yaml::read(GOOD).unwrap().value;
         let empty = Configuration::default();
         let reading = read_document(&document, &empty, Unnamed::Keep, &mut clock::mint);
@@ -48,11 +51,13 @@ impl Api {
         for no in 0..204 {
             let flow = json!({ "name": format!("flow {no}"), "master": "pbx",
                 "destinations": [{ "name": "desk", "server": "slave-a", "did": "1001" }] });
-            let put = put_forwarding_flow(&flow, None, &whole, &mut clock::mint);
+            let flows = Kind::by_prefix(ForwardingFlowId::PREFIX).unwrap();
+            let put = put(flows, &flow, None, &whole, &mut clock::mint);
             whole = put.unwrap().0.configuration;
         }
-        let changes: Vec<Change> = divert::model::configuration::diff(&empty, &whole);
-        let written = self.world.db.change(DEFAULT_ACCOUNT, 0, &changes, clock::now());
+        let author = Author { key: None, name: "ann".to_owned() };
+        let changes = diff(&empty, &whole);
+        let written = self.world.db.change(DEFAULT_ACCOUNT, 0, &changes, &author, clock::now());
         self.runtime.block_on(written).unwrap();
     }
 }
@@ -152,9 +157,12 @@ fn servers_trunks_and_credits_are_listed() {
     };
     assert_eq!(
         rows(["servers", "list"])[1..],
-        [vec!["slave-a", "slave", "to-slave-a", "-"], vec!["pbx", "master", "-", "-"]]
+        [vec!["slave-a", "slave", "to-slave-a"], vec!["pbx", "master", "-"]]
     );
-    assert_eq!(rows(["trunks", "list"])[1..], [["to-slave-a", "unknown", "0", "10.0.0.2:5060"]]);
+    assert_eq!(
+        rows(["trunks", "list"])[1..],
+        [["to-slave-a", "unknown", "0", "10.0.0.2:5060", "no"]]
+    );
     let credits = rows(["balance", "list"]);
     assert_eq!(credits[1][2..], ["-2.00", "USD"]);
     assert_eq!(credits[2][2..], ["12.50", "USD", "invoice", "4711"]);

@@ -7,6 +7,7 @@ mod database;
 mod doctor;
 mod lists;
 mod nodes;
+mod objects;
 mod plan;
 mod replay_day;
 mod serve;
@@ -196,10 +197,10 @@ fn what_was_copied_to_the_end_of_a_sample_belongs_where_its_section_stands() {
     assert!(text.contains("help: [ari] stands already"), "{text}");
 }
 
-/// The commands of the README's step, without those of the system.
+/// The commands of the page's step, without those of the system.
 #[test]
-fn the_readme_writes_the_password_into_whatever_file_is_there() {
-    let page = include_str!("../../../README.md");
+fn the_page_writes_the_password_into_whatever_file_is_there() {
+    let page = include_str!("../../../asterisk/README.md");
     let (_, step) = page.split_once("**5. Run it.**").unwrap();
     let (_, block) = step.split_once("```sh\n").unwrap();
     let (block, _) = block.split_once("divert config check\n").unwrap();
@@ -286,8 +287,9 @@ fn a_mistyped_option_is_answered_with_what_to_type() {
         (&["calls", "list", "--test", "yes"], "include, exclude, only"),
         (&["calls", "show", "call 1"], "type the id of a call, as call_"),
         (&["explain", "100", "--at", "noon"], "tomorrow"),
-        (&["account", "set", "--max-live", "many"], "from 1 to 100000, or none"),
-        (&["account", "set", "--currency", "dollar"], "three capital letters, as USD"),
+        (&["account", "set", "max_live"], "type FIELD=VALUE, as max_live=30"),
+        (&["trunks", "set", "a", "=30"], "type FIELD=VALUE, as max_live=30"),
+        (&["changes", "show", "last"], "type a whole number from 1 to"),
         (&["balance", "add", "ten"], "0.0125"),
         (&["reports", "calls", "--zone", "Mars/Base"], "Europe/Berlin"),
     ] {

@@ -1,8 +1,8 @@
 //! `divert nodes …`, on SQLite.
 
 use divert::clock;
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::{CallId, DestinationId, LegId};
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::slot::{Holding, Limit, Scope};
 use divert::store::{Db, Record};
 use serde_json::{Value, json};

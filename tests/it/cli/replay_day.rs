@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::call::{CallRecord, CallStatus, LegRecord};
 use divert::model::cause::{CallResult, EndedBy, Outcome};
 use divert::model::configuration::Configuration;
-use divert::model::forwarding_flow::ForwardingFlow;
 use divert::model::id::{BridgeId, CallId, ChannelId};
 use divert::model::number::Caller;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
+use divert::model::objects::forwarding_flow::ForwardingFlow;
 use divert::model::time::Timestamp;
 use divert::store::{Db, Record};
 use serde_json::Value;

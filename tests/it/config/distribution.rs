@@ -1,10 +1,10 @@
 //! What distribution is made of, in documents: throttles, schedules, stickiness, toll-free numbers,
 //! the account and its rate decks.
 
-use divert::model::billing::{Micros, RateDeck};
-use divert::model::document::{put_account, put_rate_deck, write_account, write_rate_deck};
-use divert::model::forwarding_flow::ForwardingFlowState;
-use divert::model::removal::remove_rate_deck;
+use divert::model::billing::Micros;
+use divert::model::document::put_account;
+use divert::model::objects::forwarding_flow::ForwardingFlowState;
+use divert::model::objects::rate_deck::RateDeck;
 use divert::model::stickiness::{RepeatAction, RepeatCount, StickyOn, StickyWindow};
 use divert::model::throttle::{CapCount, CapPeriod, RatePeriod, VolumeCap};
 
@@ -117,10 +117,11 @@ fn every_setting_of_distribution_arrives() {
 
     let flow = flow(&whole, "solar-east");
     assert_eq!(flow.time_zone, Some("Europe/Berlin".parse().unwrap()));
-    let weekly = flow.schedule.as_ref().unwrap().weekly.each_ref().map(|spans| {
-        let spans: Vec<String> = spans.iter().map(ToString::to_string).collect();
-        spans.join(" ")
-    });
+    let weekly =
+        flow.schedule.as_ref().and_then(Hours::own).unwrap().weekly.each_ref().map(|spans| {
+            let spans: Vec<String> = spans.iter().map(ToString::to_string).collect();
+            spans.join(" ")
+        });
     let open = "10:00-12:00 13:00-15:00";
     assert_eq!(weekly, [open, "", "", "", "", open, open]);
     let rate = flow.throttle.rate.unwrap();
@@ -147,7 +148,7 @@ fn every_setting_of_distribution_arrives() {
     assert_eq!(toll_free.name, "8005550177");
     assert_eq!(toll_free.landing, Landing::TollFree { number: "8005550177".parse().unwrap() });
     assert_eq!(toll_free.time_zone, Some("Asia/Tokyo".parse().unwrap()));
-    let holidays = &toll_free.schedule.as_ref().unwrap().holidays;
+    let holidays = &toll_free.schedule.as_ref().and_then(Hours::own).unwrap().holidays;
     let hours: Vec<_> = holidays.values().map(Vec::len).collect();
     assert_eq!(hours, [1, 0]);
     let rate = toll_free.throttle.rate.unwrap();
@@ -169,7 +170,7 @@ fn what_is_written_is_what_people_would_type() {
     let sticky = |typed: &str| {
         let whole =
             read(&EVERYTHING.replace("{rolling_sec: 86400, sliding: false, on: offered}", typed));
-        write_forwarding_flow(flow(&whole, "solar-east"), &whole)["stickiness"].clone()
+        flow(&whole, "solar-east").write_whole(&whole)["stickiness"].clone()
     };
     assert_eq!(sticky("{window: same_day, rebind: true}"), "same_day");
     assert_eq!(sticky("never"), "never");
@@ -381,7 +382,7 @@ trunks:
     f.yaml:20: rate_decks[1].rates: a rate deck without rates bills nothing; list at least one, as {prefix: "1", per_minute: "0.0120"}; the prefix "" matches every number
     f.yaml:21: rate_decks[2].rates: text stands here, where a list is wanted; type one item a line, each after a dash: - …
     f.yaml:22: rate_decks[3].name: another rate deck named retail is rate_decks[0]; give each its own name
-    f.yaml:22: rate_decks[3].rates: a rate deck without rates bills nothing; list at least one, as {prefix: "1", per_minute: "0.0120"}; the prefix "" matches every number
+    f.yaml:22: rate_decks[3].rates: rates is missing; list at least one, as {prefix: "1", per_minute: "0.0120"}; the prefix "" matches every number
     f.yaml:23: rate_decks[4].name: "rtd_00000000000000000000000001" looks like an id; choose a name that people can say
     f.yaml:25: trunks[0].carries_toll_free: text stands here, where true or false is wanted; type true or false
     f.yaml:25: trunks[0].rate_deck: there is no rate deck "wholesale"; there is retail, empty, none, retail, rtd_00000000000000000000000001; or add it
@@ -526,7 +527,7 @@ fn a_plan_tells_what_changes_in_distribution() {
 fn the_account_and_a_rate_deck_are_put_as_the_api_does() {
     let old = read(EVERYTHING);
     let mint = &mut mint_from(1 << 40);
-    let mut body = write_account(&old.account, &old);
+    let mut body = old.account.write_whole(&old);
     assert_eq!(put_account(&body, &old, mint).unwrap().configuration, old);
     body["max_live"] = json!(null);
     body["rate_deck"] = json!(null);
@@ -542,20 +543,20 @@ fn the_account_and_a_rate_deck_are_put_as_the_api_does() {
     assert_eq!(told, BTreeSet::from(wanted));
 
     let body = json!({"name": "night", "rates": [{"prefix": "", "per_minute": "0.01"}]});
-    let (reading, id) = put_rate_deck(&body, None, &old, mint).unwrap();
+    let (reading, id) = put(kind("rate_decks"), &body, None, &old, mint).unwrap();
     let next = reading.configuration;
     assert_eq!(plan(&old, &next), ["+ rate deck night (1 rate)"]);
-    assert_eq!(put_rate_deck(&body, None, &next, mint).unwrap_err()[0].code, "taken");
-    let mut body = write_rate_deck(next.rate_deck(id).unwrap(), &next);
+    assert_eq!(put(kind("rate_decks"), &body, None, &next, mint).unwrap_err()[0].code, "taken");
+    let mut body = kind("rate_decks").write(&next, id, &next).unwrap();
     body["rates"][0]["per_minute"] = json!("0.02");
-    let (reading, same) = put_rate_deck(&body, Some(id), &next, mint).unwrap();
+    let (reading, same) = put(kind("rate_decks"), &body, Some(id), &next, mint).unwrap();
     let more = reading.configuration;
     assert_eq!(same, id);
     assert_eq!(plan(&next, &more), ["~ rate of deck night for all other numbers: 0.01 → 0.02"]);
 
     // Removed when nobody uses it any more.
-    assert_eq!(remove_rate_deck(&more, id).unwrap(), old);
-    let used: Vec<_> = remove_rate_deck(&old, deck(&old).id)
+    assert_eq!(remove(&more, kind("rate_decks"), id).unwrap(), old);
+    let used: Vec<_> = remove(&old, kind("rate_decks"), deck(&old).id.into())
         .unwrap_err()
         .into_iter()
         .map(|one| one.message)
@@ -576,7 +577,7 @@ fn the_account_and_a_rate_deck_are_put_as_the_api_does() {
     let kept = read_into(&text, &old, Unnamed::Keep).unwrap().configuration;
     assert_eq!((&kept.account, &kept.rate_decks), (&old.account, &old.rate_decks));
     let refused = read_into(&text, &old, Unnamed::Prune).unwrap_err();
-    insta::assert_snapshot!(rendered(&refused), @"f.yaml:2: the account names a rate deck that does not exist; list the deck under rate_decks:, or give another one or none there");
+    insta::assert_snapshot!(rendered(&refused), @"f.yaml:2: the account names a rate deck that does not exist; list the rate deck under rate_decks:, or name another one there");
 }
 
 #[test]

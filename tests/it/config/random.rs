@@ -1,16 +1,21 @@
 //! Any two configurations, and any damage to a document.
 
-use divert::model::account::AccountSettings;
-use divert::model::billing::{Micros, Rate, RateDeck};
-use divert::model::destination::Destination;
-use divert::model::id::{DestinationId, ForwardingFlowId, NumberId, RateDeckId, ServerId, TrunkId};
+use divert::model::billing::Micros;
+use divert::model::id::{
+    DestinationId, ForwardingFlowId, NumberId, RateDeckId, ScheduleId, ServerId, SoundId, TrunkId,
+};
 use divert::model::number_plan::NumberPlan;
-use divert::model::schedule::Schedule;
-use divert::model::server::{Server, ServerRole};
+use divert::model::objects::account::AccountSettings;
+use divert::model::objects::destination::Destination;
+use divert::model::objects::rate_deck::{Rate, RateDeck};
+use divert::model::objects::schedule::Schedule;
+use divert::model::objects::server::{Server, ServerRole};
+use divert::model::objects::sound::{Sound, SoundSource};
+use divert::model::objects::trunk::{Reach, Trunk};
+use divert::model::opening_hours::OpeningHours;
 use divert::model::stickiness::{RepeatAction, RepeatRule, Stickiness, StickyOn, StickyWindow};
 use divert::model::throttle::{ArrivalRate, CapCount, CapPeriod, RatePeriod, Throttle, VolumeCap};
 use divert::model::time::Zone;
-use divert::model::trunk::{Reach, Trunk};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
@@ -87,7 +92,7 @@ impl Dice<'_> {
         if decks.is_empty() { None } else { self.perhaps(|dice| dice.one_of(decks).id) }
     }
 
-    fn schedule(&mut self) -> Schedule {
+    fn schedule(&mut self) -> OpeningHours {
         let hours = |dice: &mut Self| -> Vec<_> {
             let days: [&[&str]; 4] = [
                 &[],
@@ -97,7 +102,7 @@ impl Dice<'_> {
             ];
             dice.one_of(&days).iter().map(|span| span.parse().unwrap()).collect()
         };
-        let mut schedule = Schedule::default();
+        let mut schedule = OpeningHours::default();
         for day in 0..7 {
             schedule.weekly[day] =
                 if day > 0 && self.yes() { schedule.weekly[day - 1].clone() } else { hours(self) };
@@ -109,6 +114,33 @@ impl Dice<'_> {
             schedule.weekly[6] = vec!["10:00-11:00".parse().unwrap()];
         }
         schedule
+    }
+
+    /// Of its own, or those of a schedule.
+    fn hours(&mut self, whole: &Configuration) -> Option<Hours> {
+        match self.below(3) {
+            0 => Some(Hours::Own(self.schedule())),
+            1 if !whole.schedules.is_empty() => {
+                Some(Hours::Schedule(self.one_of(&whole.schedules).id))
+            }
+            _ => None,
+        }
+    }
+
+    fn tags(&mut self) -> Vec<Tag> {
+        let all = ["east", "lead-2", "x"].map(|tag| tag.parse().unwrap());
+        all[..self.below(4)].to_vec()
+    }
+
+    fn sound(&mut self, id: u128, name: String) -> Sound {
+        let file = SoundSource::File("custom/hello".parse().unwrap());
+        let text = SoundSource::Text("Hello: 1, \"2\" # 3".parse().unwrap());
+        Sound {
+            id: SoundId::new(id),
+            name,
+            language: self.one_of(&["en", "pt-BR"]).parse().unwrap(),
+            source: self.one_of(&[file, text]),
+        }
     }
 
     fn throttle(&mut self) -> Throttle {
@@ -190,7 +222,7 @@ impl Dice<'_> {
             ring_timeout_sec: self.perhaps(|dice| dice.number(5, 120)),
             state: self.one_of(&["active", "disabled", "paused"]).parse().unwrap(),
             time_zone: self.perhaps(Self::zone),
-            schedule: self.perhaps(Self::schedule),
+            schedule: self.hours(whole),
             throttle: self.throttle(),
         }
     }
@@ -222,24 +254,27 @@ impl Dice<'_> {
             max_call_sec: self.number(10, 43_200),
             fallback: self.one_of(&[Fallback::Dialplan, Fallback::HangUp(None), fallback]),
             time_zone: self.perhaps(Self::zone),
-            schedule: self.perhaps(Self::schedule),
+            schedule: self.hours(whole),
             throttle: self.throttle(),
             stickiness: self.stickiness(),
             repeat_caller: self.perhaps(|dice| dice.repeat(&destinations)),
             caller_numbers: self.plan(),
             redial_gap_sec: self.number(0, 900),
+            tags: self.tags(),
             destinations,
         }
     }
 }
 
 prop_compose! {
-    fn configuration()(
+    pub fn configuration()(
         decks in objects(),
         trunks in objects(),
         servers in objects(),
         flows in objects(),
-        picks in prop::collection::vec(any::<Index>(), 151),
+        schedules in objects(),
+        sounds in objects(),
+        picks in prop::collection::vec(any::<Index>(), 197),
         numbers in prop::collection::vec(0..6_usize, 8),
     ) -> Configuration {
         let mut picks = picks.into_iter().cycle();
@@ -273,8 +308,24 @@ prop_compose! {
                 max_live: dice.perhaps(|dice| dice.number(1, 100_000)),
             })
             .collect();
-        let mut whole =
-            Configuration { account, rate_decks, servers, trunks, ..Configuration::default() };
+        let schedules = schedules[dice.below(2)..].iter();
+        let schedules = schedules.map(|(id, name)| Schedule {
+            id: ScheduleId::new(*id),
+            name: name.clone(),
+            opening: dice.schedule(),
+        });
+        let schedules: Vec<Schedule> = schedules.collect();
+        let sounds = sounds[dice.below(2)..].iter();
+        let sounds = sounds.map(|(id, name)| dice.sound(*id, name.clone())).collect();
+        let mut whole = Configuration {
+            account,
+            rate_decks,
+            schedules,
+            servers,
+            sounds,
+            trunks,
+            ..Configuration::default()
+        };
         for (id, name) in flows {
             let flow = dice.flow(id, name, &whole);
             whole.forwarding_flows.push(flow);
@@ -298,6 +349,7 @@ prop_compose! {
                 did: name.parse().unwrap(),
                 server,
                 forwarding_flow: whole.forwarding_flows.get(owner).map(|flow| flow.id),
+                tags: dice.tags(),
             });
         }
         whole.sort();

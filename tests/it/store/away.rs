@@ -7,9 +7,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use divert::model::account::AccountSettings;
-use divert::model::configuration::Change;
+use divert::model::configuration::Configuration;
 use divert::model::id::{CallId, KeyId};
+use divert::model::objects::account::AccountSettings;
 use divert::store::{ApiKey, CallFilter, CdrFilter, Db, Record, StoreError};
 use rstest::rstest;
 use sqlx::Connection;
@@ -17,6 +17,7 @@ use sqlx::Connection;
 use super::billing::cdr;
 use super::calls::{call_of, ended, ended_leg, leg_of};
 use super::disk::SmallDisk;
+use super::edit::{Edit, author, changes};
 use super::engine::{Engine, TestStore};
 use super::{ACCOUNT, NOW};
 
@@ -54,14 +55,15 @@ async fn a_full_disk_is_unavailable_for_everything_that_writes_until_there_is_ro
         expires_at: None,
         revoked_at: None,
     };
-    let settings = Change::PutAccount(AccountSettings { max_live: Some(7), ..Default::default() });
+    let settings = AccountSettings { max_live: Some(7), ..Default::default() };
+    let settings = changes(&Configuration::default(), &[Edit::Account(settings)]);
     let mut refused = 0;
     for call in 0..TRIES {
         // The log of writes may still have room for a few pages, but not for many.
         let batch: Vec<Record> = (0..100).flat_map(|no| rows(1_000 * (call + 1) + no)).collect();
         is_away(db.record("a", &batch).await);
         is_away(db.add_key(ACCOUNT, &key).await);
-        if let Err(error) = db.change(ACCOUNT, 0, std::slice::from_ref(&settings), NOW).await {
+        if let Err(error) = db.change(ACCOUNT, 0, &settings, &author(), NOW).await {
             assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
             refused += 1;
         }
@@ -80,7 +82,7 @@ async fn a_full_disk_is_unavailable_for_everything_that_writes_until_there_is_ro
     }
     db.add_key(ACCOUNT, &key).await.unwrap();
     let version = db.configuration(ACCOUNT).await.unwrap().1;
-    db.change(ACCOUNT, version, &[settings], NOW).await.unwrap();
+    db.change(ACCOUNT, version, &settings, &author(), NOW).await.unwrap();
     assert_eq!(calls_and_bills(&db).await, (31, 31));
 }
 

@@ -1,15 +1,18 @@
 //! Configuration: what is put comes back, all of a change or nothing, and each account its own.
 
 use divert::model::cause::HangupCause;
-use divert::model::configuration::{Change, Configuration, Number};
-use divert::model::destination::{Destination, DestinationState, Landing};
-use divert::model::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
+use divert::model::change::Changes;
+use divert::model::configuration::Configuration;
 use divert::model::id::{AccountId, DestinationId, ForwardingFlowId, NumberId, ServerId, TrunkId};
-use divert::model::server::{Server, ServerRole};
-use divert::model::trunk::{Reach, Trunk};
+use divert::model::objects::destination::{Destination, DestinationState, Landing};
+use divert::model::objects::forwarding_flow::{Fallback, ForwardingFlow, Ringback, Spread};
+use divert::model::objects::number::Number;
+use divert::model::objects::server::{Server, ServerRole};
+use divert::model::objects::trunk::{Reach, Trunk};
 use divert::store::{Db, StoreError};
 use rstest::rstest;
 
+use super::edit::{Edit, author, changes as changes_of, put};
 use super::engine::Engine;
 use super::{ACCOUNT, NOW, OTHER};
 
@@ -18,7 +21,7 @@ pub fn trunk(id: u128, name: &str) -> Trunk {
         id: TrunkId::new(id),
         name: name.into(),
         reach: Reach::Address("10.0.0.2:5080".parse().unwrap()),
-        max_live: Some(u32::MAX),
+        max_live: Some(100_000),
         ..Trunk::new(TrunkId::new(0), "", Reach::Endpoint("x".parse().unwrap()))
     }
 }
@@ -39,6 +42,7 @@ pub fn number(id: u128, did: &str, server: u128, flow: Option<u128>) -> Number {
         did: did.parse().unwrap(),
         server: ServerId::new(server),
         forwarding_flow: flow.map(ForwardingFlowId::new),
+        tags: Vec::new(),
     }
 }
 
@@ -78,12 +82,12 @@ pub fn flow(id: u128, name: &str, destinations: Vec<Destination>) -> ForwardingF
     }
 }
 
-pub fn put_flow(flow: ForwardingFlow) -> Change {
-    Change::PutForwardingFlow(Box::new(flow))
+pub fn put_flow(flow: ForwardingFlow) -> Edit {
+    Edit::Flow(Box::new(flow))
 }
 
 /// A trunk and a master, both with id 1, and a slave with id 2.
-pub fn ground() -> Vec<Change> {
+pub fn ground() -> Vec<Edit> {
     let slave = Server {
         role: ServerRole::Slave,
         trunk: Some(TrunkId::new(1)),
@@ -92,16 +96,10 @@ pub fn ground() -> Vec<Change> {
     };
     vec![
         // The server comes before the trunk it refers to.
-        Change::PutServer(slave),
-        Change::PutServer(server(1, "master")),
-        Change::PutTrunk(trunk(1, "carrier")),
+        Edit::Server(slave),
+        Edit::Server(server(1, "master")),
+        Edit::Trunk(trunk(1, "carrier")),
     ]
-}
-
-/// Puts `changes` on whatever version there is.
-pub async fn put(db: &Db, account: AccountId, changes: &[Change]) -> Result<i64, StoreError> {
-    let version = db.versions().await?[&account].configuration;
-    db.change(account, version, changes, NOW).await
 }
 
 pub async fn read(db: &Db, account: AccountId) -> Configuration {
@@ -153,18 +151,18 @@ async fn what_is_put_comes_back_in_order(
 
     let mut changes = ground();
     changes.extend([&rich, &busy, &last, &plain].map(|f| put_flow(f.clone())));
-    changes.push(Change::PutTrunk(own.clone()));
+    changes.push(Edit::Trunk(own.clone()));
     let numbers =
         [number(5, "a1", 1, Some(1)), number(6, "+1", 1, Some(1)), number(7, "A1", 1, Some(1))];
-    changes.extend(numbers.clone().map(Change::PutNumber));
-    changes.push(Change::PutNumber(number(8, "z", 1, None)));
-    assert_eq!(store.db.change(ACCOUNT, 0, &changes, NOW).await.unwrap(), 1);
+    changes.extend(numbers.clone().map(Edit::Number));
+    changes.push(Edit::Number(number(8, "z", 1, None)));
+    assert_eq!(put(&store.db, ACCOUNT, &changes).await.unwrap(), 1);
 
     let (found, version) = store.db.configuration(ACCOUNT).await.unwrap();
     let [a1, plus, upper] = numbers;
     let expected = Configuration {
         servers: vec![server(1, "master"), {
-            let Change::PutServer(slave) = ground().remove(0) else { unreachable!() };
+            let Edit::Server(slave) = ground().remove(0) else { unreachable!() };
             slave
         }],
         trunks: vec![own, trunk(1, "carrier")],
@@ -190,7 +188,7 @@ async fn a_flow_is_put_with_exactly_the_destinations_it_has(
     let first = flow(1, "f", vec![destination(1, "a"), destination(2, "b"), destination(3, "c")]);
     let second = flow(2, "g", vec![destination(4, "a")]);
     changes.extend([first, second.clone()].map(put_flow));
-    changes.push(Change::PutNumber(number(1, "100", 1, Some(1))));
+    changes.push(Edit::Number(number(1, "100", 1, Some(1))));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
 
     // One goes, one comes, two swap names and places; the DIDs written here are not what counts.
@@ -202,13 +200,13 @@ async fn a_flow_is_put_with_exactly_the_destinations_it_has(
     assert_eq!(read(&store.db, ACCOUNT).await.forwarding_flows, [changed, second.clone()]);
 
     // A flow goes with its destinations, once nothing refers to it.
-    let delete = Change::DeleteForwardingFlow(ForwardingFlowId::new(1));
+    let delete = Edit::Delete(ForwardingFlowId::new(1).into());
     let refused = put(&store.db, ACCOUNT, std::slice::from_ref(&delete)).await;
     assert!(matches!(refused, Err(StoreError::Dangling)), "{refused:?}");
-    let free = Change::PutNumber(number(1, "100", 1, None));
+    let free = Edit::Number(number(1, "100", 1, None));
     put(&store.db, ACCOUNT, &[delete, free]).await.unwrap();
     assert_eq!(read(&store.db, ACCOUNT).await.forwarding_flows, [second]);
-    assert_eq!(store.count("destination").await, 1);
+    assert_eq!(store.count("object WHERE kind = 'flw'").await, 1);
 }
 
 #[rstest]
@@ -219,14 +217,14 @@ async fn names_and_numbers_can_be_swapped_in_one_change(
     let store = engine.store().await;
     let pair = |a: &str, b: &str, x: &str, y: &str| {
         [
-            Change::PutTrunk(trunk(1, a)),
-            Change::PutTrunk(trunk(2, b)),
-            Change::PutServer(server(1, a)),
-            Change::PutServer(server(2, b)),
+            Edit::Trunk(trunk(1, a)),
+            Edit::Trunk(trunk(2, b)),
+            Edit::Server(server(1, a)),
+            Edit::Server(server(2, b)),
             put_flow(flow(1, a, vec![])),
             put_flow(flow(2, b, vec![])),
-            Change::PutNumber(number(1, x, 1, Some(1))),
-            Change::PutNumber(number(2, y, 1, Some(2))),
+            Edit::Number(number(1, x, 1, Some(1))),
+            Edit::Number(number(2, y, 1, Some(2))),
         ]
     };
     put(&store.db, ACCOUNT, &pair("a", "b", "100", "200")).await.unwrap();
@@ -249,20 +247,20 @@ async fn a_change_that_fails_in_the_middle_leaves_nothing(
     put(&store.db, ACCOUNT, &changes).await.unwrap();
     let before = store.db.configuration(ACCOUNT).await.unwrap();
 
-    let renamed = Change::PutServer(server(1, "renamed"));
-    let deleted = Change::DeleteForwardingFlow(ForwardingFlowId::new(1));
-    let more = Change::PutTrunk(trunk(9, "more"));
+    let renamed = Edit::Server(server(1, "renamed"));
+    let deleted = Edit::Delete(ForwardingFlowId::new(1).into());
+    let more = Edit::Trunk(trunk(9, "more"));
     let failing = [
-        (Change::PutTrunk(trunk(8, "carrier")), "name"),
-        (put_flow(flow(2, "g", vec![destination(2, "x"), destination(3, "x")])), "name"),
-        (Change::PutNumber(number(1, "100", 77, None)), "dangling"),
-        (Change::PutNumber(number(1, "100", 1, Some(77))), "dangling"),
-        (Change::PutServer(Server { trunk: Some(TrunkId::new(77)), ..server(3, "s") }), "dangling"),
+        (Edit::Trunk(trunk(8, "carrier")), "name"),
+        (Edit::Server(server(3, "slave")), "name"),
+        (Edit::Number(number(1, "100", 77, None)), "dangling"),
+        (Edit::Number(number(1, "100", 1, Some(77))), "dangling"),
+        (Edit::Server(Server { trunk: Some(TrunkId::new(77)), ..server(3, "s") }), "dangling"),
         (
             put_flow(ForwardingFlow { master: ServerId::new(77), ..flow(2, "g", vec![]) }),
             "dangling",
         ),
-        (Change::DeleteTrunk(TrunkId::new(1)), "dangling"),
+        (Edit::Delete(TrunkId::new(1).into()), "dangling"),
         (
             put_flow(ForwardingFlow {
                 fallback: Fallback::Number {
@@ -292,7 +290,9 @@ async fn a_change_that_fails_in_the_middle_leaves_nothing(
         let list = [renamed.clone(), deleted.clone(), change.clone(), more.clone()];
         let refused = put(&store.db, ACCOUNT, &list).await.unwrap_err();
         let as_expected = match &refused {
-            StoreError::NameTaken { name } => why == "name" && (name == "carrier" || name == "x"),
+            StoreError::NameTaken { name } => {
+                why == "name" && (name == "carrier" || name == "slave")
+            }
             StoreError::Dangling => why == "dangling",
             _ => false,
         };
@@ -309,18 +309,23 @@ async fn a_stale_change_is_refused_with_the_version_there_is(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let store = engine.store().await.with_other_account().await;
-    assert_eq!(store.db.change(ACCOUNT, 0, &ground(), NOW).await.unwrap(), 1);
+    let ground = changes_of(&Configuration::default(), &ground());
+    let change = async |account, expected, changes: &Changes| {
+        store.db.change(account, expected, changes, &author(), NOW).await
+    };
+    assert_eq!(change(ACCOUNT, 0, &ground).await.unwrap(), 1);
+    let nothing = Changes::default();
     for expected in [0, 2] {
-        let refused = store.db.change(ACCOUNT, expected, &[], NOW).await;
+        let refused = change(ACCOUNT, expected, &nothing).await;
         assert!(matches!(refused, Err(StoreError::Stale { found: 1 })), "{refused:?}");
     }
-    assert_eq!(store.db.change(ACCOUNT, 1, &[], NOW).await.unwrap(), 2);
+    assert_eq!(change(ACCOUNT, 1, &nothing).await.unwrap(), 2);
     let versions = store.db.versions().await.unwrap();
     let versions: Vec<_> = versions.into_iter().map(|(id, at)| (id, at.configuration)).collect();
     assert_eq!(versions, [(ACCOUNT, 2), (OTHER, 0)]);
 
     let nobody = AccountId::new(77);
-    let refused = store.db.change(nobody, 0, &[], NOW).await;
+    let refused = change(nobody, 0, &nothing).await;
     assert!(matches!(refused, Err(StoreError::NoAccount)), "{refused:?}");
     let refused = store.db.configuration(nobody).await;
     assert!(matches!(refused, Err(StoreError::NoAccount)), "{refused:?}");
@@ -333,28 +338,25 @@ async fn a_number_has_one_owner_on_its_server(
 ) {
     let store = engine.store().await.with_other_account().await;
     let mut changes = ground();
-    changes.push(Change::PutNumber(number(1, "abc", 1, None)));
+    changes.push(Edit::Number(number(1, "abc", 1, None)));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
-    put(&store.db, OTHER, &[Change::PutServer(server(9, "master"))]).await.unwrap();
+    put(&store.db, OTHER, &[Edit::Server(server(9, "master"))]).await.unwrap();
 
     for account in [ACCOUNT, OTHER] {
-        let again = [Change::PutNumber(number(2, "abc", 1, None))];
+        let again = [Edit::Number(number(2, "abc", 1, None))];
         match put(&store.db, account, &again).await {
             Err(StoreError::Taken { did }) => assert_eq!(did.as_str(), "abc"),
             other => panic!("{other:?}"),
         }
     }
     // Another server, or another case, is another number.
-    let free = [
-        Change::PutNumber(number(3, "abc", 2, None)),
-        Change::PutNumber(number(4, "ABC", 1, None)),
-    ];
+    let free = [Edit::Number(number(3, "abc", 2, None)), Edit::Number(number(4, "ABC", 1, None))];
     put(&store.db, ACCOUNT, &free).await.unwrap();
-    put(&store.db, OTHER, &[Change::PutNumber(number(5, "abc", 9, None))]).await.unwrap();
+    put(&store.db, OTHER, &[Edit::Number(number(5, "abc", 9, None))]).await.unwrap();
 
     // Freed in the same change, it can be taken.
     let handed_over =
-        [Change::PutNumber(number(6, "abc", 1, None)), Change::DeleteNumber(NumberId::new(1))];
+        [Edit::Number(number(6, "abc", 1, None)), Edit::Delete(NumberId::new(1).into())];
     put(&store.db, ACCOUNT, &handed_over).await.unwrap();
 }
 
@@ -366,45 +368,45 @@ async fn no_account_reads_or_touches_what_is_another_s(
     let store = engine.store().await.with_other_account().await;
     let mut changes = ground();
     changes.push(put_flow(flow(1, "f", vec![destination(1, "a")])));
-    changes.push(Change::PutNumber(number(1, "100", 1, Some(1))));
+    changes.push(Edit::Number(number(1, "100", 1, Some(1))));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
     let before = store.db.configuration(ACCOUNT).await.unwrap();
 
     assert_eq!(read(&store.db, OTHER).await, Configuration::default());
     // The same names are free there.
-    let own = [Change::PutTrunk(trunk(11, "carrier")), Change::PutServer(server(11, "master"))];
+    let own = [Edit::Trunk(trunk(11, "carrier")), Edit::Server(server(11, "master"))];
     put(&store.db, OTHER, &own).await.unwrap();
 
     let theirs = [
-        Change::PutTrunk(trunk(1, "x")),
-        Change::PutServer(server(1, "x")),
+        Edit::Trunk(trunk(1, "x")),
+        Edit::Server(server(1, "x")),
         put_flow(ForwardingFlow { master: ServerId::new(11), ..flow(1, "x", vec![]) }),
         put_flow(ForwardingFlow {
             master: ServerId::new(11),
             ..flow(12, "x", vec![destination(1, "a")])
         }),
-        Change::PutNumber(number(1, "x", 11, None)),
+        Edit::Number(number(1, "x", 11, None)),
         // Own rows that point at another account's.
-        Change::PutNumber(number(12, "x", 1, None)),
-        Change::PutServer(Server { trunk: Some(TrunkId::new(1)), ..server(12, "x") }),
+        Edit::Number(number(12, "x", 1, None)),
+        Edit::Server(Server { trunk: Some(TrunkId::new(1)), ..server(12, "x") }),
     ];
     for change in theirs {
         let refused = put(&store.db, OTHER, std::slice::from_ref(&change)).await;
         assert!(matches!(refused, Err(StoreError::Dangling)), "{change:?}: {refused:?}");
     }
     let deletions = [
-        Change::DeleteNumber(NumberId::new(1)),
-        Change::DeleteForwardingFlow(ForwardingFlowId::new(1)),
-        Change::DeleteServer(ServerId::new(1)),
-        Change::DeleteTrunk(TrunkId::new(1)),
+        Edit::Delete(NumberId::new(1).into()),
+        Edit::Delete(ForwardingFlowId::new(1).into()),
+        Edit::Delete(ServerId::new(1).into()),
+        Edit::Delete(TrunkId::new(1).into()),
     ];
     put(&store.db, OTHER, &deletions).await.unwrap();
     assert_eq!(store.db.configuration(ACCOUNT).await.unwrap(), before);
 
     // Their owner may, in any order.
     put(&store.db, ACCOUNT, &deletions).await.unwrap_err();
-    let all: Vec<Change> =
-        deletions.into_iter().rev().chain([Change::DeleteServer(ServerId::new(2))]).collect();
+    let all: Vec<Edit> =
+        deletions.into_iter().rev().chain([Edit::Delete(ServerId::new(2).into())]).collect();
     put(&store.db, ACCOUNT, &all).await.unwrap();
     assert_eq!(read(&store.db, ACCOUNT).await, Configuration::default());
 }
@@ -419,10 +421,11 @@ async fn forty_concurrent_changes_all_land(
         .map(|id| {
             let db = store.db.clone();
             tokio::spawn(async move {
-                let change = [Change::PutServer(server(id, &format!("s{id}")))];
+                let added = [Edit::Server(server(id, &format!("s{id}")))];
+                let changes = changes_of(&Configuration::default(), &added);
                 let mut version = 0;
                 loop {
-                    match db.change(ACCOUNT, version, &change, NOW).await {
+                    match db.change(ACCOUNT, version, &changes, &author(), NOW).await {
                         Err(StoreError::Stale { found }) => version = found,
                         landed => return landed,
                     }

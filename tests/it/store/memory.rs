@@ -2,17 +2,17 @@
 
 use divert::model::call::{CallRecord, LegRecord};
 use divert::model::cause::Outcome;
-use divert::model::configuration::Change;
-use divert::model::destination::{Destination, DestinationState, Landing};
-use divert::model::forwarding_flow::ForwardingFlow;
 use divert::model::id::{CallId, DestinationId, ForwardingFlowId, ServerId, TrunkId};
 use divert::model::memory::{Binding, Remembered, Throttled, Visit};
-use divert::model::server::{Server, ServerRole};
+use divert::model::objects::destination::{Destination, DestinationState, Landing};
+use divert::model::objects::forwarding_flow::ForwardingFlow;
+use divert::model::objects::server::{Server, ServerRole};
 use divert::model::throttle::{CapCount, CapPeriod};
 use divert::store::Record;
 use rstest::rstest;
 
 use super::calls::{call_of, ended, ended_leg, leg, leg_of};
+use super::edit::{Edit, put};
 use super::engine::Engine;
 use super::{ACCOUNT, NOW};
 
@@ -163,23 +163,20 @@ async fn what_is_gone_or_disabled_is_remembered_no_longer(
         trunk,
         max_live: None,
     };
-    let reach = divert::model::trunk::Reach::Endpoint("slave".parse().unwrap());
-    let trunk = divert::model::trunk::Trunk::new(TrunkId::new(1), "trunk", reach);
+    let reach = divert::model::objects::trunk::Reach::Endpoint("slave".parse().unwrap());
+    let trunk = divert::model::objects::trunk::Trunk::new(TrunkId::new(1), "trunk", reach);
     let mut flow = ForwardingFlow::new(FLOW, "flow", ServerId::new(1));
     for id in 1..=3 {
         let landing =
             Landing::Slave { server: ServerId::new(2), did: id.to_string().parse().unwrap() };
         flow.destinations.push(Destination::new(DestinationId::new(id), id.to_string(), landing));
     }
-    let mut version = 0;
-    let mut change = async |changes: Vec<Change>| {
-        version = store.db.change(ACCOUNT, version, &changes, NOW).await.unwrap();
-    };
+    let change = async |changes: Vec<Edit>| put(&store.db, ACCOUNT, &changes).await.unwrap();
     change(vec![
-        Change::PutTrunk(trunk),
-        Change::PutServer(server(1, ServerRole::Master, None)),
-        Change::PutServer(server(2, ServerRole::Slave, Some(TrunkId::new(1)))),
-        Change::PutForwardingFlow(flow.clone().into()),
+        Edit::Trunk(trunk),
+        Edit::Server(server(1, ServerRole::Master, None)),
+        Edit::Server(server(2, ServerRole::Slave, Some(TrunkId::new(1)))),
+        Edit::Flow(flow.clone().into()),
     ])
     .await;
     let of = |id| Throttled::Destination(DestinationId::new(id));
@@ -200,7 +197,7 @@ async fn what_is_gone_or_disabled_is_remembered_no_longer(
     flow.destinations[0].state = DestinationState::Paused;
     flow.destinations[1].state = DestinationState::Disabled;
     flow.destinations.truncate(2);
-    change(vec![Change::PutForwardingFlow(flow.into())]).await;
+    change(vec![Edit::Flow(flow.into())]).await;
     let mut left = store.db.remembered(ACCOUNT).await.unwrap();
     left.sort_by_key(|what| format!("{what:?}"));
     let mut wanted = vec![
@@ -213,6 +210,6 @@ async fn what_is_gone_or_disabled_is_remembered_no_longer(
     wanted.sort_by_key(|what| format!("{what:?}"));
     assert_eq!(left, wanted);
 
-    change(vec![Change::DeleteForwardingFlow(FLOW)]).await;
+    change(vec![Edit::Delete(FLOW.into())]).await;
     assert_eq!(store.db.remembered(ACCOUNT).await.unwrap(), []);
 }

@@ -1,6 +1,7 @@
 //! The store on both engines: every test here has one body and runs twice.
 
 pub mod disk;
+pub mod edit;
 pub mod engine;
 
 mod away;
@@ -9,18 +10,19 @@ mod call_lists;
 pub mod calls;
 mod configuration;
 mod distribution;
+mod history;
 mod idempotency;
 mod keys;
 mod log;
 mod memory;
-mod migrating;
 mod nodes;
 mod numbers;
+mod objects;
 mod opening;
 mod slots;
 
-use divert::model::account::DEFAULT_ACCOUNT;
 use divert::model::id::AccountId;
+use divert::model::objects::account::DEFAULT_ACCOUNT;
 use divert::model::time::Timestamp;
 
 pub const ACCOUNT: AccountId = DEFAULT_ACCOUNT;

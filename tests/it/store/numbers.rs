@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use divert::model::configuration::{Change, Number};
 use divert::model::id::{AccountId, ForwardingFlowId, NumberId, ServerId};
+use divert::model::objects::number::Number;
 use divert::store::{NumberFilter, StoreError, Version};
 use rstest::rstest;
 
-use super::configuration::{destination, flow, ground, number, put, put_flow, server};
+use super::configuration::{destination, flow, ground, number, put_flow, server};
+use super::edit::{Edit, put};
 use super::engine::{Engine, TestStore};
 use super::{ACCOUNT, OTHER};
 
@@ -40,10 +41,10 @@ async fn owned_dids_come_without_everything_else(
             number(4, "100", 2, Some(2)),
             number(5, "free", 1, None),
         ]
-        .map(Change::PutNumber),
+        .map(Edit::Number),
     );
     put(&store.db, ACCOUNT, &changes).await.unwrap();
-    let theirs = [Change::PutServer(server(9, "m")), Change::PutNumber(number(9, "900", 9, None))];
+    let theirs = [Edit::Server(server(9, "m")), Edit::Number(number(9, "900", 9, None))];
     put(&store.db, OTHER, &theirs).await.unwrap();
 
     let all = [(1, 1, "+12025550100"), (1, 1, "a_-.*#+A"), (2, 1, "100"), (2, 2, "100")];
@@ -76,19 +77,26 @@ async fn numbers_come_in_pages_newest_first_and_one_by_one(
     changes.extend([flow(1, "f", vec![]), flow(2, "g", vec![])].map(put_flow));
     // The last digit of an id is one of the 32 that ids are made of, of which some locales have
     // another order.
+    let at = |no: u128| usize::try_from(no).unwrap();
     let numbers: Vec<Number> = (1..=31)
         .map(|id| {
             let (did, server) = if id % 2 == 0 { ("Abc", 1) } else { ("abc", 2) };
-            number(id, &format!("{did}{}", id / 2), server, (id % 3 > 0).then_some(id % 3))
+            let flow = (id % 3 > 0).then_some(id % 3);
+            let tags = ["", "a-1", "a-1 b", "b"][at(id % 4)];
+            Number {
+                tags: tags.split_whitespace().map(|tag| tag.parse().unwrap()).collect(),
+                ..number(id, &format!("{did}{}", id / 2), server, flow)
+            }
         })
         .collect();
-    changes.extend(numbers.iter().cloned().map(Change::PutNumber));
+    changes.extend(numbers.iter().cloned().map(Edit::Number));
     put(&store.db, ACCOUNT, &changes).await.unwrap();
     let theirs = number(40, "abc3", 9, None);
-    let theirs = [Change::PutServer(server(9, "m")), Change::PutNumber(theirs)];
+    let theirs = [Edit::Server(server(9, "m")), Edit::Number(theirs)];
     put(&store.db, OTHER, &theirs).await.unwrap();
 
     let did = |text: &str| text.parse().ok();
+    let tag = |text: &str| text.parse().ok();
     let flow = |id| Some(ForwardingFlowId::new(id));
     for (filter, passes) in [
         (NumberFilter::default(), (|_| true) as fn(&Number) -> bool),
@@ -98,7 +106,11 @@ async fn numbers_come_in_pages_newest_first_and_one_by_one(
         (NumberFilter { flow: flow(2), ..NumberFilter::default() }, |it| {
             it.forwarding_flow == Some(ForwardingFlowId::new(2))
         }),
-        (NumberFilter { did: did("abc3"), flow: flow(2) }, |_| false),
+        (NumberFilter { did: did("abc3"), flow: flow(2), ..NumberFilter::default() }, |_| false),
+        (NumberFilter { tag: tag("a-1"), ..NumberFilter::default() }, |it| {
+            it.tags.iter().any(|tag| tag.as_str() == "a-1")
+        }),
+        (NumberFilter { tag: tag("a"), ..NumberFilter::default() }, |_| false),
     ] {
         let wanted: Vec<Number> = numbers.iter().rev().filter(|it| passes(it)).cloned().collect();
         let mut found: Vec<Number> = Vec::new();
@@ -139,15 +151,15 @@ async fn the_version_of_numbers_moves_with_numbers_only(
     let store = engine.store().await;
     let mut changes = ground();
     changes.push(put_flow(flow(1, "f", vec![destination(1, "a")])));
-    let added = Change::PutNumber(number(1, "100", 1, Some(1)));
+    let added = Edit::Number(number(1, "100", 1, Some(1)));
     let steps = [
         (changes, 0),
         (vec![added], 2),
         (vec![put_flow(flow(1, "g", vec![destination(1, "a")]))], 2),
         (vec![], 2),
-        (vec![Change::DeleteNumber(NumberId::new(1)), Change::PutServer(server(1, "m"))], 5),
-        (vec![Change::DeleteForwardingFlow(ForwardingFlowId::new(1))], 5),
-        (vec![Change::DeleteServer(ServerId::new(1))], 5),
+        (vec![Edit::Delete(NumberId::new(1).into()), Edit::Server(server(1, "m"))], 5),
+        (vec![Edit::Delete(ForwardingFlowId::new(1).into())], 5),
+        (vec![Edit::Delete(ServerId::new(1).into())], 5),
     ];
     for (configuration, (changes, numbers)) in (1..).zip(steps) {
         put(&store.db, ACCOUNT, &changes).await.unwrap();
