@@ -380,12 +380,6 @@ impl Call {
             self.timers.clear(timer);
         }
         match self.route.as_ref().map(|route| route.fallback.clone()) {
-            Some(FallbackRoute::Dial(offer)) => {
-                self.is_falling_back = true;
-                self.last_leg += 1;
-                self.stage = Stage::Hunting(self.last_leg);
-                self.start_leg(now, self.last_leg, offer, Vec::new(), out);
-            }
             Some(FallbackRoute::Number) => {
                 self.is_falling_back = true;
                 self.ask(now, out);

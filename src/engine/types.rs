@@ -118,7 +118,7 @@ pub struct Arrival {
     pub channel: ChannelId,
     pub did: Did,
     /// What the DID was probably meant to be, where nobody owns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub alike: Option<Did>,
     pub caller: Caller,
     /// By which the caller is known again on this flow.
@@ -128,7 +128,6 @@ pub struct Arrival {
     /// The flow's rule about callers who call again and again, if it holds for this call.
     pub repeat: Option<RepeatRule>,
     /// The flow has such a rule, and the call counts for it; a test call would.
-    #[serde(default)]
     pub counts_as_visit: bool,
     /// Set only for calls that divert itself originated as a test.
     pub is_test: bool,
@@ -136,7 +135,6 @@ pub struct Arrival {
     pub is_up: bool,
     /// An earlier process took the call and did not live to write it down: nothing is begun for it.
     /// What became of it follows.
-    #[serde(default)]
     pub is_found: bool,
     /// The bridge this call will talk in, from the driver's pool.
     pub bridge: BridgeId,
@@ -194,8 +192,6 @@ impl Route {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackRoute {
-    /// One last number that no limit was asked for: of calls that an earlier version took.
-    Dial(Offer),
     Dialplan,
     /// With this cause, or with that of the last failure.
     HangUp(Option<HangupCause>),
@@ -229,14 +225,11 @@ pub enum Command {
     /// leaves of its end.
     Create {
         leg: LegId,
-        #[serde(default)]
         destination: Option<DestinationId>,
-        #[serde(default)]
         trunk: Option<TrunkId>,
         endpoint: String,
         originator: ChannelId,
         limit_ms: i64,
-        #[serde(default)]
         is_test: bool,
     },
     /// Choose a destination, or ask for the fallback number, and take its slots, all or none.
@@ -285,21 +278,5 @@ impl Command {
             self,
             Self::Bill(_) | Self::Note(_) | Self::Report(_) | Self::Save(_) | Self::SaveLeg(_)
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_of_an_earlier_version_keep_their_fallback_number() {
-        let written = r#"{"dial":{"destination":null,"name":"fallback 1002",
-            "trunk":"trk_00000000000000000000000001","endpoint":"PJSIP/1002@carrier",
-            "ring_timeout_ms":30000,"tariff":null}}"#;
-        let FallbackRoute::Dial(offer) = serde_json::from_str(written).unwrap() else {
-            panic!("it was a number");
-        };
-        assert_eq!((offer.trunk, offer.ring_timeout_ms), (TrunkId::new(1), 30_000));
     }
 }

@@ -57,7 +57,7 @@ pub enum Step {
         caller: Caller,
         flow: Option<String>,
         /// Nobody owns the number, and somebody owns this one, which lacks its `+` or has one more.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         alike: Option<Did>,
         is_test: bool,
     },

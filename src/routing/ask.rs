@@ -26,10 +26,8 @@ pub struct Ask {
     /// The attempts of the call so far, in their order.
     pub tried: Vec<Attempt>,
     /// Only another trunk to the last destination is asked for: [`Left::NextTrunk`].
-    #[serde(default)]
     pub is_last: bool,
     /// No destination is asked for any more, but the fallback number of the flow.
-    #[serde(default)]
     pub is_fallback: bool,
     /// A test call is judged as any other and holds slots; it uses nothing up and changes nothing.
     pub is_test: bool,
@@ -78,7 +76,7 @@ pub enum Decision {
         offer: Offer,
         candidates: Vec<Candidate>,
         /// For test calls only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         would: Option<Box<Would>>,
     },
     /// The fallback number was asked for and cannot be dialled.
@@ -102,7 +100,7 @@ pub struct Would {
     /// is not at all.
     pub binds_until: Option<Timestamp>,
     /// What it takes to tell that for any moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tie: Option<Tie>,
     /// It would have counted for the rule about callers who come again.
     pub visits: bool,

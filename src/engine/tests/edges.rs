@@ -143,7 +143,8 @@ impl Told {
     }
 
     /// One on a route with this fallback, and as many destinations as may be tried.
-    fn falling_back(fallback: FallbackRoute, max_attempts: u32) -> Self {
+    fn falling_back(max_attempts: u32) -> Self {
+        let fallback = FallbackRoute::Number;
         let mut arrival = arrival(ORDINARY);
         arrival.route = arrival.route.map(|route| Route { max_attempts, fallback, ..route });
         Self::after(arrival, &["decide 1"])
@@ -434,23 +435,13 @@ fn legs_that_may_have_been_dialled_unheard_of_are_those_behind_the_last_known() 
 
 #[test]
 fn only_another_trunk_is_asked_for_when_as_many_as_may_be_were_tried() {
-    let mut told = Told::falling_back(FallbackRoute::Number, 1);
+    let mut told = Told::falling_back(1);
     told.decided(0, 1);
     let state = ChannelState::Down;
     let failed = ChannelEvent::Gone { cause: None, sip_code: Some(503), state };
     assert_eq!(told.leg(100, 1, failed), ["release 1", "decide 2 by another trunk"]);
     let done = told.nobody(200, 2, Unroutable::AllTried);
     assert_eq!(done, ["decide 3 as fallback"]);
-}
-
-#[test]
-fn a_fallback_number_of_an_earlier_version_is_dialled_as_the_next_leg() {
-    let mut told = Told::falling_back(FallbackRoute::Dial(offer(9)), 9);
-    told.decided(0, 1);
-    assert_eq!(told.leg(100, 1, busy()), ["release 1", "decide 2"]);
-    let done = told.nobody(200, 2, Unroutable::AllTried);
-    assert_eq!(done, ["create 3 within 140000"]);
-    assert_eq!(told.leg(300, 3, Ready), ["dial 3 for 20000", "guard for 140000"]);
 }
 
 #[test]
@@ -462,7 +453,7 @@ fn a_call_that_was_tried_somewhere_is_not_one_that_was_refused() {
     told.caller(300, gone());
     assert_eq!(told.how_it_ended().0, Some(CallResult::Unrouted));
     // Of several reasons, the first one.
-    let mut told = Told::falling_back(FallbackRoute::Number, 9);
+    let mut told = Told::falling_back(9);
     assert_eq!(told.nobody(0, 1, Unroutable::FlowPaused), ["decide 2 as fallback"]);
     assert_eq!(told.nobody(100, 2, Unroutable::FlowClosed), ["pass on"]);
     told.caller(200, gone());
