@@ -108,21 +108,4 @@ mod tests {
         assert_eq!((difference.entry, &difference.recorded), (1, &Vec::new()));
         assert_eq!(difference.replayed, recorded);
     }
-
-    #[test]
-    fn a_journal_of_before_legs_of_tests_said_so_can_be_read() {
-        let create = Command::Create {
-            leg: LegId { call: CallId::new(1), no: 1 },
-            destination: None,
-            trunk: None,
-            endpoint: "PJSIP/1@a".into(),
-            originator: ChannelId("1.1".into()),
-            limit_ms: 60_000,
-            is_test: false,
-        };
-        let mut old = serde_json::to_value(&create).unwrap();
-        let known = old["create"].as_object_mut().unwrap().remove("is_test");
-        assert_eq!(known, Some(false.into()));
-        assert_eq!(serde_json::from_value::<Command>(old).unwrap(), create);
-    }
 }
