@@ -45,31 +45,48 @@ pub async fn notes(client: &Client, object: &Value) -> anyhow::Result<Vec<(&'sta
         Some(zone) => zone,
         None => account_zone(client).await?,
     };
-    Ok(now(&hours, &zone).map(|note| (field, note)).into_iter().collect())
+    let hours = read(&hours);
+    let note = hours.map(|hours| now_and_then(&hours, &zone, clock::now()));
+    Ok(note.map(|note| (field, note)).into_iter().collect())
 }
 
 /// `open until Fri 2026-11-27 18:00`.
 #[must_use]
 pub fn now(hours: &Value, zone: &Zone) -> Option<String> {
-    at(hours, zone, clock::now())
+    Some(stands(&read(hours)?, zone, clock::now()).0)
 }
 
-fn at(hours: &Value, zone: &Zone, now: Timestamp) -> Option<String> {
+fn read(hours: &Value) -> Option<OpeningHours> {
     let nothing = Configuration::default();
     let mut mint = || 0;
     let mut reader = Reader::new(&nothing, Unnamed::Keep, &mut mint);
     // A name stands beside them, and a newer server may say more.
     reader.source = Source::Row;
     let mut fields = Fields::open(hours, "", &OpeningHours::keys(), &mut reader)?;
-    let hours = OpeningHours::read_from(&mut fields)?;
+    OpeningHours::read_from(&mut fields)
+}
+
+/// How it stands at a moment, and when that changes.
+fn stands(hours: &OpeningHours, zone: &Zone, at: Timestamp) -> (String, Option<Timestamp>) {
     let shown = |at: Timestamp| zone.local(at).strftime("%a %F %H:%M").to_string();
-    let (is_open, _) = hours.state(zone, now);
-    Some(match (is_open, hours.next_change(zone, now)) {
-        (true, Some(at)) => format!("open until {}", shown(at)),
+    let (is_open, _) = hours.state(zone, at);
+    let until = hours.next_change(zone, at);
+    let text = match (is_open, until) {
+        (true, Some(until)) => format!("open until {}", shown(until)),
         (true, None) => "open, always".to_owned(),
-        (false, Some(at)) => format!("closed until {}", shown(at)),
+        (false, Some(until)) => format!("closed until {}", shown(until)),
         (false, None) => "closed for more than a year".to_owned(),
-    })
+    };
+    (text, until)
+}
+
+/// How it stands, and how after the next change: the next opening and the next closing.
+fn now_and_then(hours: &OpeningHours, zone: &Zone, at: Timestamp) -> String {
+    let (now, until) = stands(hours, zone, at);
+    match until {
+        Some(until) => format!("{now}, then {}", stands(hours, zone, until).0),
+        None => now,
+    }
 }
 
 #[cfg(test)]
@@ -82,17 +99,20 @@ mod tests {
         let zone: Zone = "America/Chicago".parse().unwrap();
         let told = |hours: Value, now: &str| {
             let now = now.parse::<jiff::Timestamp>().unwrap();
-            at(&hours, &zone, Timestamp(now.as_millisecond()))
+            read(&hours).map(|hours| now_and_then(&hours, &zone, Timestamp(now.as_millisecond())))
         };
         let office = json!({ "name": "office", "hours": { "mon-fri": "09:00-17:00" } });
         let open = told(office.clone(), "2026-11-27T16:00:00Z").unwrap();
-        assert_eq!(open, "open until Fri 2026-11-27 17:00");
+        assert_eq!(open, "open until Fri 2026-11-27 17:00, then closed until Mon 2026-11-30 09:00");
         let closed = told(office, "2026-11-27T23:00:00Z").unwrap();
-        assert_eq!(closed, "closed until Mon 2026-11-30 09:00");
+        assert_eq!(
+            closed,
+            "closed until Mon 2026-11-30 09:00, then open until Mon 2026-11-30 17:00"
+        );
         // Days that follow each other without a gap are one opening.
         let night = json!({ "hours": { "mon": "09:00-24:00", "tue": "00:00-10:00" } });
         let open = told(night, "2026-11-30T20:00:00Z").unwrap();
-        assert_eq!(open, "open until Tue 2026-12-01 10:00");
+        assert_eq!(open, "open until Tue 2026-12-01 10:00, then closed until Mon 2026-12-07 09:00");
         let daily = json!({ "hours": { "daily": "00:00-24:00" } });
         assert_eq!(told(daily, "2026-11-30T20:00:00Z").unwrap(), "open, always");
         assert_eq!(told(json!({ "hours": 5 }), "2026-11-30T20:00:00Z"), None);
