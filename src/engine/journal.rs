@@ -59,7 +59,7 @@ fn feed(engine: &mut Engine, entry: &JournalEntry) -> Vec<Command> {
 mod tests {
     use super::*;
     use crate::engine::{Arrival, CallEvent};
-    use crate::model::id::{BridgeId, CallId, ChannelId, LegId};
+    use crate::model::id::{BridgeId, CallId, ChannelId};
     use crate::model::number::Caller;
     use crate::model::objects::account::DEFAULT_ACCOUNT;
 

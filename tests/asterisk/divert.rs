@@ -9,6 +9,7 @@ use divert::engine::journal::JournalEntry;
 use divert::model::id::CallId;
 use divert::model::number::Did;
 use divert::model::objects::account::DEFAULT_ACCOUNT;
+use divert::model::time::Timestamp;
 use divert::store::{CallDetail, CallFilter, Db, JournalLine};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -229,6 +230,17 @@ impl Divert {
         eventually("the call to be in the log", Duration::from_secs(5), async || {
             let all = self.calls().await;
             (all.len() == calls).then(|| all[0])
+        })
+        .await
+    }
+
+    /// The newest call, once there is one that began since.
+    pub async fn call_since(&self, since: Timestamp) -> CallId {
+        let db = self.db().await;
+        eventually("the call to be in the log", Duration::from_secs(5), async || {
+            let filter = CallFilter::default();
+            let newest = db.calls(DEFAULT_ACCOUNT, &filter, None, 1).await.unwrap();
+            newest.first().filter(|call| call.started_at >= since).map(|call| call.id)
         })
         .await
     }
