@@ -89,10 +89,13 @@ pub fn references(object: &impl Record) -> BTreeSet<ObjectId> {
     row(object).1
 }
 
+/// What the account is called among the users of an object.
+pub(super) const ACCOUNT: &str = "the account";
+
 /// What refers to this object, in words.
 #[must_use]
 pub fn users_of(whole: &Configuration, id: ObjectId) -> Vec<String> {
-    let account = references(&whole.account).contains(&id).then(|| "the account".to_owned());
+    let account = references(&whole.account).contains(&id).then(|| ACCOUNT.to_owned());
     let mut users: Vec<String> = account.into_iter().collect();
     users.extend(KINDS.iter().flat_map(|kind| kind.users_of(whole, id)));
     if let Some(id) = id.to::<ServerId>() {

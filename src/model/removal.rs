@@ -88,15 +88,19 @@ pub(super) fn take_number(from: &mut Configuration, id: NumberId) -> Result<Numb
 }
 
 fn refuse_if_used(users: Vec<String>, kind: &str, name: &str) -> Result<(), Vec<Problem>> {
-    if users.is_empty() {
-        return Ok(());
-    }
+    let problems = in_use(users, kind, name);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// One problem for each thing that still uses this one.
+pub(super) fn in_use(users: Vec<String>, kind: &str, name: &str) -> Vec<Problem> {
     let problem = |user: String| {
         let message = format!("{kind} {name} is still used by {user}");
-        let hint = format!("change or remove {user} first");
-        Problem::new("", "in_use", message, hint)
+        // There is always an account.
+        let how = if user == check::ACCOUNT { "change" } else { "change or remove" };
+        Problem::new("", "in_use", message, format!("{how} {user} first"))
     };
-    Err(users.into_iter().map(problem).collect())
+    users.into_iter().map(problem).collect()
 }
 
 pub(super) fn not_found(id: impl Display) -> Problem {

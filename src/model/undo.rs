@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::change::{Changed, Subject, row};
+use super::check;
 use super::configuration::Configuration;
 use super::document::{Reading, finish, masters, read_account, reader_of};
 use super::id::{ForwardingFlowId, Id as _, NumberId, ObjectId};
@@ -13,6 +14,7 @@ use super::object::{Entry, Shape as _, Source};
 use super::objects::number::Number;
 use super::objects::{KINDS, Kind};
 use super::problem::Problem;
+use super::removal;
 
 /// The configuration without what was changed together: what was made goes, what went is there again,
 /// and all else is as it was. It is a change of its own.
@@ -61,6 +63,11 @@ pub fn undo(
     }
     reader.masters = masters(&next);
     next.numbers.retain(|number| !numbers.contains_key(&number.id));
+    let made = objects.iter().filter(|(_, one)| one.before.is_none());
+    let still: Vec<Problem> = made.flat_map(|(id, one)| still_used(&next, *id, one)).collect();
+    if !still.is_empty() {
+        return Err(still);
+    }
     for (id, one) in numbers {
         reader.own_id = id.value();
         let number = one.before.as_ref().and_then(|value| Number::read(value, "", &mut reader));
@@ -76,6 +83,21 @@ pub fn undo(
         flow.dids = dids.remove(&flow.id).unwrap_or_default();
     }
     finish(reader, next, &BTreeSet::new())
+}
+
+/// Tells of what others refer to by now, which must not go.
+fn still_used(left: &Configuration, id: ObjectId, one: &Changed) -> Vec<Problem> {
+    let mut users = check::users_of(left, id);
+    if let Some(flow) = id.to::<ForwardingFlowId>() {
+        let mut own = left.numbers.iter().filter(|number| number.forwarding_flow == Some(flow));
+        if let Some(number) = own.next() {
+            let more = own.count();
+            let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            users.push(format!("number {}{and_more}", number.did));
+        }
+    }
+    let word = Kind::by_prefix(id.prefix()).map_or("", |kind| kind.word);
+    removal::in_use(users, word, &one.name)
 }
 
 /// Tells of what is not any more as the change left it.

@@ -67,5 +67,30 @@ fn what_was_changed_again_is_not_undone() {
     // And what others refer to by now stays.
     let told = refused(&old, &carrier);
     assert!(told.iter().any(|text| text.contains("solar-east")), "{told:?}");
-    assert!(told.iter().all(|text| text.contains("does not exist")), "{told:?}");
+    let still = "trunk carrier is still used by ";
+    assert!(told.iter().all(|text| text.starts_with(still)), "{told:?}");
+}
+
+#[test]
+fn what_was_made_stays_while_something_refers_to_it() {
+    let account = "account: { rate_deck: retail }\n";
+    let deck = "rate_decks:\n  - { name: retail, rates: [{ prefix: \"\", per_minute: \"1\" }] }\n";
+    let old = read(deck);
+    let made = changed(&Configuration::default(), &old);
+    let used = read_into(account, &old, Unnamed::Keep).unwrap().configuration;
+    let problems = undo(&used, &made, &mut minter()).unwrap_err();
+    assert_eq!(problems[0].message, "rate deck retail is still used by the account");
+    assert_eq!(problems[0].hint, "change the account first");
+
+    // A flow that was given numbers since.
+    let old = read(FULL);
+    let made = changed(&Configuration::default(), &old);
+    let flow: Vec<Changed> = made.into_iter().filter(|one| one.name == "solar-east").collect();
+    let mut owner = old.clone();
+    owner.numbers.truncate(1);
+    let told = refused(&owner, &flow);
+    assert!(
+        told.iter().any(|text| text.contains("solar-east is still used by number ")),
+        "{told:?}"
+    );
 }
