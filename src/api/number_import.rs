@@ -1,5 +1,7 @@
 //! Many numbers at once: a list of them, all of a range, or the lines of a CSV. All are added, or none.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,7 +23,9 @@ use crate::clock;
 use crate::model::change::{Subject, diff};
 use crate::model::configuration::Configuration;
 use crate::model::document::{self, Unnamed};
+use crate::model::id::NumberId;
 use crate::model::problem::{Problem, similar};
+use crate::model::tags::Tag;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(import))
@@ -92,7 +96,7 @@ impl Numbers {
                 let hint = hint.unwrap_or_else(|| format!("the first line names columns: {known}"));
                 ("unknown_key", format!("{column:?} is not a column here"), hint)
             } else if head.iter().take(at).any(|other| other == column) {
-                ("repeated", format!("there are two columns {column}"), "keep one of them".into())
+                ("repeated", format!("two columns are called {column}"), "keep one of them".into())
             } else {
                 continue;
             };
@@ -115,6 +119,10 @@ impl Numbers {
                 let hint = "put a text with the delimiter in it into quotes".to_owned();
                 problems.push(at_line(line, String::new(), ("wrong_type", message, hint)));
             }
+            // Spreadsheets keep lines without anything in them: ",,,".
+            if record.iter().all(str::is_empty) {
+                continue;
+            }
             let filled = head.iter().zip(&record).filter(|(_, text)| !text.is_empty());
             let value = |text: &str, column: &str| match column {
                 "tags" => text.split_whitespace().collect(),
@@ -128,6 +136,38 @@ impl Numbers {
             return Err(ApiError::document(problems));
         }
         Ok(Self { document: json!({ "numbers": numbers }), origin: Origin::Lines(lines) })
+    }
+
+    /// Numbers that are there already keep their tags where none are said: somebody who gives them an
+    /// owner does not mean to lose them.
+    fn keep_tags(&self, current: &Configuration, read: &mut Configuration) {
+        let sent = self.document["numbers"].as_array().into_iter().flatten();
+        let untagged = sent.filter(|one| one.get("tags").is_none_or(Value::is_null));
+        let (mut dids, mut ranges) = (BTreeSet::new(), Vec::new());
+        for one in untagged {
+            let text = |key: &str| one[key].as_str().unwrap_or_default();
+            if one.get("did").is_some() {
+                dids.insert(text("did"));
+            } else {
+                // The ends of a range have one length, and differ in digits only.
+                ranges.push((text("from"), text("to")));
+            }
+        }
+        let is_untagged = |did: &str| {
+            let is_within =
+                |(from, to): &(&str, &str)| did.len() == from.len() && (*from..=*to).contains(&did);
+            dids.contains(did) || ranges.iter().any(is_within)
+        };
+        let tagged = current.numbers.iter().filter(|number| !number.tags.is_empty());
+        let then: BTreeMap<NumberId, &Vec<Tag>> = tagged.map(|it| (it.id, &it.tags)).collect();
+        for number in &mut read.numbers {
+            if let Some(tags) = then.get(&number.id)
+                && number.tags.is_empty()
+                && is_untagged(number.did.as_str())
+            {
+                number.tags = (*tags).clone();
+            }
+        }
     }
 
     /// Says where faults are in what was sent.
@@ -176,8 +216,8 @@ fn unreadable(error: &csv::Error) -> ApiError {
 ///
 /// A list, all numbers of a range, or a CSV whose first line names its columns: `did`, or `from` and
 /// `to`, then `server`, `forwarding_flow` and `tags`, which are parted by blanks. A number that is
-/// there already stays, and has the tags that are said here; one that belongs to another flow is a
-/// fault. All are added, or none.
+/// there already stays, with the tags that are said here or else those it has; one that belongs to
+/// another flow is a fault. All are added, or none.
 #[utoipa::path(
     post,
     path = "/v1/numbers/import",
@@ -201,6 +241,7 @@ async fn import(
             document::read_document(&numbers.document, current, Unnamed::Keep, &mut clock::mint);
         let mut reading = read.map_err(|problems| ApiError::document(numbers.at_home(problems)))?;
         reading.warnings = numbers.at_home(reading.warnings);
+        numbers.keep_tags(current, &mut reading.configuration);
         Ok(change::written((reading, ())))
     };
     let Step { before, after, version, made } =
@@ -239,6 +280,7 @@ mod tests {
         for text in [
             "did,forwarding_flow,tags\r\n+1202,sales,a  b\r\n 1001 ,,\r\n",
             "\u{feff}did;forwarding_flow;tags\n+1202;sales;a b\n\n1001\n",
+            "did,forwarding_flow,tags\n+1202,sales,a b\n,,\n  \n1001,,\n,,\n",
         ] {
             let read = Numbers::of_csv(text.as_bytes()).unwrap();
             let wanted = json!({ "numbers": [

@@ -16,21 +16,27 @@ use crate::config::Config;
 const PATH: &str = "/v1/numbers";
 const IMPORT: &str = "/v1/numbers/import";
 
+const IMPORT_HELP: &str = "Add numbers of a CSV file, all of them or none\n\nIts first line names the \
+    columns: did, or from and to for ranges; then any of server, forwarding_flow and tags. Tags are \
+    separated by blanks. Numbers that are there already get the owner that is said here, unless they \
+    belong to another flow; where no tags are said, they keep theirs.";
+
 #[derive(Debug, Subcommand)]
 pub enum NumbersCommand {
     /// Give new numbers to a forwarding flow, or to a master and nobody
     ///
-    /// All of them are added, or none.
+    /// All of them are added, or none. Of a range or of several, those that are there already get the
+    /// owner that is said here, unless they belong to another flow; without --tag, they keep their tags.
     #[command(
         after_help = "Examples:\n  divert numbers add +12025550177 --flow \"Solar East\"\n  \
         divert numbers add --from +12025550100 --to +12025550199 --master pbx"
     )]
     Add(AddArgs),
     /// Add numbers of a CSV file, all of them or none
-    ///
-    /// Its first line names the columns: did, and any of server, `forwarding_flow` and tags. Tags are
-    /// separated by blanks.
-    #[command(after_help = "Example:\n  divert numbers import numbers.csv")]
+    #[command(
+        long_about = IMPORT_HELP,
+        after_help = "Example:\n  divert numbers import numbers.csv"
+    )]
     Import(ImportArgs),
     /// Numbers with their owners, newest first
     #[command(after_help = "Example:\n  divert numbers list --flow \"Solar East\"")]

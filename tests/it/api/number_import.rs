@@ -50,6 +50,15 @@ async fn numbers_come_as_a_list_as_a_range_and_as_lines() {
     // What is there already is there once.
     let again = csv(&world, text).await;
     assert_eq!((&again.json["added"], &again.json["changed"]), (&json!(0), &json!(0)));
+    // Where no tags are said, those it has stay.
+    let owned = csv(&world, "from,to,forwarding_flow\n+12025550120,+12025550122,sales\n").await;
+    assert_eq!((&owned.json["added"], &owned.json["changed"]), (&json!(0), &json!(0)));
+    csv(&world, "did,forwarding_flow\n+12025550123,sales\n").await;
+    assert_eq!(dids(&world, "?tag=r").await, wanted);
+    let listed =
+        json!({ "numbers": [{ "did": "+12025550124", "forwarding_flow": "sales", "tags": [] }] });
+    world.local(Ask::post(PATH).json(&listed)).await;
+    assert_eq!(dids(&world, "?tag=r").await, wanted[..4]);
     assert_eq!(again.json["version"], made.json["version"]);
 
     let flows = world.local(Ask::get("/v1/forwarding-flows")).await;
