@@ -87,7 +87,7 @@ async fn list(
 /// Read a change of the configuration
 ///
 /// Each object as it was before and after. What they refer to is named as it is named now; what is
-/// gone is told by its id.
+/// gone is told by its id, unless it was changed with them.
 #[utoipa::path(
     get,
     path = "/v1/changes/{version}",
@@ -101,7 +101,8 @@ async fn read(
 ) -> Result<Response, ApiError> {
     let changed = find(&api, &identity, &version).await?;
     let first = changed.first().ok_or_else(no_such)?;
-    let (names, _) = api.db.configuration_without_numbers(identity.account).await?;
+    let (current, _) = api.db.configuration_without_numbers(identity.account).await?;
+    let names = NamesThen { current: &current, changed: &changed };
     let told = |body: &Option<Value>| body.clone().map(|body| named(body, &names));
     let in_full = |changed: &Changed| ChangeInFull {
         change: ObjectChange::of(changed),
@@ -140,7 +141,7 @@ async fn take_back(
     }
     let edit = |current: &Configuration| {
         let undone = undo(current, &changed, &mut clock::mint).map_err(|reasons| {
-            let detail = format!("Version {version} cannot be taken back; see errors.");
+            let detail = format!("Change {version} cannot be undone; see errors.");
             ApiError::conflict("cannot_undo", "Cannot be undone", detail).errors(reasons)
         })?;
         Ok(change::written((undone, ())))
@@ -159,7 +160,7 @@ async fn find(api: &Api, identity: &Identity, version: &str) -> Result<Vec<Chang
 }
 
 fn no_such() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", "No change has this version.")
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found", "No change has this number.")
         .hint("GET /v1/changes lists those there are")
 }
 
@@ -168,6 +169,22 @@ fn is_of_operator(subject: Subject) -> bool {
         Subject::Account => true,
         Subject::Number(_) => false,
         Subject::Object(id) => Kind::by_prefix(id.prefix()).is_some_and(|kind| kind.is_of_operator),
+    }
+}
+
+/// What things are called now, and what those were called that went with the same change.
+struct NamesThen<'a> {
+    current: &'a Configuration,
+    changed: &'a [Changed],
+}
+
+impl Names for NamesThen<'_> {
+    fn name(&self, id: ObjectId) -> Option<String> {
+        let then = || {
+            let mut all = self.changed.iter();
+            all.find(|one| one.subject == Subject::Object(id)).map(|one| one.name.clone())
+        };
+        self.current.name(id).or_else(then)
     }
 }
 

@@ -137,6 +137,7 @@ impl ApiError {
     pub fn document(problems: Vec<Problem>) -> Self {
         let count = problems.len();
         let detail = match problems.as_slice() {
+            [only] if only.pointer.is_empty() => only.message.clone(),
             [only] => format!("{}: {}", only.pointer, only.message),
             _ => format!("The document has {count} faults; see errors."),
         };

@@ -9,7 +9,7 @@ use super::client::{Client, ServerArgs};
 use super::fields::inner;
 use super::find::{self, say_list};
 use super::input::{agreed, count};
-use super::objects::command_of;
+use super::objects::{TABLES, command_of};
 use super::plan::shown;
 use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use super::view::Moment;
@@ -46,7 +46,7 @@ enum ChangesCommand {
 
 #[derive(Args, Debug)]
 pub struct ListChangesArgs {
-    /// Only those of trunks, flows, numbers, …
+    /// Only those of one kind: trunks, flows, numbers, account …
     #[arg(long)]
     kind: Option<String>,
     /// Only those of the object with this id
@@ -55,7 +55,7 @@ pub struct ListChangesArgs {
     /// Only those that this key or user made
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// So many
+    /// How many lines
     #[arg(long, default_value = "50", value_parser = count::<1, 200>)]
     limit: u32,
     /// Print JSON
@@ -67,7 +67,7 @@ pub struct ListChangesArgs {
 
 #[derive(Args, Debug)]
 pub struct ShowArgs {
-    /// The version of the configuration that it led to
+    /// Its number in the list: the version of the configuration that it led to
     #[arg(value_name = "N", value_parser = count::<1, { u32::MAX }>)]
     version: u32,
     /// Print JSON
@@ -79,7 +79,7 @@ pub struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub struct UndoArgs {
-    /// The version of the configuration that it led to
+    /// Its number in the list: the version of the configuration that it led to
     #[arg(value_name = "N", value_parser = count::<1, { u32::MAX }>)]
     version: u32,
     /// Do not ask
@@ -167,10 +167,18 @@ fn action_of(word: &str) -> Action {
 }
 
 /// `~ trunk carrier: max_live 30 → 20`, `+ trunk office: address 10.0.0.2:5060`.
-fn lines(what: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<(Action, String)> {
+pub(super) fn lines(
+    what: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Vec<(Action, String)> {
     let nothing = json!({});
     let told = match (before, after) {
-        (Some(before), Some(after)) => plan::fields(before, after).join(", "),
+        (Some(before), Some(after)) => {
+            let mut told = plan::fields(before, after);
+            told.extend(dids(before, after));
+            told.join(", ")
+        }
         (one, other) => fields_of(one.or(other).unwrap_or(&nothing)),
     };
     let action = match (before, after) {
@@ -187,34 +195,36 @@ fn lines(what: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<(Acti
     is_told.then_some((action, own)).into_iter().chain(parts).collect()
 }
 
+/// `DID +1202 added`, in the words of a plan. The rows of a flow have none.
+fn dids(before: &Value, after: &Value) -> Vec<String> {
+    let of = |flow: &Value| -> Vec<String> {
+        let dids = flow["dids"].as_array().into_iter().flatten();
+        dids.filter_map(Value::as_str).map(plain).collect()
+    };
+    let (was, is) = (of(before), of(after));
+    let added = is.iter().filter(|did| !was.contains(did)).map(|did| format!("DID {did} added"));
+    let gone = was.iter().filter(|did| !is.contains(did)).map(|did| format!("DID {did} removed"));
+    added.chain(gone).collect()
+}
+
 /// What is set, but for what the line says already and for parts.
 fn fields_of(object: &Value) -> String {
     let fields = object.as_object().into_iter().flatten();
     let told = fields.filter(|(key, value)| {
-        !matches!(key.as_str(), "id" | "name") && !value.is_null() && items(value).is_none()
+        !matches!(key.as_str(), "id" | "name" | "dids")
+            && !value.is_null()
+            && !TABLES.contains(&key.as_str())
     });
     told.map(|(key, value)| format!("{key} {}", inner(value))).collect::<Vec<_>>().join(", ")
 }
 
-/// The items of a list of mappings.
-fn items(value: &Value) -> Option<&Vec<Value>> {
-    value.as_array().filter(|items| !items.is_empty() && items.iter().all(Value::is_object))
-}
-
 /// Destinations of a flow, rates of a deck: each by what tells it from the others.
 fn parts(what: &str, before: &Value, after: &Value) -> Vec<(Action, String)> {
-    let keys = |object: &Value| -> Vec<String> {
-        let fields = object.as_object().into_iter().flatten();
-        fields.filter(|(_, value)| items(value).is_some()).map(|(key, _)| key.clone()).collect()
-    };
-    let mut all = [keys(before), keys(after)].concat();
-    all.sort_unstable();
-    all.dedup();
     let mut found = Vec::new();
-    for key in all {
-        let of = |object: &Value| items(&object[&key]).cloned().unwrap_or_default();
+    for key in TABLES {
+        let of = |object: &Value| object[key].as_array().cloned().unwrap_or_default();
         let (was, is) = (of(before), of(after));
-        let word = key.strip_suffix('s').unwrap_or(&key);
+        let word = key.strip_suffix('s').unwrap_or(key);
         let name = |item: &Value| {
             let name = item["name"].as_str().or(item["prefix"].as_str());
             match name {
@@ -264,7 +274,7 @@ pub async fn run(args: &ChangesArgs, config: &Config) -> anyhow::Result<()> {
                 say(&version.show(terminal))?;
                 agreed("Undo all of this?", false)?;
             }
-            let answer: Value = client.post(&format!("{path}/undo"), &json!({})).await?;
+            let answer: Value = client.post_slow(&format!("{path}/undo")).await?;
             if args.json {
                 return say_json(&answer);
             }
@@ -287,11 +297,70 @@ async fn list(args: &ListChangesArgs, config: &Config) -> anyhow::Result<()> {
         ("by", args.by.clone()),
         ("limit", Some(args.limit.to_string())),
     ];
-    let query: Vec<_> =
+    let mut query: Vec<_> =
         filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    let page: find::Page<Value> = client.get(PATH, &query).await?;
     let is_filtered = query.len() > 1;
-    say_list(page.data, args.json, |all| listing(all, is_filtered, Terminal::of_stdout()))
+    let mut page: find::Page<Value> = client.get(PATH, &query).await?;
+    if args.json {
+        return say_list::<Value>(page.data, true, |_| String::new());
+    }
+    let limit = args.limit as usize;
+    let mut lines: Vec<Line> = Vec::new();
+    loop {
+        let listed = page.data.drain(..).map(Listed::deserialize);
+        fold(&mut lines, listed.collect::<Result<_, _>>()?);
+        // The last line may be of more numbers than this page had room for.
+        let is_open = lines.last().is_some_and(|line| line.first.changed.kind == NUMBER);
+        let cursor = page.next().filter(|_| lines.len() < limit || lines.len() == limit && is_open);
+        let Some(cursor) = cursor else { break };
+        query.retain(|(key, _)| !matches!(*key, "cursor" | "limit"));
+        query.extend([("limit", find::MOST_PER_PAGE.to_owned()), ("cursor", cursor)]);
+        page = client.get(PATH, &query).await?;
+    }
+    lines.truncate(limit);
+    say(&listing(&lines, is_filtered, Terminal::of_stdout()))
+}
+
+/// What the API calls a number.
+const NUMBER: &str = "number";
+
+/// A line of the list: one object, or all numbers of one change to which the same was done.
+struct Line {
+    first: Listed,
+    /// What the last of them is called, and how many there are.
+    last: String,
+    count: usize,
+}
+
+impl Line {
+    fn takes(&self, next: &Listed) -> bool {
+        let numbers = self.first.changed.kind == NUMBER && next.changed.kind == NUMBER;
+        numbers && self.first.version == next.version && self.first.action == next.action
+    }
+
+    fn what(&self) -> String {
+        match self.count {
+            1 => self.first.changed.what(),
+            // Those of one change are listed from the last to the first.
+            many => {
+                let (first, last) = (plain(&self.last), plain(&self.first.changed.name));
+                format!("{many} numbers: {first} … {last}")
+            }
+        }
+    }
+}
+
+/// One import may bring a hundred thousand numbers, which are no hundred thousand lines.
+fn fold(lines: &mut Vec<Line>, listed: Vec<Listed>) {
+    for one in listed {
+        match lines.last_mut().filter(|line| line.takes(&one)) {
+            Some(line) => {
+                line.last = one.changed.name;
+                line.count += 1;
+            }
+            None => lines.push(Line { last: one.changed.name.clone(), first: one, count: 1 }),
+        }
+    }
 }
 
 /// The word of the API for a kind, which may be typed as its command: `rate-decks`.
@@ -307,12 +376,13 @@ fn kind_of(typed: &str) -> String {
     }
 }
 
-fn listing(all: &[Listed], is_filtered: bool, terminal: Terminal) -> String {
+fn listing(all: &[Line], is_filtered: bool, terminal: Terminal) -> String {
     if all.is_empty() {
         return if is_filtered { "No change fits.\n" } else { "Nothing was changed yet.\n" }
             .to_owned();
     }
-    let row = |one: &Listed| {
+    let row = |line: &Line| {
+        let one = &line.first;
         let action = action_of(&one.action);
         let style = match action {
             Action::Add => Style::Good,
@@ -324,7 +394,7 @@ fn listing(all: &[Listed], is_filtered: bool, terminal: Terminal) -> String {
             (Style::Dim, one.at.show("%F %H:%M:%S")),
             (Style::Plain, plain(&one.by.name)),
             (style, action.to_string()),
-            (Style::Name, one.changed.what()),
+            (Style::Name, line.what()),
         ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
@@ -342,7 +412,7 @@ impl OneVersion {
     /// Who and when, then what.
     fn show(&self, terminal: Terminal) -> String {
         let at = self.at.show("%F %H:%M:%S %Z");
-        let head = format!("configuration {} · {at} · by {}", self.version, plain(&self.by.name));
+        let head = format!("change {} · {at} · by {}", self.version, plain(&self.by.name));
         let lines = self.changes.iter().flat_map(Changed::lines);
         let lines = lines.map(|(action, line)| shown(action, &line, terminal));
         terminal.paint(Style::Bold, &head) + "\n" + &lines.collect::<String>()
@@ -379,6 +449,12 @@ mod tests {
                 "- destination {id: dst_2} of forwarding flow a",
                 "~ destination x of forwarding flow a: weight 1 → 2",
             ]
+        );
+        // Once, though they are a list of mappings too.
+        let capped = |max: u32| json!({ "name": "a", "caps": [{ "max": max, "per": "day" }] });
+        assert_eq!(
+            told(change("forwarding_flow", capped(1), capped(2))),
+            ["~ forwarding flow a: caps [{max 1, per day}] → [{max 2, per day}]"]
         );
     }
 }

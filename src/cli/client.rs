@@ -167,6 +167,14 @@ impl Client {
         self.send(Method::POST, self.url(path), Body::Json(body)).await
     }
 
+    /// The same with nothing in it, where the answer takes its time.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn post_slow<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.import(path, "{}", "application/json").await
+    }
+
     /// The same with very much of it, which takes its time.
     ///
     /// # Errors
@@ -278,6 +286,13 @@ impl Client {
     }
 
     fn not_connected(&self, error: &reqwest::Error) -> Failure {
+        if error.is_timeout() && !error.is_connect() {
+            return Failure::NotConnected(format!(
+                "divert at {} did not answer in time\n  = help: it may still do what was asked; \
+                 look before you ask again",
+                self.place
+            ));
+        }
         let why = innermost(error);
         let help = match &self.socket {
             Some(path) if !path.exists() => "is divert running? systemctl status divert

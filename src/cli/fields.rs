@@ -44,6 +44,11 @@ impl Assignment {
         if is_text && !typed.starts_with(['"', '\'', '[', '{']) {
             return Ok(self.typed.clone().into());
         }
+        // A list of words is typed as one would say it: tags=east,gold.
+        let is_list = field.is_some_and(|field| is_list_of_text(&(field.schema)()));
+        if is_list && !typed.starts_with(['"', '\'', '[', '{']) {
+            return Ok(typed.split(',').map(str::trim).collect());
+        }
         let name = self.path.join(".");
         let wrong = |message: &str, hint: &str| {
             let help = if hint.is_empty() { String::new() } else { format!("\n  = help: {hint}") };
@@ -57,6 +62,11 @@ impl Assignment {
             Err(problem) => Err(wrong(&problem.message, &problem.hint)),
         }
     }
+}
+
+/// `["east", "gold"]`, but not holidays, which may be more than a text.
+fn is_list_of_text(schema: &Value) -> bool {
+    schema["type"] == "array" && schema["items"]["type"] == "string"
 }
 
 /// What was typed as one document: for a new object as it is, for one that exists as a merge patch.
@@ -147,6 +157,7 @@ pub fn show(
         let note = notes.iter().find(|(name, _)| *name == field.name).map(|(_, note)| note);
         let (style, text) = match value_of(field, object) {
             None => (Style::Dim, "-".to_owned()),
+            Some((Value::Array(items), _)) if items.is_empty() => (Style::Dim, "-".to_owned()),
             Some((value, _)) if elsewhere.contains(&field.name) => {
                 (Style::Plain, value.as_array().map_or(0, Vec::len).to_string())
             }
@@ -236,6 +247,8 @@ fn head(name: &str) -> String {
 fn cell(value: &Value) -> String {
     match value {
         Value::Array(items) => items.len().to_string(),
+        // There is little room: `mon-fri: 08:00-18:00, sat: …`
+        Value::Object(_) => shown(value).trim_matches(['{', '}']).replace('"', ""),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
         other => shown(other),
     }
@@ -286,6 +299,26 @@ mod tests {
         ] {
             let error = read(typed).unwrap_err();
             assert!(error.contains(told), "{typed:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn hours_in_a_list_are_told_without_what_only_a_parser_needs() {
+        let hours = json!({ "mon-fri": "08:00-18:00", "sat": "09:00-12:00" });
+        assert_eq!(cell(&hours), "mon-fri: 08:00-18:00, sat: 09:00-12:00");
+    }
+
+    #[test]
+    fn a_list_of_words_is_typed_with_commas() {
+        let flows = KINDS.iter().find(|kind| kind.section == "forwarding_flows").unwrap();
+        for (typed, wanted) in [
+            ("tags=east", json!({ "tags": ["east"] })),
+            ("tags=east, gold", json!({ "tags": ["east", "gold"] })),
+            ("dids=+12025550100,007", json!({ "dids": ["+12025550100", "007"] })),
+            ("dids=[\"+1\", 2]", json!({ "dids": ["+1", 2] })),
+        ] {
+            let read = document(&[typed.parse().unwrap()], &(flows.fields)()).unwrap();
+            assert_eq!(Value::Object(read), wanted, "{typed}");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
 
 const FLOWS: &str = "/v1/forwarding-flows";
 const FLOW: &str = "forwarding flow";
-const MOST_PER_PAGE: &str = "200";
+pub const MOST_PER_PAGE: &str = "200";
 /// Less of an id is rather a name that nobody has.
 const LEAST_TYPED: usize = 4;
 /// So many ids are named where one was meant.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::client::{Client, ServerArgs};
 use super::explain;
 use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
-use super::objects::{Edit, flow_kind, run_edit};
+use super::objects::{Edit, flow_kind, none_yet, run_edit};
 use super::terminal::{Column, Style, Terminal, plain, say, short_ids, shorten, table, wrap};
 use crate::config::Config;
 
@@ -77,9 +77,7 @@ fn listing(flows: &[Flow], is_filtered: bool, terminal: Terminal) -> String {
         return "No flow fits.\n".to_owned();
     }
     if flows.is_empty() {
-        return "No flows yet: a flow sends calls from your numbers to destinations. Write one and \
-                run\n  divert apply FILE\n"
-            .to_owned();
+        return none_yet(flow_kind());
     }
     let mut text = String::new();
     for (flow, id) in flows.iter().zip(short_ids(terminal, flows.iter().map(|flow| &*flow.id))) {
@@ -96,7 +94,11 @@ fn listing(flows: &[Flow], is_filtered: bool, terminal: Terminal) -> String {
         }
         let _ = writeln!(text, "{name}{state}{}  {id}", terminal.paint(Style::Dim, &tags));
         let dids: Vec<String> = flow.dids.iter().map(|did| plain(did)).collect();
-        let dids = wrap(&dids, " ", terminal.width.saturating_sub(2));
+        let dids = if dids.is_empty() {
+            "no numbers".to_owned()
+        } else {
+            wrap(&dids, " ", terminal.width.saturating_sub(2))
+        };
         text.extend(dids.lines().map(|line| format!("  {line}\n")));
         text.push_str(&destinations(&flow.destinations, terminal));
     }

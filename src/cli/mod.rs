@@ -72,18 +72,19 @@ pub struct Cli {
 const CONFIG_HELP: &str = "The settings, unless $DIVERT_CONFIG names them [default: ./divert.toml, \
     /etc/divert/divert.toml]";
 
+/// Listed behind the options of a command itself.
 #[derive(Args, Debug)]
 struct Global {
-    #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
+    #[arg(long, global = true, display_order = 900, value_name = "FILE", help = CONFIG_HELP)]
     config: Option<PathBuf>,
     /// sqlite:PATH, or the URL of a Postgres database
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, display_order = 901, value_name = "URL")]
     database: Option<String>,
     /// What is logged: error, warn, info, debug or trace, also per module
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, display_order = 902, value_name = "FILTER")]
     log: Option<String>,
     /// Tables as wide as they like, with whole ids
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 903)]
     wide: bool,
 }
 

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::changes;
 use super::client::{Client, ServerArgs};
 use super::fields::{self, Assignment, Extra};
 use super::find::{self, Flow, ListArgs};
@@ -61,7 +62,7 @@ pub struct ShowArgs {
     server: ServerArgs,
 }
 
-const FIELDS_HELP: &str = "As max_live=30, dids='[\"+12025550100\"]' or rate.calls=5";
+const FIELDS_HELP: &str = "As max_live=30, tags=east,gold or rate.calls=5";
 
 #[derive(Args, Debug)]
 pub struct CreateArgs {
@@ -247,15 +248,11 @@ async fn named(client: &Client, kind: &Kind, wanted: &str) -> anyhow::Result<Val
 #[must_use]
 pub fn changed(what: &str, before: &Value, after: &Value, terminal: Terminal) -> String {
     let (before, after) = (without_warnings(before), without_warnings(after));
-    let lines = plan::fields(&before, &after);
     if before == after {
         return format!("nothing to change: {what} is like that\n");
     }
-    // Lists have no line of their own.
-    if lines.is_empty() {
-        return shown(plan::Action::Change, what, terminal);
-    }
-    shown(plan::Action::Change, &format!("{what}: {}", lines.join(", ")), terminal)
+    let lines = changes::lines(what, Some(&before), Some(&after));
+    lines.iter().map(|(action, line)| shown(*action, line, terminal)).collect()
 }
 
 /// They are no part of the object.
@@ -299,7 +296,9 @@ async fn list(kind: &'static Kind, args: &ListArgs, config: &Config) -> anyhow::
     })
 }
 
-fn none_yet(kind: &'static Kind) -> String {
+/// How to make the first one.
+#[must_use]
+pub fn none_yet(kind: &'static Kind) -> String {
     let example = Page::of(kind).example_of("create").unwrap_or_default();
     format!("No {}s yet. Make one:\n  {example}\n", kind.word)
 }
@@ -320,8 +319,9 @@ fn of_trunks(known: &[Option<&Value>]) -> Vec<Extra> {
     ]
 }
 
-/// Lists of a kind that are shown as tables below its fields.
-const TABLES: [&str; 2] = ["destinations", "rates"];
+/// Lists of a kind that are shown as tables below its fields, and whose items have lines of their own
+/// among changes.
+pub const TABLES: [&str; 2] = ["destinations", "rates"];
 
 async fn show(client: &Client, kind: &Kind, object: &Value) -> anyhow::Result<String> {
     let terminal = Terminal::of_stdout();

@@ -200,7 +200,7 @@ fn changes_are_listed_shown_and_undone() {
     assert_eq!(first, "No change fits.\n");
     let shown = api.said(&["changes", "show", "2"]);
     let (head, lines) = shown.split_once('\n').unwrap();
-    assert!(head.starts_with("configuration 2 · ") && head.contains(" · by "), "{head}");
+    assert!(head.starts_with("change 2 · ") && head.contains(" · by "), "{head}");
     assert_eq!(lines, "~ trunk to-slave-a: max_live none → 30\n");
 
     let unasked = api.refused(&["changes", "undo", "2"], 2);
@@ -224,6 +224,13 @@ fn many_numbers_are_added_at_once_or_none() {
     assert_eq!(added, "10 numbers are added\n");
     let some = ["numbers", "add", "+12025550130", "+12025550131", "--flow", "sales"];
     assert_eq!(api.said(&some), "2 numbers are added\n");
+    // Those of one change are one line, however few are asked for.
+    for limit in ["2", "50"] {
+        let listed = api.said(&["changes", "--limit", limit]);
+        let told: Vec<&str> = listed.lines().skip(1).take(2).collect();
+        assert!(told[0].ends_with("+  2 numbers: +12025550130 … +12025550131"), "{listed}");
+        assert!(told[1].ends_with("+  10 numbers: +12025550120 … +12025550129"), "{listed}");
+    }
     assert_eq!(api.said(&["numbers", "list", "--tag", "spare"]).lines().count(), 11);
     let file = api.dir.path().join("n.csv");
     fs::write(&file, "did,forwarding_flow,tags\n+12025550150,sales,a b\n+12025550151,nobody,\n")
@@ -247,6 +254,46 @@ fn flows_are_found_by_their_tags() {
     let listed = api.said(&["flows", "list", "--tag", "east"]);
     assert!(listed.starts_with("sales  #day  #east  "), "{listed}");
     assert_eq!(api.said(&["flows", "list", "--tag", "west"]), "No flow fits.\n");
+}
+
+#[test]
+fn a_change_of_a_flow_tells_of_its_numbers_and_destinations() {
+    let api = Api::start();
+    api.fill();
+    let before = api.said(&["numbers", "list", "--flow", "sales"]).lines().count();
+    assert_eq!(before, 2);
+    let told = api.said(&["flows", "set", "sales", "dids=+12025550170,+12025550171", "tags=east"]);
+    let wanted = "~ forwarding flow sales: tags none → [east], DID +12025550170 added, \
+                  DID +12025550171 added, DID 8005550199 removed\n";
+    assert_eq!(told, wanted);
+    api.said(&["flows", "set", "sales", "dids=[]"]);
+    let listed = api.said(&["flows", "list"]);
+    assert!(listed.lines().any(|line| line == "  no numbers"), "{listed}");
+}
+
+#[test]
+fn what_a_number_belonged_to_is_named_when_both_are_gone() {
+    let api = Api::start();
+    api.fill();
+    api.said(&["flows", "remove", "sales", "--yes"]);
+    let listed = api.said(&["changes", "--limit", "1"]);
+    let version = listed.lines().nth(1).unwrap().split_whitespace().next().unwrap();
+    let shown = api.said(&["changes", "show", version]);
+    let number = shown.lines().find(|line| line.starts_with("- number ")).unwrap();
+    assert!(number.contains("forwarding_flow sales"), "{number}");
+}
+
+#[test]
+fn options_of_a_command_come_before_those_of_every_command() {
+    for args in [&["numbers", "add", "--help"][..], &["changes", "-h"], &["numbers", "list", "-h"]]
+    {
+        let help = stdout(divert(Path::new(".")).args(args));
+        let options = help.lines().map(str::trim_start).filter(|line| line.starts_with("--"));
+        let options: Vec<&str> = options.map(|line| line.split(' ').next().unwrap()).collect();
+        let config = options.iter().position(|option| *option == "--config").unwrap();
+        assert_eq!(options[config..config + 4], ["--config", "--database", "--log", "--wide"]);
+        assert!(config > 0, "{options:?}");
+    }
 }
 
 #[test]
