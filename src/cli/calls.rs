@@ -85,33 +85,26 @@ pub struct ExportArgs {
     server: ServerArgs,
 }
 
+/// Their help is that of the filters of the API: see `flags`.
 #[derive(Args, Debug)]
 struct Filter {
     #[command(flatten)]
     part: Part,
-    /// The calls of one session: the id of its first, or its beginning
     #[arg(long, value_name = "ID")]
     session: Option<CallArg>,
-    /// The number that was called
     #[arg(long)]
     did: Option<String>,
-    /// The number that called, with or without its +
     #[arg(long)]
     caller: Option<String>,
-    /// What became of it
     #[arg(long, value_parser = word::<CallResult>())]
     result: Option<CallResult>,
-    /// Test calls
     #[arg(long, value_name = "HOW", value_parser = ["include", "exclude", "only"])]
     test: Option<String>,
     /// Live calls only
     #[arg(long)]
     live: bool,
-    /// Not before this time, of this machine's zone: 1h (ago), today, yesterday,
-    /// 2026-11-26, "2026-11-26 09:30", or with an offset from UTC
     #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
     from: Option<When>,
-    /// Before this time
     #[arg(long, value_name = "TIME", value_parser = when)]
     to: Option<When>,
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::iter;
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::input::for_a_shell;
 use super::objects::command_of;
 use super::terminal::{Style, Terminal, plain, say, wrap};
-use super::{Cli, Failure, fields};
+use super::{Failure, command, fields};
 use crate::model::object::{Field, Record as _, Shape as _, paragraph};
 use crate::model::objects::account::AccountSettings;
 use crate::model::objects::destination::Destination;
@@ -408,7 +408,7 @@ pub fn topics() -> String {
 pub fn run(args: &HelpArgs) -> anyhow::Result<()> {
     let terminal = Terminal::of_stdout();
     let Some(word) = args.words.first() else {
-        return say(&Cli::command().render_long_help().to_string());
+        return say(&command().render_long_help().to_string());
     };
     let normal = word.replace('_', "-");
     if let [_] = args.words.as_slice() {
@@ -423,16 +423,16 @@ pub fn run(args: &HelpArgs) -> anyhow::Result<()> {
             return say(text.page);
         }
     }
-    let mut command = Cli::command();
+    let mut named = command();
     for word in &args.words {
-        let Some(found) = command.find_subcommand(word) else {
+        let Some(found) = named.find_subcommand(word) else {
             return Err(unknown(word).into());
         };
-        command = found.clone();
+        named = found.clone();
     }
     // The very text of --help.
     let typed = iter::once("divert").chain(args.words.iter().map(String::as_str));
-    match Cli::command().try_get_matches_from(typed.chain(iter::once("--help"))) {
+    match command().try_get_matches_from(typed.chain(iter::once("--help"))) {
         Ok(_) => Ok(()),
         Err(help) => say(&help.to_string()),
     }
@@ -441,7 +441,7 @@ pub fn run(args: &HelpArgs) -> anyhow::Result<()> {
 fn unknown(word: &str) -> Failure {
     let mut known: Vec<String> = Page::all().into_iter().map(|page| page.word).collect();
     known.extend(TEXTS.iter().map(|text| text.word.to_owned()));
-    known.extend(Cli::command().get_subcommands().map(|it| it.get_name().to_owned()));
+    known.extend(command().get_subcommands().map(|it| it.get_name().to_owned()));
     let hint = match similar(word, known.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean {meant}?"),
         None => "divert help lists them".to_owned(),

@@ -21,6 +21,7 @@ pub mod doctor;
 mod explain;
 mod fields;
 mod find;
+mod flags;
 mod flows;
 mod input;
 mod keys;
@@ -49,7 +50,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{self, Given};
@@ -228,9 +229,15 @@ impl Failure {
     }
 }
 
+/// All commands, with everything there is to say about their flags.
+fn command() -> clap::Command {
+    flags::described(Cli::command())
+}
+
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = command().try_get_matches_from(args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not mistakes: clap gives them 0. A closed pipe is fine.
@@ -252,7 +259,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "divert", &mut script);
+            clap_complete::generate(*shell, &mut command(), "divert", &mut script);
             return terminal::say(&String::from_utf8(script)?);
         }
         Command::Config(settings::ConfigCommand::Sample(args)) => {
@@ -344,6 +351,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }
