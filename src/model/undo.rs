@@ -10,7 +10,8 @@ use super::configuration::Configuration;
 use super::document::{Reading, finish, masters, read_account, reader_of};
 use super::id::{ForwardingFlowId, Id as _, NumberId, ObjectId};
 use super::number::Did;
-use super::object::{Entry, Shape as _, Source};
+use super::object::{Entry, Record as _, Shape as _, Source};
+use super::objects::account::AccountSettings;
 use super::objects::number::Number;
 use super::objects::{KINDS, Kind};
 use super::problem::Problem;
@@ -27,8 +28,10 @@ pub fn undo(
     changed: &[Changed],
     mint: &mut dyn FnMut() -> u128,
 ) -> Result<Reading, Vec<Problem>> {
+    let there: BTreeMap<NumberId, &Number> =
+        current.numbers.iter().map(|number| (number.id, number)).collect();
     let since: Vec<Problem> =
-        changed.iter().filter_map(|one| changed_since(current, one)).collect();
+        changed.iter().filter_map(|one| changed_since(current, &there, one)).collect();
     if !since.is_empty() {
         return Err(since);
     }
@@ -100,20 +103,27 @@ fn still_used(left: &Configuration, id: ObjectId, one: &Changed) -> Vec<Problem>
     removal::in_use(users, word, &one.name)
 }
 
-/// Tells of what is not any more as the change left it.
-fn changed_since(current: &Configuration, one: &Changed) -> Option<Problem> {
-    let (word, now) = match one.subject {
-        Subject::Account => ("the settings of the", Some(row(&current.account).0)),
+/// Tells of what is not any more as the change left it. `numbers` are those of `current`.
+fn changed_since(
+    current: &Configuration,
+    numbers: &BTreeMap<NumberId, &Number>,
+    one: &Changed,
+) -> Option<Problem> {
+    let (word, now, keys) = match one.subject {
+        Subject::Account => {
+            ("the settings of the", Some(row(&current.account).0), AccountSettings::keys())
+        }
         Subject::Number(id) => {
-            let number = current.numbers.iter().find(|number| number.id == id);
-            ("number", number.map(|number| row(number).0))
+            let number = numbers.get(&id);
+            ("number", number.map(|number| row(*number).0), Number::keys())
         }
         Subject::Object(id) => {
             let kind = Kind::by_prefix(id.prefix())?;
-            (kind.word, kind.row(current, id))
+            let keys = (kind.fields)().into_iter().map(|field| field.name).collect();
+            (kind.word, kind.row(current, id), keys)
         }
     };
-    if is_same(now.as_ref(), one.after.as_ref()) {
+    if is_same(now.as_ref(), one.after.as_ref(), &keys) {
         return None;
     }
     let (name, hint) = (&one.name, "undo the later change first, or change it by hand");
@@ -125,12 +135,11 @@ fn changed_since(current: &Configuration, one: &Changed) -> Option<Problem> {
     Some(Problem::new("", "changed_since", message, hint))
 }
 
-/// But for keys of a newer node, which this one does not write.
-fn is_same(now: Option<&Value>, then: Option<&Value>) -> bool {
+/// Whether two rows say the same under `keys`. A row of the history may have others, which a newer node
+/// wrote and this one does not know.
+fn is_same(now: Option<&Value>, then: Option<&Value>, keys: &[&str]) -> bool {
     match (now, then) {
-        (Some(Value::Object(now)), Some(Value::Object(then))) => {
-            now.iter().all(|(key, value)| then.get(key) == Some(value))
-        }
-        (now, then) => now == then,
+        (Some(now), Some(then)) => keys.iter().all(|key| now.get(key) == then.get(key)),
+        (now, then) => now.is_none() == then.is_none(),
     }
 }

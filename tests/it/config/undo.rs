@@ -58,6 +58,9 @@ fn what_was_changed_again_is_not_undone() {
     let mut later = new.clone();
     later.servers.iter_mut().for_each(|server| server.max_live = server.max_live.map(|_| 5));
     assert_eq!(refused(&later, &step), ["server slave-a was changed again since"]);
+    // Nor what was taken out since.
+    later.servers.iter_mut().for_each(|server| server.max_live = None);
+    assert_eq!(refused(&later, &step), ["server slave-a was changed again since"]);
 
     let made = changed(&Configuration::default(), &old);
     let carrier: Vec<Changed> = made.into_iter().filter(|one| one.name == "carrier").collect();
