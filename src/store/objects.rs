@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{FromRow, QueryBuilder};
 
@@ -19,7 +19,7 @@ use crate::model::change::{Change, Subject};
 use crate::model::configuration::Configuration;
 use crate::model::document::{Row, read_rows, read_settings};
 use crate::model::id::{AccountId, ObjectId};
-use crate::model::object::Record as _;
+use crate::model::object::Shape as _;
 use crate::model::objects::Kind;
 use crate::model::objects::account::AccountSettings;
 use crate::model::problem::Problem;
@@ -102,9 +102,11 @@ impl Tx {
         let mut references = BTreeSet::new();
         for (id, change, body) in changes {
             let kept = unknown.get(id);
-            self.put_object(account, id, change, &with_unknown(body, kept), now).await?;
+            let body = with_unknown(body, kept);
+            self.put_object(account, id, change, &body, now).await?;
             references.extend(change.references.iter().map(|to| (&**id, to.to_string())));
             let kept = kept.into_iter().flat_map(|kept| &kept.references);
+            let kept = kept.filter(|to| names(&body, to));
             references.extend(kept.map(|to| (&**id, to.clone())));
         }
         let references: Vec<(&str, String)> = references.into_iter().collect();
@@ -147,12 +149,13 @@ impl Tx {
         if written == 1 { Ok(()) } else { Err(StoreError::Dangling) }
     }
 
-    /// What rows have beyond the keys that this program knows, by their ids.
+    /// Those rows that have more than the keys that this program knows, by their ids.
     pub(super) async fn unknown_keys(
         &mut self,
         account: AccountId,
         ids: &[String],
     ) -> Result<BTreeMap<String, Unknown>, StoreError> {
+        let mut schemas: BTreeMap<String, Arc<Value>> = BTreeMap::new();
         let mut unknown = BTreeMap::new();
         for ids in pieces(ids) {
             let rows: Vec<(Text<String>, Text<String>, Json<Value>)> = on!(in self, db => {
@@ -161,11 +164,10 @@ impl Tx {
                 query.build_query_as().fetch_all(db).await
             })?;
             for (Text(id), Text(kind), Json(body)) in rows {
-                let Value::Object(mut keys) = body else { continue };
-                let known = keys_of(&kind);
-                keys.retain(|key, _| !known.contains(&**key));
-                if !keys.is_empty() {
-                    unknown.insert(id, Unknown { keys, references: BTreeSet::new() });
+                let schema = schemas.entry(kind).or_insert_with_key(|kind| schema_of(kind).into());
+                if has_unknown(&body, schema) {
+                    let schema = Arc::clone(schema);
+                    unknown.insert(id, Unknown { body, schema, references: BTreeSet::new() });
                 }
             }
         }
@@ -177,9 +179,7 @@ impl Tx {
                 query.build_query_as().fetch_all(db).await
             })?;
             for (Text(from), Text(to)) in rows {
-                if let Some(of) = unknown.get_mut(&from)
-                    && of.keys.values().any(|value| names(value, &to))
-                {
+                if let Some(of) = unknown.get_mut(&from) {
                     of.references.insert(to);
                 }
             }
@@ -214,11 +214,52 @@ impl Tx {
     }
 }
 
-/// What a row has that this program does not know.
+/// A row that has keys which this program does not know.
 pub(super) struct Unknown {
-    keys: Map<String, Value>,
-    /// To what those keys refer.
+    body: Value,
+    /// What this program knows of its kind.
+    schema: Arc<Value>,
+    /// What it refers to, by keys known and unknown.
     references: BTreeSet<String>,
+}
+
+/// Whether there are keys in it that the schema does not have.
+fn has_unknown(body: &Value, schema: &Value) -> bool {
+    match body {
+        Value::Array(items) => items.iter().any(|item| has_unknown(item, &schema["items"])),
+        Value::Object(members) => schema["properties"].as_object().is_some_and(|known| {
+            let is_unknown = |(key, value): (&String, &Value)| {
+                known.get(key).is_none_or(|schema| has_unknown(value, schema))
+            };
+            members.iter().any(is_unknown)
+        }),
+        _ => false,
+    }
+}
+
+/// Adds to a body the keys of its row that the schema does not have: its own, those of the mappings in
+/// it, and those of the items of its lists that have the same id in both.
+fn add_unknown(body: &mut Value, row: &Value, schema: &Value) {
+    match (body, row) {
+        (Value::Array(items), Value::Array(before)) => {
+            for item in items.iter_mut().filter(|item| item.get("id").is_some()) {
+                if let Some(row) = before.iter().find(|row| row.get("id") == item.get("id")) {
+                    add_unknown(item, row, &schema["items"]);
+                }
+            }
+        }
+        (Value::Object(members), Value::Object(row)) => {
+            let Some(known) = schema["properties"].as_object() else { return };
+            for (key, value) in row {
+                match (known.get(key), members.get_mut(key)) {
+                    (None, _) => drop(members.insert(key.clone(), value.clone())),
+                    (Some(schema), Some(member)) => add_unknown(member, value, schema),
+                    (Some(_), None) => {}
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A body with what its row has beside.
@@ -227,9 +268,7 @@ pub(super) fn with_unknown<'a>(body: &'a Value, unknown: Option<&Unknown>) -> Co
         return Cow::Borrowed(body);
     };
     let mut body = body.clone();
-    if let Some(body) = body.as_object_mut() {
-        body.extend(unknown.keys.clone());
-    }
+    add_unknown(&mut body, &unknown.body, &unknown.schema);
     Cow::Owned(body)
 }
 
@@ -269,12 +308,9 @@ pub(super) fn kind_of(subject: Subject) -> &'static str {
     }
 }
 
-/// The keys that this program knows in the bodies of a kind.
-fn keys_of(kind: &str) -> BTreeSet<&'static str> {
-    match Kind::by_prefix(kind) {
-        Some(kind) => (kind.fields)().into_iter().map(|field| field.name).collect(),
-        None => AccountSettings::keys().iter().copied().collect(),
-    }
+/// What this program knows of the bodies of a kind.
+fn schema_of(kind: &str) -> Value {
+    Kind::by_prefix(kind).map_or_else(AccountSettings::schema, Kind::schema)
 }
 
 /// Whether this text stands somewhere in a value.

@@ -3,7 +3,7 @@
 
 use divert::model::change::diff;
 use divert::model::configuration::Configuration;
-use divert::model::id::{RateDeckId, ServerId, TrunkId};
+use divert::model::id::{ForwardingFlowId, RateDeckId, ServerId, TrunkId};
 use divert::store::StoreError;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -63,6 +63,28 @@ async fn body(store: &TestStore, id: &str) -> Value {
     let text =
         store.text(&format!("SELECT CAST(body AS TEXT) FROM object WHERE id = '{id}'")).await;
     serde_json::from_str(&text).unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_newer_node_wrote_into_a_destination_survives_this_one(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let store = engine.store().await;
+    let mut edits = ground();
+    edits.push(put_flow(flow(1, "f", vec![destination(1, "a"), destination(2, "b")])));
+    put(&store.db, ACCOUNT, &edits).await.unwrap();
+    let id = ForwardingFlowId::new(1).to_string();
+    let mut newer = body(&store, &id).await;
+    newer["destinations"][1]["note"] = "by night".into();
+    store.execute(&format!("UPDATE object SET body = '{newer}' WHERE id = '{id}'")).await;
+
+    // Also where it stands at another place among them.
+    let turned = put_flow(flow(1, "g", vec![destination(2, "b"), destination(1, "c")]));
+    put(&store.db, ACCOUNT, &[turned]).await.unwrap();
+    let found = body(&store, &id).await;
+    assert_eq!(found["destinations"][0]["note"], "by night");
+    assert_eq!(found["destinations"][1].get("note"), None);
 }
 
 #[rstest]
