@@ -84,6 +84,11 @@ pub(super) trait Resource: Copy + Send + Sync {
         std::future::ready(Ok(Part::Whole))
     }
 
+    /// An error where that is gone in which they stand.
+    fn parent(self, _: &Configuration) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// An id as it was typed.
     fn parse(self, text: &str) -> Option<Self::Id>;
 
@@ -144,8 +149,7 @@ pub(super) async fn create<R: Resource>(
     identity.require(of.scope())?;
     let document = given(document.clone());
     let edit = |current: &Configuration| {
-        // Without its parent there is nothing to make it in.
-        of.all(current)?;
+        of.parent(current)?;
         of.put(&document, None, current).map(written).map_err(ApiError::document)
     };
     let part = of.part(api, identity.account, Err(&document)).await?;

@@ -1,5 +1,6 @@
 //! Who changed what, and taking it back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::extract::{RawQuery, State};
@@ -23,7 +24,7 @@ use super::page::Page;
 use super::path::PathText;
 use crate::clock;
 use crate::model::change::{Changed, Subject};
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{AllNames, Configuration};
 use crate::model::filter::{ChangeFilters, KindWord, PageFilters, SETTINGS};
 use crate::model::id::{NumberId, ObjectId};
 use crate::model::object::Names;
@@ -102,7 +103,7 @@ async fn read(
     let changed = find(&api, &identity, &version).await?;
     let first = changed.first().ok_or_else(no_such)?;
     let (current, _) = api.db.configuration_without_numbers(identity.account).await?;
-    let names = NamesThen { current: &current, changed: &changed };
+    let names = NamesThen::of(&current, &changed);
     let told = |body: &Option<Value>| body.clone().map(|body| named(body, &names));
     let in_full = |changed: &Changed| ChangeInFull {
         change: ObjectChange::of(changed),
@@ -174,17 +175,24 @@ fn is_of_operator(subject: Subject) -> bool {
 
 /// What things are called now, and what those were called that went with the same change.
 struct NamesThen<'a> {
-    current: &'a Configuration,
-    changed: &'a [Changed],
+    now: AllNames<'a>,
+    then: BTreeMap<ObjectId, &'a str>,
+}
+
+impl<'a> NamesThen<'a> {
+    fn of(current: &'a Configuration, changed: &'a [Changed]) -> Self {
+        let then = changed.iter().filter_map(|one| match one.subject {
+            Subject::Object(id) => Some((id, one.name.as_str())),
+            Subject::Account | Subject::Number(_) => None,
+        });
+        Self { now: AllNames::of(current), then: then.collect() }
+    }
 }
 
 impl Names for NamesThen<'_> {
     fn name(&self, id: ObjectId) -> Option<String> {
-        let then = || {
-            let mut all = self.changed.iter();
-            all.find(|one| one.subject == Subject::Object(id)).map(|one| one.name.clone())
-        };
-        self.current.name(id).or_else(then)
+        let then = || self.then.get(&id).map(|name| (*name).to_owned());
+        self.now.name(id).or_else(then)
     }
 }
 

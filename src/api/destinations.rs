@@ -51,6 +51,10 @@ impl Resource for DestinationsOf {
         DestinationId::WORD
     }
 
+    fn parent(self, configuration: &Configuration) -> Result<(), ApiError> {
+        self.all(configuration).map(drop)
+    }
+
     fn parse(self, text: &str) -> Option<DestinationId> {
         text.parse().ok()
     }

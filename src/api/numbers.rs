@@ -21,7 +21,7 @@ use super::fields::Fields;
 use super::page::Page;
 use super::path::PathId;
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{AllNames, Configuration};
 use crate::model::document::{self, Reading};
 use crate::model::filter::{NumberFilters, PageFilters};
 use crate::model::id::{AccountId, Id as _, NumberId};
@@ -108,7 +108,8 @@ async fn list(
     query.finish(&[])?;
     let filter = NumberFilter { did, flow: forwarding_flow, tag };
     let found = api.db.numbers(identity.account, &filter, page.before, page.probe()).await?;
-    let (names, _) = api.db.configuration_without_numbers(identity.account).await?;
+    let (configuration, _) = api.db.configuration_without_numbers(identity.account).await?;
+    let names = AllNames::of(&configuration);
     Ok(page.cut(&found, |number| number.id, |number| number.write_whole(&names)))
 }
 

@@ -19,7 +19,7 @@ use super::key::Scope;
 use super::page::Page;
 use super::path::{PathText, object_id, section_of};
 use crate::clock;
-use crate::model::configuration::Configuration;
+use crate::model::configuration::{AllNames, Configuration};
 use crate::model::document::{self, Reading};
 use crate::model::filter::{Filters as _, PageFilters, TagFilters, with_article};
 use crate::model::id::ObjectId;
@@ -70,7 +70,8 @@ impl Resource for Objects {
 
     fn all(self, configuration: &Configuration) -> Result<Vec<(ObjectId, Value)>, ApiError> {
         let ids = self.0.list(configuration).into_iter().map(|(id, _)| id);
-        Ok(ids.zip(self.0.write_all(configuration)).collect())
+        let names = AllNames::of(configuration);
+        Ok(ids.zip(self.0.write_all(configuration, &names)).collect())
     }
 
     fn find(self, configuration: &Configuration, wanted: ObjectId) -> Result<Value, ApiError> {

@@ -80,7 +80,7 @@ impl Configuration {
 
     /// Makes the numbers say what the flows' DIDs say: each DID of a flow has a number of that
     /// owner on the flow's master, and a number that no flow lists is kept only if it was owned by
-    /// nobody before or `keep` names it.
+    /// nobody before or `keep` names it. Numbers follow their flow to another master.
     pub fn settle_numbers(
         &mut self,
         keep: &BTreeSet<(ServerId, Did)>,
@@ -92,22 +92,33 @@ impl Configuration {
                 owners.entry((flow.master, did.clone())).or_insert(flow.id);
             }
         }
+        let mut left_behind: BTreeMap<(ForwardingFlowId, Did), Number> = BTreeMap::new();
         self.numbers.retain_mut(|number| {
             let key = (number.server, number.did.clone());
             let before = number.forwarding_flow;
             number.forwarding_flow = owners.remove(&key);
-            number.forwarding_flow.is_some() || before.is_none() || keep.contains(&key)
+            if number.forwarding_flow.is_some() || keep.contains(&key) {
+                return true;
+            }
+            if let Some(flow) = before {
+                left_behind.insert((flow, key.1), number.clone());
+            }
+            before.is_none()
         });
-        self.numbers.extend(owners.into_iter().map(|((server, did), flow)| Number {
-            id: NumberId::new(mint()),
-            did,
-            forwarding_flow: Some(flow),
-            server,
-            tags: Vec::new(),
-        }));
+        for ((server, did), flow) in owners {
+            let key = (flow, did);
+            let followed = left_behind.remove(&key);
+            let (id, tags) = followed.map_or_else(
+                || (NumberId::new(mint()), Vec::new()),
+                |number| (number.id, number.tags),
+            );
+            let forwarding_flow = Some(flow);
+            self.numbers.push(Number { id, did: key.1, forwarding_flow, server, tags });
+        }
     }
 }
 
+/// One at a time: whoever writes many objects makes [`AllNames`] first.
 impl Names for Configuration {
     fn name(&self, id: ObjectId) -> Option<String> {
         if let Some(id) = id.to::<DestinationId>() {
@@ -117,5 +128,24 @@ impl Names for Configuration {
         let kind = Kind::by_prefix(id.prefix())?;
         let found = kind.list(self).into_iter().find(|(known, _)| *known == id);
         found.map(|(_, name)| name.to_owned())
+    }
+}
+
+/// The names of everything in a configuration, each found at once however many there are.
+pub struct AllNames<'a>(BTreeMap<ObjectId, &'a str>);
+
+impl<'a> AllNames<'a> {
+    #[must_use]
+    pub fn of(whole: &'a Configuration) -> Self {
+        let objects = KINDS.iter().flat_map(|kind| kind.list(whole));
+        let destinations = whole.forwarding_flows.iter().flat_map(|flow| &flow.destinations);
+        let destinations = destinations.map(|one| (one.id.into(), one.name.as_str()));
+        Self(objects.chain(destinations).collect())
+    }
+}
+
+impl Names for AllNames<'_> {
+    fn name(&self, id: ObjectId) -> Option<String> {
+        self.0.get(&id).map(|name| (*name).to_owned())
     }
 }

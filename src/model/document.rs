@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::check;
-use super::configuration::Configuration;
+use super::configuration::{AllNames, Configuration};
 use super::id::{DestinationId, ForwardingFlowId, Id as _, NumberId, ObjectId, ServerId};
 use super::number::Did;
 use super::number_range;
@@ -100,7 +100,7 @@ pub fn read_document(
         }
     }
     reader.masters = masters(&next);
-    let mut rows = Rows::of(current);
+    let mut rows = Rows::of(current, &next);
     for (pointer, value) in section(&mut reader, "numbers") {
         read_numbers(value, &pointer, &mut next, &mut rows, &mut reader);
     }
@@ -321,6 +321,14 @@ fn read_numbers(
             return;
         }
     };
+    rows.of_ranges += dids.len();
+    if rows.of_ranges > number_range::MOST_TOGETHER {
+        let most = number_range::MOST_TOGETHER;
+        let message = format!("the ranges up to here are more than {most} numbers together");
+        let hint = "put the rest into another document";
+        reader.fault(format!("{pointer}/to"), "out_of_range", message, hint);
+        return;
+    }
     let mut one = value.as_object().cloned().unwrap_or_default();
     for key in ["from", "to", "id"] {
         one.remove(key);
@@ -362,8 +370,8 @@ fn read_number(
         let (pointer, message) = (format!("{pointer}/did"), format!("{did} is listed twice"));
         reader.fault(pointer, "taken", message, "leave one of them out");
     }
-    let owner = number.forwarding_flow;
-    if let Some(flow) = next.forwarding_flows.iter_mut().find(|flow| Some(flow.id) == owner) {
+    let owner = number.forwarding_flow.and_then(|owner| rows.flows.get(&owner));
+    if let Some(flow) = owner.and_then(|at| next.forwarding_flows.get_mut(*at)) {
         if reader.places.did(flow.id, did).is_none() {
             reader.places.put_did(flow.id, did, format!("{pointer}/did"));
         }
@@ -389,12 +397,18 @@ struct Rows {
     places: BTreeMap<(ServerId, Did), usize>,
     keys: BTreeMap<NumberId, (ServerId, Did)>,
     named: BTreeSet<(ServerId, Did)>,
+    /// Where each flow is among all that there will be.
+    flows: BTreeMap<ForwardingFlowId, usize>,
+    /// How many numbers ranges have made.
+    of_ranges: usize,
 }
 
 impl Rows {
-    fn of(current: &Configuration) -> Self {
+    fn of(current: &Configuration, next: &Configuration) -> Self {
         let key = |number: &Number| (number.server, number.did.clone());
         Self {
+            flows: next.forwarding_flows.iter().map(|flow| flow.id).zip(0..).collect(),
+            of_ranges: 0,
             places: current.numbers.iter().map(key).zip(0..).collect(),
             keys: current.numbers.iter().map(|number| (number.id, key(number))).collect(),
             named: BTreeSet::new(),
@@ -406,26 +420,26 @@ impl Rows {
 /// `dids` only, unless there is more to say of them.
 #[must_use]
 pub fn write_document(whole: &Configuration) -> Value {
+    let names = AllNames::of(whole);
     let mut document = Map::new();
-    document.insert("account".to_owned(), whole.account.write_whole(whole));
+    document.insert("account".to_owned(), whole.account.write_whole(&names));
     let mut section = |key: &str, objects: Vec<Value>| {
         if !objects.is_empty() {
             document.insert(key.to_owned(), Value::Array(objects));
         }
     };
     for kind in KINDS {
-        section(kind.section, kind.write_all(whole));
+        section(kind.section, kind.write_all(whole, &names));
     }
     let told = whole
         .numbers
         .iter()
         .filter(|number| number.forwarding_flow.is_none() || !number.tags.is_empty());
-    section("numbers", told.map(|number| number.write_whole(whole)).collect());
+    section("numbers", told.map(|number| number.write_whole(&names)).collect());
     Value::Object(document)
 }
 
-/// An object as a row of the store has it: its kind, its id and what [`row`](super::change::row) made of
-/// it.
+/// An object as a row of the store has it; the body is what [`row`](super::change::row) makes of one.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub id: ObjectId,
@@ -493,16 +507,20 @@ pub(super) fn finish(
     next.settle_numbers(keep, mint);
     next.sort();
     let before = check::problems(current, &Places::default(), &BTreeMap::new());
+    let mut told: BTreeSet<String> = problems.iter().map(|one| one.pointer.clone()).collect();
     for problem in check::problems(&next, &places, &unread) {
-        let known = problem.pointer.is_empty() && before.contains(&problem);
+        if problem.pointer.is_empty() {
+            if !before.contains(&problem) {
+                problems.push(problem);
+            }
+            continue;
+        }
         // A field that could not be read has been complained about; what follows from its
         // absence would only confuse.
         let inside = format!("{}/", problem.pointer);
-        let follows = !problem.pointer.is_empty()
-            && problems.iter().any(|fault| {
-                fault.pointer == problem.pointer || fault.pointer.starts_with(&inside)
-            });
-        if !known && !follows {
+        let is_told_inside =
+            told.range(inside.clone()..).next().is_some_and(|fault| fault.starts_with(&inside));
+        if !is_told_inside && told.insert(problem.pointer.clone()) {
             problems.push(problem);
         }
     }
@@ -549,11 +567,11 @@ fn moved(current: &Configuration, next: &Configuration, places: &Places) -> Vec<
     let before: BTreeMap<NumberId, &Number> = current.numbers.iter().map(|n| (n.id, n)).collect();
     let warning = |number: &Number| {
         let (from, to) = (before.get(&number.id)?.forwarding_flow?, number.forwarding_flow?);
-        let pointer = places.did(to, &number.did)?;
+        let pointer = places.did(to, &number.did).filter(|_| from != to)?;
         let (from, to) = (current.forwarding_flow(from)?, next.forwarding_flow(to)?);
         let message = format!("{} moves from forwarding flow {}", number.did, from.name);
         let hint = format!("leave it out here if its calls shall not go to {}", to.name);
-        (from.id != to.id).then(|| Problem::new(pointer, "moved", message, hint))
+        Some(Problem::new(pointer, "moved", message, hint))
     };
     next.numbers.iter().filter_map(warning).collect()
 }

@@ -2,8 +2,11 @@
 
 use super::number::Did;
 
-/// So many at most.
+/// Most numbers of one range.
 pub const MOST: u64 = 100_000;
+
+/// Most numbers of all ranges of one document: a few lines must not fill the memory.
+pub const MOST_TOGETHER: usize = 1_000_000;
 
 /// Every DID from `from` to `to`, both included: `+12025550100` to `+12025550199`.
 ///

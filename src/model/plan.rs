@@ -5,7 +5,7 @@
 //! ~ destination slave-a of solar-east: weight 70 → 50
 //! - trunk old-carrier
 //! ```
-//! The rows to write are another matter: see `configuration::diff`.
+//! The rows to write are another matter: see `change::diff`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,8 +13,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::configuration::Configuration;
-use super::id::{ForwardingFlowId, Id, NumberId, ObjectId};
+use super::configuration::{AllNames, Configuration};
+use super::id::{Id, NumberId, ObjectId};
 use super::number::Did;
 use super::object::{Names, Record as _};
 use super::objects::forwarding_flow::ForwardingFlow;
@@ -57,13 +57,13 @@ impl fmt::Display for PlanLine {
 /// What would change. Empty exactly when `change::diff` is.
 #[must_use]
 pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
-    let mut plan = Plan { old, new, lines: Vec::new() };
-    let names = plan.names();
+    let names = BothNames { old: AllNames::of(old), new: AllNames::of(new) };
+    let mut plan = Plan { old, new, names: &names, lines: Vec::new() };
     let changes = fields(&old.account.write_whole(&names), &new.account.write_whole(&names));
     plan.changed("account", &changes);
     for kind in KINDS {
         // What owns numbers comes after those that nobody owns.
-        if kind.prefix == ForwardingFlowId::PREFIX {
+        if kind.has_numbers {
             plan.numbers();
         }
         kind.plan(&mut plan);
@@ -74,8 +74,8 @@ pub fn describe(old: &Configuration, new: &Configuration) -> Vec<PlanLine> {
 /// Both sides are written with the names of the new one, so that a rename is told once and not again by
 /// everything that refers to it; what is gone keeps the name it had.
 struct BothNames<'a> {
-    old: &'a Configuration,
-    new: &'a Configuration,
+    old: AllNames<'a>,
+    new: AllNames<'a>,
 }
 
 impl Names for BothNames<'_> {
@@ -122,14 +122,15 @@ const MOST_NAMED: usize = 5;
 pub struct Plan<'a> {
     old: &'a Configuration,
     new: &'a Configuration,
+    names: &'a BothNames<'a>,
     lines: Vec<PlanLine>,
 }
 
 impl<'a> Plan<'a> {
     /// How what is referred to is called.
     #[must_use]
-    pub fn names(&self) -> impl Names + 'a {
-        BothNames { old: self.old, new: self.new }
+    pub fn names(&self) -> &'a dyn Names {
+        self.names
     }
 
     pub fn line(&mut self, action: Action, text: impl Into<String>) {
@@ -177,7 +178,7 @@ pub(super) fn plan<T: Rules>(plan: &mut Plan<'_>) {
             continue;
         }
         let names = plan.names();
-        let mut changes = fields(&before.write_whole(&names), &one.write_whole(&names));
+        let mut changes = fields(&before.write_whole(names), &one.write_whole(names));
         let at = plan.lines.len();
         changes.extend(T::plan_parts(before, one, plan));
         let parts = plan.lines.split_off(at);

@@ -614,6 +614,41 @@ numbers:
 }
 
 #[test]
+fn a_few_lines_cannot_fill_the_memory_with_numbers() {
+    // None of them is read past its first number, whose server is not there.
+    let ranges: Vec<String> = (10..21)
+        .map(|area| format!("  - {{from: \"{area}00000\", to: \"{area}99999\", server: x}}\n"))
+        .collect();
+    let told = faults(&format!("numbers:\n{}", ranges.concat()));
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("numbers[10].to: the ranges up to here are more than 1000000"), "{last}");
+    assert_eq!(told.matches("more than").count(), 1);
+}
+
+#[test]
+fn numbers_keep_what_is_said_of_them_when_their_flow_gets_another_master() {
+    let text = r#"
+servers: [{name: m, role: master}, {name: other, role: master}]
+trunks: [{name: t, endpoint: t}]
+numbers:
+  - {did: "100", forwarding_flow: f, tags: [spare]}
+forwarding_flows:
+  - {name: f, master: m, destinations: [{trunk: t, number: "1"}]}
+"#;
+    let whole = read(text);
+    let of_flow = kind("forwarding_flows");
+    let id = whole.forwarding_flows[0].id;
+    let mut value = of_flow.write(&whole, id.into(), &whole).unwrap();
+    value["master"] = "other".into();
+    let (reading, _) =
+        put(of_flow, &value, Some(id.into()), &whole, &mut mint_from(1 << 64)).unwrap();
+    let (before, after) = (&whole.numbers[0], &reading.configuration.numbers[0]);
+    assert_ne!(before.server, after.server);
+    assert_eq!((&before.id, &before.tags), (&after.id, &after.tags));
+    assert_eq!(reading.configuration.numbers.len(), 1);
+}
+
+#[test]
 fn flows_and_destinations_may_name_a_schedule() {
     let text = r#"
 servers: [{name: m, role: master}]

@@ -398,7 +398,7 @@ impl Rules for ForwardingFlow {
                 continue;
             };
             let names = plan.names();
-            let (was, is) = (before.write_whole(&names), one.write_whole(&names));
+            let (was, is) = (before.write_whole(names), one.write_whole(names));
             plan.changed(&label(&before.name), &fields(&was, &is));
         }
 

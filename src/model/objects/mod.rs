@@ -82,7 +82,7 @@ pub struct Kind {
     claim: Claim,
     read: fn(&mut Reader<'_>, &Entry<'_>, &mut Configuration) -> bool,
     write: fn(&Configuration, ObjectId, &dyn Names) -> Option<Value>,
-    write_all: fn(&Configuration) -> Vec<Value>,
+    write_all: fn(&Configuration, &dyn Names) -> Vec<Value>,
     row: fn(&Configuration, ObjectId) -> Option<Value>,
     retain: fn(&mut Configuration, &dyn Fn(ObjectId) -> bool),
     id: fn(u128) -> ObjectId,
@@ -142,7 +142,7 @@ impl Kind {
                 let one = T::list(of).iter().find(|one| one.id().into() == id)?;
                 Some(change::row(one).0)
             },
-            write_all: |of| T::list(of).iter().map(|one| one.write_whole(of)).collect(),
+            write_all: |of, names| T::list(of).iter().map(|one| one.write_whole(names)).collect(),
             id: |value| T::Id::new(value).into(),
             parse: |text| text.parse::<T::Id>().map(Into::into),
             retain: |of, stays| T::list_mut(of).retain(|one| stays(one.id().into())),
@@ -232,8 +232,8 @@ impl Kind {
 
     /// All of them as a document says it.
     #[must_use]
-    pub fn write_all(&self, of: &Configuration) -> Vec<Value> {
-        (self.write_all)(of)
+    pub fn write_all(&self, of: &Configuration, names: &dyn Names) -> Vec<Value> {
+        (self.write_all)(of, names)
     }
 
     /// An id of this kind.
