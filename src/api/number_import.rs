@@ -204,7 +204,7 @@ fn at_line(
     Problem { line: usize::try_from(line).ok(), ..Problem::new(pointer, code, message, hint) }
 }
 
-/// Only what is no text can be: columns may be as many as they like.
+/// The one fault that the parser itself finds: rows may have any number of columns, but must be UTF-8.
 fn unreadable(error: &csv::Error) -> ApiError {
     let line = error.position().map_or(1, csv::Position::line);
     let hint = "save it as UTF-8".to_owned();

@@ -157,7 +157,7 @@ pub(super) fn changes<T: Listed>(
         }
         let was = was.map(|was| row(*was).0);
         let (body, references) = row(one);
-        // It may differ in what has rows of its own.
+        // What differs may be its numbers only, which have rows of their own.
         if was.as_ref() != Some(&body) {
             found.push(Change {
                 subject: Subject::Object(one.id().into()),

@@ -116,7 +116,7 @@ pub fn taken_away(old: &Configuration, new: &Configuration, places: &Places) -> 
     new.forwarding_flows.iter().filter_map(of_flow).collect()
 }
 
-/// So many of what is lost are named.
+/// How many of the lost are named in one warning; the others are counted.
 const MOST_NAMED: usize = 5;
 
 pub struct Plan<'a> {

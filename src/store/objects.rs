@@ -323,7 +323,7 @@ fn names(value: &Value, text: &str) -> bool {
     }
 }
 
-/// For rows that no node can have written.
+/// The error for rows that no node can have written.
 fn refused(faults: &[Problem], rows: &[Row]) -> StoreError {
     let text = faults.first().map(|fault| in_words(fault, rows)).unwrap_or_default();
     StoreError::Internal(sqlx::Error::Decode(text.into()))

@@ -68,7 +68,7 @@ impl Shape for Price {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": r"^[0-9]{1,4}(\.[0-9]{1,6})?$" })
+        json!({ "type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,6})?|1000(\.0{1,6})?)$" })
     }
 }
 
@@ -87,7 +87,7 @@ impl Shape for Rates {
         let mut rates = Vec::with_capacity(items.len());
         for (at, item) in items {
             rates.extend(Rate::read(item, &at, reader));
-            // Whatever else is wrong with it.
+            // A prefix is taken even where the rest of its rate has a fault.
             let prefix = item.get("prefix").and_then(|typed| text(typed, "").ok());
             if let Some(prefix) = prefix.and_then(|typed| typed.parse::<Prefix>().ok())
                 && !seen.insert(prefix.clone())
