@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::key::Scope;
 use super::objects;
-use super::path::section_of;
 use crate::model::objects::KINDS;
 
 /// Status, name and meaning of every such answer.
@@ -118,7 +117,7 @@ fn scopes(path: &str, method: &str) -> &'static [Scope] {
         (_, _, "disable" | "drain" | "pause" | "resume") => {
             &[Scope::DestinationsPause, Scope::FlowsWrite]
         }
-        _ => match KINDS.iter().find(|known| section_of(known) == kind).map(objects::scope) {
+        _ => match KINDS.iter().find(|known| known.path_segment() == kind).map(objects::scope) {
             Some(Scope::Admin) => &[Scope::Admin],
             _ => &[Scope::FlowsWrite],
         },

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::path::section_of;
 use super::request_id::RequestId;
 use crate::model::objects::KINDS;
 use crate::model::problem::Problem;
@@ -116,7 +115,7 @@ impl ApiError {
             "API key" => "keys".to_owned(),
             "destination" => "forwarding-flows/ID/destinations".to_owned(),
             word => match KINDS.iter().find(|kind| kind.word == word) {
-                Some(kind) => section_of(kind),
+                Some(kind) => kind.path_segment(),
                 None => format!("{word}s"),
             },
         };

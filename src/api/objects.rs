@@ -17,7 +17,7 @@ use super::fields::Fields;
 use super::filters;
 use super::key::Scope;
 use super::page::Page;
-use super::path::{PathText, object_id, section_of};
+use super::path::{PathText, object_id};
 use crate::clock;
 use crate::model::configuration::{AllNames, Configuration};
 use crate::model::document::{self, Reading};
@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// `/v1/rate-decks`
 fn home(kind: &Kind) -> String {
-    format!("/v1/{}", section_of(kind))
+    format!("/v1/{}", kind.path_segment())
 }
 
 /// What a key needs to change objects of this kind.
@@ -259,6 +259,6 @@ fn patch_of(kind: &Kind) -> Value {
 
 /// What each kind is, for who reads the operations by kind.
 pub(super) fn tags() -> Vec<Value> {
-    let tag = |kind: &Kind| json!({ "name": section_of(kind), "description": kind.doc() });
+    let tag = |kind: &Kind| json!({ "name": kind.path_segment(), "description": kind.doc() });
     KINDS.iter().map(tag).collect()
 }

@@ -92,15 +92,6 @@ async fn openapi() -> Response {
 #[expect(dead_code, reason = "exists for its schema only")]
 struct AnyObject(Value);
 
-/// The operations of a document: path, method, operation.
-pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let item = item.as_object().into_iter().flatten();
-        item.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
-    })
-}
-
 /// Adds what every operation has.
 fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({
@@ -198,6 +189,7 @@ fn add_headers(path: &str, method: &str, operation: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shapes::operations;
     use super::*;
 
     #[test]

@@ -69,7 +69,7 @@ fn no_id(text: &str, error: &IdError) -> ApiError {
 fn home(text: &str) -> Option<impl fmt::Display> {
     let (prefix, _) = text.split_once('_')?;
     let section = match Kind::by_prefix(prefix) {
-        Some(kind) => section_of(kind),
+        Some(kind) => kind.path_segment(),
         None => match prefix {
             "call" => "calls".to_owned(),
             "key" => "keys".to_owned(),
@@ -78,11 +78,6 @@ fn home(text: &str) -> Option<impl fmt::Display> {
         },
     };
     Some(format!("see /v1/{section}/{text}"))
-}
-
-/// Where the objects of a kind are at home: `rate-decks`.
-pub(super) fn section_of(kind: &Kind) -> String {
-    kind.section.replace('_', "-")
 }
 
 /// The `{id}` of a path of this kind.

@@ -17,7 +17,8 @@ use super::etag::not_modified;
 use super::idempotency::once;
 use super::limit::limit;
 use super::observe::observe;
-use super::openapi::{self, operations};
+use super::openapi;
+use super::shapes::operations;
 use super::{Access, Api};
 use crate::model::problem::Problem;
 

@@ -84,11 +84,20 @@ pub(super) fn tighten(document: &mut Value) {
     close(schemas, &loose);
 }
 
+/// The operations of a document: path, method, operation.
+pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let item = item.as_object().into_iter().flatten();
+        item.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
 /// The schemas that bodies of requests are made of.
 fn sent(document: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = Vec::new();
-    for (_, _, operation) in super::openapi::operations(document) {
+    for (_, _, operation) in operations(document) {
         references(&operation["requestBody"], &mut open);
     }
     while let Some(name) = open.pop() {

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
 use super::fields::{self, Assignment};
-use super::find::{Flow, find, pick};
-use super::flows::destinations;
+use super::find::{Flow, destinations, find, pick};
 use super::input::agreed;
 use super::objects::changed;
 use super::opening;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::client::{Client, ServerArgs};
-use super::terminal::{plain, say, say_json};
+use super::terminal::{Column, Style, Terminal, plain, say, say_json, table};
 use crate::model::id::{CallId, DestinationId, ForwardingFlowId};
 
 const FLOWS: &str = "/v1/forwarding-flows";
@@ -345,6 +345,37 @@ impl FromStr for CallArg {
                 .to_owned()),
         }
     }
+}
+
+/// A table of destinations, a little to the right.
+#[must_use]
+pub fn destinations(destinations: &[Destination], terminal: Terminal) -> String {
+    let row = |dest: &Destination| {
+        let style = match dest.state.as_str() {
+            "active" => Style::Good,
+            "draining" | "paused" => Style::Warn,
+            _ => Style::Dim,
+        };
+        let max = dest.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
+        vec![
+            (Style::Plain, format!("  {}", dest.priority)),
+            (Style::Plain, dest.weight.to_string()),
+            (style, dest.state.clone()),
+            (Style::Plain, max),
+            (Style::Name, plain(&dest.name)),
+            (Style::Dim, plain(&dest.id)),
+        ]
+    };
+    let rows: Vec<_> = destinations.iter().map(row).collect();
+    let columns = [
+        Column::Whole("  PRIO"),
+        Column::Whole("WEIGHT"),
+        Column::Whole("STATE"),
+        Column::Whole("MAX LIVE"),
+        Column::Name("NAME"),
+        Column::Id("ID"),
+    ];
+    table(terminal, &columns, &rows)
 }
 
 #[cfg(test)]

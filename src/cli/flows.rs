@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::client::{Client, ServerArgs};
 use super::explain;
-use super::find::{Destination, Flow, ListArgs, find_flow, list, say_list};
+use super::find::{Flow, ListArgs, destinations, find_flow, list, say_list};
 use super::objects::{Edit, flow_kind, none_yet, run_edit};
-use super::terminal::{Column, Style, Terminal, plain, say, short_ids, shorten, table, wrap};
+use super::terminal::{Style, Terminal, plain, say, short_ids, shorten, wrap};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -103,35 +103,4 @@ fn listing(flows: &[Flow], is_filtered: bool, terminal: Terminal) -> String {
         text.push_str(&destinations(&flow.destinations, terminal));
     }
     text
-}
-
-/// A table of destinations, a little to the right.
-#[must_use]
-pub fn destinations(destinations: &[Destination], terminal: Terminal) -> String {
-    let row = |dest: &Destination| {
-        let style = match dest.state.as_str() {
-            "active" => Style::Good,
-            "draining" | "paused" => Style::Warn,
-            _ => Style::Dim,
-        };
-        let max = dest.max_live.map_or_else(|| "-".to_owned(), |max| max.to_string());
-        vec![
-            (Style::Plain, format!("  {}", dest.priority)),
-            (Style::Plain, dest.weight.to_string()),
-            (style, dest.state.clone()),
-            (Style::Plain, max),
-            (Style::Name, plain(&dest.name)),
-            (Style::Dim, plain(&dest.id)),
-        ]
-    };
-    let rows: Vec<_> = destinations.iter().map(row).collect();
-    let columns = [
-        Column::Whole("  PRIO"),
-        Column::Whole("WEIGHT"),
-        Column::Whole("STATE"),
-        Column::Whole("MAX LIVE"),
-        Column::Name("NAME"),
-        Column::Id("ID"),
-    ];
-    table(terminal, &columns, &rows)
 }

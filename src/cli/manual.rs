@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::iter;
+use std::sync::LazyLock;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::input::for_a_shell;
-use super::objects::command_of;
 use super::terminal::{Style, Terminal, plain, say, wrap};
 use super::{Failure, command, fields};
 use crate::model::object::{Field, Record as _, Shape as _, paragraph};
@@ -55,6 +55,17 @@ texts! {
     "results" "what became of a call, in one word" "help/results.md";
     "routing" "how a call finds its destination" "help/routing.md";
     "terminal" "lists, ids, times and exit codes of every command" "help/terminal.md";
+}
+
+/// The command of a kind: `rate-decks`. A forwarding flow is called a flow.
+#[must_use]
+pub fn command_of(kind: &Kind) -> &'static str {
+    static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let word = |kind: &Kind| kind.section.trim_start_matches("forwarding_").replace('_', "-");
+        KINDS.iter().map(word).collect()
+    });
+    let at = KINDS.iter().position(|one| one.prefix == kind.prefix).unwrap_or_default();
+    &WORDS[at]
 }
 
 /// What a page about objects tells.

@@ -1,8 +1,6 @@
 //! `divert KIND list | show | create | set | remove` for every kind of object, asked of the running
 //! server. What a kind is called and which fields it has comes from its description.
 
-use std::sync::LazyLock;
-
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,9 +9,8 @@ use super::changes;
 use super::client::{Client, ServerArgs};
 use super::fields::{self, Assignment, Extra};
 use super::find::{self, Flow, ListArgs};
-use super::flows;
 use super::input::agreed;
-use super::manual::{self, Page};
+use super::manual::{self, Page, command_of};
 use super::opening;
 use super::plan::shown;
 use super::status::{self, TrunkStatus};
@@ -99,20 +96,9 @@ pub struct RemoveArgs {
     server: ServerArgs,
 }
 
-/// The command of a kind: `rate-decks`. A forwarding flow is called a flow.
-#[must_use]
-pub fn command_of(kind: &Kind) -> &'static str {
-    static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let word = |kind: &Kind| kind.section.trim_start_matches("forwarding_").replace('_', "-");
-        KINDS.iter().map(word).collect()
-    });
-    let at = KINDS.iter().position(|one| one.prefix == kind.prefix).unwrap_or_default();
-    &WORDS[at]
-}
-
 /// Where the API has them.
 fn path_of(kind: &Kind) -> String {
-    format!("/v1/{}", kind.section.replace('_', "-"))
+    format!("/v1/{}", kind.path_segment())
 }
 
 /// Flows have a command of their own, which takes in [`Edit`].
@@ -334,7 +320,7 @@ async fn show(client: &Client, kind: &Kind, object: &Value) -> anyhow::Result<St
     if kind.prefix == ForwardingFlowId::PREFIX {
         text.push('\n');
         let flow = Flow::deserialize(object)?;
-        text.push_str(&flows::destinations(&flow.destinations, terminal));
+        text.push_str(&find::destinations(&flow.destinations, terminal));
     }
     Ok(text)
 }

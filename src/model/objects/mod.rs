@@ -250,6 +250,12 @@ impl Kind {
         (self.parse)(text)
     }
 
+    /// Its section as the paths of the API have it: `rate-decks`.
+    #[must_use]
+    pub fn path_segment(&self) -> String {
+        self.section.replace('_', "-")
+    }
+
     /// Its type: `RateDeck`.
     #[must_use]
     pub fn type_name(&self) -> String {
