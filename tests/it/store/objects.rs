@@ -76,15 +76,15 @@ async fn what_a_newer_node_wrote_into_a_destination_survives_this_one(
     put(&store.db, ACCOUNT, &edits).await.unwrap();
     let id = ForwardingFlowId::new(1).to_string();
     let mut newer = body(&store, &id).await;
-    newer["destinations"][1]["note"] = "by night".into();
+    newer["destinations"][1]["colour"] = "green".into();
     store.execute(&format!("UPDATE object SET body = '{newer}' WHERE id = '{id}'")).await;
 
     // Also where it stands at another place among them.
     let turned = put_flow(flow(1, "g", vec![destination(2, "b"), destination(1, "c")]));
     put(&store.db, ACCOUNT, &[turned]).await.unwrap();
     let found = body(&store, &id).await;
-    assert_eq!(found["destinations"][0]["note"], "by night");
-    assert_eq!(found["destinations"][1].get("note"), None);
+    assert_eq!(found["destinations"][0]["colour"], "green");
+    assert_eq!(found["destinations"][1].get("colour"), None);
 }
 
 #[rstest]
