@@ -1,6 +1,8 @@
 //! `divert changes …`: who changed what of the configuration, and the way back, asked of the running
 //! server.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,7 +49,7 @@ enum ChangesCommand {
 
 #[derive(Args, Debug)]
 pub struct ListChangesArgs {
-    /// Only those of one kind: trunks, flows, numbers, account …
+    /// Only those of this kind: trunks, flows, numbers …
     #[arg(long)]
     kind: Option<String>,
     /// Only those of the object with this id
@@ -198,13 +200,13 @@ pub(super) fn lines(
 
 /// `DID +1202 added`, in the words of a plan. The rows of a flow have none.
 fn dids(before: &Value, after: &Value) -> Vec<String> {
-    let of = |flow: &Value| -> Vec<String> {
+    let of = |flow: &Value| -> BTreeSet<String> {
         let dids = flow["dids"].as_array().into_iter().flatten();
         dids.filter_map(Value::as_str).map(plain).collect()
     };
     let (was, is) = (of(before), of(after));
-    let added = is.iter().filter(|did| !was.contains(did)).map(|did| format!("DID {did} added"));
-    let gone = was.iter().filter(|did| !is.contains(did)).map(|did| format!("DID {did} removed"));
+    let added = is.difference(&was).map(|did| format!("DID {did} added"));
+    let gone = was.difference(&is).map(|did| format!("DID {did} removed"));
     added.chain(gone).collect()
 }
 

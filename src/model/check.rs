@@ -99,10 +99,17 @@ pub fn users_of(whole: &Configuration, id: ObjectId) -> Vec<String> {
     let mut users: Vec<String> = account.into_iter().collect();
     users.extend(KINDS.iter().flat_map(|kind| kind.users_of(whole, id)));
     if let Some(id) = id.to::<ServerId>() {
-        let idle = |one: &&_| is_idle(one, id);
-        users.extend(whole.numbers.iter().filter(idle).map(|one| format!("number {}", one.did)));
+        users.extend(in_words(whole.numbers.iter().filter(|one| is_idle(one, id))));
     }
     users
+}
+
+/// `number +12025550100 and 49 more`: there may be very many.
+pub(super) fn in_words<'a>(mut numbers: impl Iterator<Item = &'a Number>) -> Option<String> {
+    let first = numbers.next()?;
+    let more = numbers.count();
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("number {}{and_more}", first.did))
 }
 
 /// A number on this server that nobody owns; the others are their flow's.

@@ -92,12 +92,8 @@ pub fn undo(
 fn still_used(left: &Configuration, id: ObjectId, one: &Changed) -> Vec<Problem> {
     let mut users = check::users_of(left, id);
     if let Some(flow) = id.to::<ForwardingFlowId>() {
-        let mut own = left.numbers.iter().filter(|number| number.forwarding_flow == Some(flow));
-        if let Some(number) = own.next() {
-            let more = own.count();
-            let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            users.push(format!("number {}{and_more}", number.did));
-        }
+        let owned = |number: &&Number| number.forwarding_flow == Some(flow);
+        users.extend(check::in_words(left.numbers.iter().filter(owned)));
     }
     let word = Kind::by_prefix(id.prefix()).map_or("", |kind| kind.word);
     removal::in_use(users, word, &one.name)
