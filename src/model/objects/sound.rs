@@ -27,7 +27,8 @@ pub enum SoundSource {
     Text(SpokenText),
 }
 
-/// A language as `en`, `pt-BR` or `zh-Hant-TW` (RFC 5646 §2.1, without extensions).
+/// A language as `en`, `pt-BR` or `zh-Hant-TW`: a language and up to three further parts (RFC 5646
+/// §2.1, without extensions).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Language(String);
 
@@ -72,10 +73,11 @@ impl FromStr for Language {
         let first = parts.next().unwrap_or_default();
         let is_first = (2..=3).contains(&first.len())
             && first.bytes().all(|letter| letter.is_ascii_lowercase());
-        let is_rest = parts.all(|part| {
+        let rest: Vec<&str> = parts.collect();
+        let is_rest = rest.iter().all(|part| {
             (2..=8).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric())
         });
-        if is_first && is_rest && text.len() <= 35 {
+        if is_first && is_rest && rest.len() <= 3 {
             Ok(Self(text.to_owned()))
         } else {
             Err("type a language as en, de or pt-BR")
@@ -113,7 +115,7 @@ impl FromStr for SpokenText {
 }
 
 texts! {
-    Language "a language" "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
+    Language "a language" "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$";
     SoundFile "a sound file" "^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$";
     SpokenText "a text that can be spoken" "\\S";
 }
