@@ -33,7 +33,7 @@ use crate::clock;
 use crate::engine::journal::{self, JournalEntry};
 use crate::engine::{CallEvent, ChannelEvent, Command, Engine, Input};
 use crate::model::call::{CallRecord, CallStatus};
-use crate::model::id::{AccountId, CallId, ChannelId, LegId};
+use crate::model::id::{AccountId, BridgeId, CallId, ChannelId, LegId};
 use crate::model::objects::account::DEFAULT_ACCOUNT;
 use crate::model::slot::{Holding, Scope};
 use crate::model::time::Timestamp;
@@ -60,6 +60,8 @@ pub struct Core {
     awaited_tests: HashMap<CallId, oneshot::Sender<()>>,
     /// Events that came while Asterisk's state was not known; `None` when it is.
     held_back: Option<Vec<Translated>>,
+    /// Who is in which bridge, while what was missed of Asterisk is made up for; empty otherwise.
+    bridged: BTreeMap<BridgeId, Vec<ChannelId>>,
     /// Commands that failed meanwhile.
     failed_meanwhile: Vec<Input>,
     /// Callers whose calls the store knows, of shortly before this process; none once Asterisk's
@@ -115,6 +117,7 @@ impl Core {
             billed: Vec::new(),
             awaited_tests: HashMap::new(),
             held_back: Some(Vec::new()),
+            bridged: BTreeMap::new(),
             failed_meanwhile: Vec::new(),
             written: Some(BTreeSet::new()),
             suspected: Differences::default(),
@@ -311,6 +314,8 @@ impl Core {
                     self.was_billed(now, account, amount);
                 }
             }
+            // To put them there once more would take them out first: they would not hear each other.
+            Command::Connect { bridge, channels } if self.are_bridged(&bridge, &channels) => {}
             command => {
                 let must_make_bridge = match &command {
                     Command::Connect { bridge, .. } => self.bridges.must_make(bridge),
@@ -320,6 +325,11 @@ impl Core {
             }
         }
         Vec::new()
+    }
+
+    fn are_bridged(&self, bridge: &BridgeId, channels: &[ChannelId]) -> bool {
+        let there = self.bridged.get(bridge);
+        there.is_some_and(|there| channels.iter().all(|channel| there.contains(channel)))
     }
 
     /// One event from Asterisk.

@@ -74,6 +74,7 @@ impl Core {
     /// Asterisk's state, read after [`Core::hold_back`] when the connection is new.
     pub fn resynced(&mut self, why: Resync, asterisk: &Snapshot) {
         if why == Resync::Connected {
+            self.bridged.clone_from(&asterisk.bridges);
             self.reconnected(asterisk);
             if let Some(written) = self.written.take() {
                 self.take_found(&written, asterisk);
@@ -119,6 +120,7 @@ impl Core {
                 role => self.send_on(channel, &found.name, &role.to_string()),
             }
         }
+        self.bridged.clear();
         if why == Resync::Connected {
             for event in self.held_back.take().unwrap_or_default() {
                 self.event(event);
