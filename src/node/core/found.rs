@@ -220,7 +220,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tokio::sync::mpsc;
-    use wiremock::MockServer;
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
     use crate::ari::identity::Identity;
@@ -281,8 +282,12 @@ mod tests {
     }
 
     async fn core_on(db: &Db) -> (Core, tokio::task::JoinHandle<()>) {
+        core_asking(db, &MockServer::start().await)
+    }
+
+    fn core_asking(db: &Db, server: &MockServer) -> (Core, tokio::task::JoinHandle<()>) {
         let configuration = Configuration::build(&[(DEFAULT_ACCOUNT, prepaid())], Some("master"));
-        let lanes = Lanes::new(client_of(&MockServer::start().await), mpsc::channel(64).0);
+        let lanes = Lanes::new(client_of(server), mpsc::channel(64).0);
         let (writer, writing) = Writer::start(db.clone(), "a".into(), None);
         let ledger = Ledger::memory(writer.clone());
         (Core::new(Arc::new(configuration), lanes, writer, ledger), writing)
@@ -329,6 +334,39 @@ mod tests {
             let talks_in = core.engine.call(TALKED).unwrap().bridge.clone();
             assert_eq!(bridge.is_some(), talks_in == found);
             assert_eq!(core.bridges.must_make(&talks_in), bridge.is_none());
+        }
+    }
+
+    /// Asterisk takes a channel out of its bridge before it puts it there again.
+    #[tokio::test]
+    async fn who_talk_in_their_bridge_are_not_put_there_again() {
+        for are_bridged in [true, false] {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = format!("sqlite:{}", folder.path().join("divert.sqlite").display());
+            let db = Db::open(&url).await.unwrap();
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+            let (mut core, _writing) = core_asking(&db, &server);
+            let bridge = BridgeId("b-1".into());
+            let mut talking = ringing(Some(&bridge));
+            for channel in talking.channels.values_mut() {
+                channel.state = ChannelState::Up;
+            }
+            if are_bridged {
+                talking.bridges.insert(bridge, talking.channels.keys().cloned().collect());
+            }
+            core.resynced(Resync::Connected, &talking);
+            // Commands of one call go out in their order: what comes before this has come by then.
+            core.feed(Input::Call { call: TALKED, event: CallEvent::EndRequested });
+            let asked = loop {
+                let requests = server.received_requests().await.unwrap();
+                if requests.iter().any(|request| request.method.as_str() == "DELETE") {
+                    break requests;
+                }
+                tokio::task::yield_now().await;
+            };
+            let is_put = asked.iter().any(|request| request.url.path().ends_with("/addChannel"));
+            assert_eq!(is_put, !are_bridged, "{are_bridged}");
         }
     }
 
